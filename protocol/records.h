@@ -1,0 +1,167 @@
+// Log records: what the coordinator writes to its log. Versioned, little-endian; the bytes are in
+// docs/record_format.md and pinned by golden tests. A log is a sequence of records; the first ones
+// of every start are a checkpoint that repeats all that still matters.
+//
+// Forced before anything depends on them: EpochRecord, ParticipantRecord, DecisionRecord(commit),
+// HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord.
+// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord. Losing a lazy record never
+// changes an outcome: an absent decision above the horizon is abort.
+#pragma once
+
+#include "base/result.h"
+#include "protocol/types.h"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace twofold::protocol {
+
+// A coordinator start. All of them with ids above the horizon are kept in every checkpoint.
+struct EpochRecord {
+    Incarnation incarnation;
+    Epoch epoch = 0;
+    base::HashKey key{};
+
+    friend bool operator==(const EpochRecord&, const EpochRecord&) = default;
+};
+
+// A participant got its number. Never removed, so that numbers are never reused.
+struct ParticipantRecord {
+    ParticipantNumber number;
+    ParticipantUuid uuid;
+    std::string name;
+    Identity identity;
+    bool retired = false;
+
+    friend bool operator==(const ParticipantRecord&, const ParticipantRecord&) = default;
+};
+
+// A branch as the log names it. The database's own name for it is
+// make_gid({group, branch, attempt}, uuid): a fixed encoding, never rendered differently.
+struct BranchRecord {
+    std::uint16_t branch = 0;
+    std::uint16_t attempt = 0;
+    ParticipantNumber participant;
+    ParticipantUuid uuid;
+    Identity identity;
+    std::uint32_t participant_epoch = 0;
+    Vote vote = Vote::yes;
+    std::optional<ProofToken> proof;
+
+    friend bool operator==(const BranchRecord&, const BranchRecord&) = default;
+};
+
+struct MemberRecord {
+    TxnId txn;
+    std::optional<IdempotencyKey> idempotency;
+    std::map<std::string, std::string> labels;
+
+    friend bool operator==(const MemberRecord&, const MemberRecord&) = default;
+};
+
+// Lazy: lets recovery abort at once what was on its way, instead of waiting to be asked.
+struct PreparingRecord {
+    TxnId group;
+    std::vector<MemberRecord> members;
+    std::vector<BranchRecord> branches;
+
+    friend bool operator==(const PreparingRecord&, const PreparingRecord&) = default;
+};
+
+struct DecisionRecord {
+    TxnId group;
+    Decision decision = Decision::commit;
+    std::vector<MemberRecord> members;
+    std::vector<BranchRecord> branches;
+    std::string reason;  // of an abort: a reason code
+
+    friend bool operator==(const DecisionRecord&, const DecisionRecord&) = default;
+};
+
+// Every branch has acknowledged: nothing of this group is anywhere any more.
+struct EndRecord {
+    TxnId group;
+    Outcome outcome = Outcome::committed;
+
+    friend bool operator==(const EndRecord&, const EndRecord&) = default;
+};
+
+// Which ids of one epoch were committed and have ended: one bit per sequence number, from
+// `first_sequence`. Only in checkpoints.
+struct OutcomesRecord {
+    Epoch epoch = 0;
+    Sequence first_sequence = 0;
+    base::Bytes committed_bits;
+
+    friend bool operator==(const OutcomesRecord&, const OutcomesRecord&) = default;
+};
+
+// The forget horizon: ids below it have no remembered outcome ("expired").
+struct HorizonRecord {
+    IdPosition horizon;
+
+    friend bool operator==(const HorizonRecord&, const HorizonRecord&) = default;
+};
+
+// A branch ended against the decision, or nobody can prove how; or an operator overrode it.
+struct BranchOutcomeRecord {
+    BranchKey key;
+    ParticipantNumber participant;
+    Outcome outcome = Outcome::heuristic_hazard;
+    std::string evidence;
+    bool by_operator = false;
+
+    friend bool operator==(const BranchOutcomeRecord&, const BranchOutcomeRecord&) = default;
+};
+
+// The newest id given up at a participant by retire, resolve or forget: at and below it an inquiry
+// is never answered abort there.
+struct GivenUpRecord {
+    ParticipantNumber participant;
+    IdPosition newest;
+
+    friend bool operator==(const GivenUpRecord&, const GivenUpRecord&) = default;
+};
+
+// The last known position of a participant.
+struct PositionRecord {
+    ParticipantNumber participant;
+    Position position;
+
+    friend bool operator==(const PositionRecord&, const PositionRecord&) = default;
+};
+
+// An abort that a client was told under an idempotency key.
+struct IdempotentAbortRecord {
+    TxnId txn;
+    IdempotencyKey idempotency;
+    std::string reason;
+
+    friend bool operator==(const IdempotentAbortRecord&, const IdempotentAbortRecord&) = default;
+};
+
+using Record = std::variant<EpochRecord,
+                            ParticipantRecord,
+                            PreparingRecord,
+                            DecisionRecord,
+                            EndRecord,
+                            OutcomesRecord,
+                            HorizonRecord,
+                            BranchOutcomeRecord,
+                            GivenUpRecord,
+                            PositionRecord,
+                            IdempotentAbortRecord>;
+
+// Type byte, version byte, fields. Never fails: sizes are bounded by the limits of the API.
+[[nodiscard]] base::Bytes encode_record(const Record& record);
+// corrupt: not a record; unsupported_version: written by a newer program.
+[[nodiscard]] base::Result<Record> decode_record(base::ByteSpan bytes);
+// One line for people and tests, without secrets (keys are printed as "…").
+[[nodiscard]] std::string describe_record(const Record& record);
+// The same as a JSON object.
+[[nodiscard]] std::string describe_record_json(const Record& record);
+
+}  // namespace twofold::protocol
