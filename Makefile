@@ -1,0 +1,70 @@
+# The front door. A bare Debian 12 with make and git is enough: missing packages are installed first.
+# Everything else is CMake: `cmake --workflow --preset dev` does what `make test` does after its first step.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+SEEDS ?= 1000
+DEMO_FLAGS ?=
+
+.PHONY: help deps configure build demo demo-postgres test check sim sanitize release clean format
+
+help: ## this list
+	@echo "Twofold: make <what>"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@echo "Variables: JOBS=$(JOBS) (parallel compilers and tests), SEEDS=$(SEEDS) (make sim), TWOFOLD_SKIP_DEPS=1"
+
+deps: ## install the Debian packages that are missing (tools/packages.txt)
+	@tools/install-packages.sh
+
+configure: deps
+	@tools/configure.sh dev
+
+build: configure ## build everything into build/dev
+	@echo "build: compiling with $(JOBS) jobs (the first time takes minutes; ccache remembers)"
+	@cmake --build --preset dev -j $(JOBS)
+
+demo: configure ## show a transaction over several databases surviving crashes
+	@echo "demo: building the two programs that it needs (the first time takes minutes)"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-demo
+	@build/dev/bin/twofold-demo $(DEMO_FLAGS)
+
+demo-postgres: DEMO_FLAGS += --postgres
+demo-postgres: demo ## the same on PostgreSQL servers that it starts for itself
+
+test: build ## build and run every test
+	@echo "test: running all tests, $(JOBS) at a time"
+	@ctest --preset dev -j $(JOBS)
+
+check: configure ## format, house rules, header self-check, clang-tidy
+	@tools/check.sh
+
+sim: configure ## run the simulator over SEEDS=n seeds
+	@echo "sim: building the simulator"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-sim
+	@echo "sim: $(SEEDS) seeds"
+	@build/dev/bin/twofold-sim --seeds $(SEEDS)
+
+sanitize: deps ## unit tests and simulator under ASan+UBSan, then under TSan
+	@for lane in asan tsan; do \
+	    tools/configure.sh $$lane; \
+	    echo "sanitize: building lane $$lane (slow the first time)"; \
+	    cmake --build --preset $$lane -j $(JOBS); \
+	    ctest --preset $$lane -j $(JOBS); \
+	done
+
+release: deps ## hardened build without crash points into build/release
+	@tools/configure.sh release
+	@echo "release: compiling with $(JOBS) jobs"
+	@cmake --build --preset release -j $(JOBS)
+
+format: deps ## rewrite our C++ files with clang-format
+	@git ls-files -co --exclude-standard -- '*.cc' '*.h' | xargs -r clang-format-16 -i
+	@echo "format: done"
+
+clean: ## remove build/
+	@rm -rf build
+	@echo "clean: build/ removed"
