@@ -1,0 +1,130 @@
+// What the coordinator's machine wants done. The shell does it, in order, and never decides. The
+// write-ahead law needs no discipline of the shell: an effect that depends on a durable record is
+// emitted only in the step that receives Decided or Durable.
+#pragma once
+
+#include "coordinator/core/inputs.h"
+
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace twofold::coordinator {
+
+// Lazily: lost in a crash without harm.
+struct Append {
+    protocol::Record record;
+};
+// Force, then answer Durable{token}.
+struct AppendForced {
+    protocol::Record record;
+    ForceToken token;
+};
+// Force this commit decision, then answer Decided.
+struct Propose {
+    protocol::DecisionRecord record;
+};
+// Queue for the participant's next batch; answered by Reply or CallFailed.
+struct Send {
+    protocol::ParticipantNumber participant;
+    protocol::Item item;
+};
+// Fires once after a random time in [delay_min, delay_max]: the shell has the randomness.
+struct ArmTimer {
+    TimerId timer;
+    Milliseconds delay_min{};
+    Milliseconds delay_max{};
+};
+struct CancelTimer {
+    TimerId timer;
+};
+
+enum class AnswerKind : std::uint8_t {
+    begun,        // interactive transaction exists
+    enlisted,
+    finished,     // outcome is final: committed or aborted (or heuristic)
+    decided,      // commit decided, not applied everywhere yet
+    undecided,    // not known yet: ask again (the time to answer is up)
+    opposite,     // the request asked for the opposite of the taken decision
+    not_found,    // never existed here
+    expired,      // below the forget horizon
+    cannot_tell,  // depends on a participant that has not answered: ask again
+    wrong_state,  // for example enlist after commit
+    doomed,       // branch_lost: the transaction can only abort
+    overloaded,   // no room: try later
+    draining,     // shutting down: try later
+    invalid,      // the request itself: reason says what
+};
+
+struct BranchReport {
+    std::uint16_t branch = 0;
+    std::uint16_t attempt = 0;
+    protocol::ParticipantNumber participant;
+    std::string state;  // name of the branch's state
+    protocol::Reason reason;
+    protocol::JsonText results;
+    std::uint32_t tries = 0;
+};
+
+struct TransactionReport {
+    protocol::TxnId txn;
+    std::string state;  // name of the transaction's state
+    protocol::Outcome outcome = protocol::Outcome::unknown;
+    bool recorded = true;
+    bool results_lost = false;  // the outcome is known from the log; results are not
+    protocol::Reason reason;    // of an abort
+    std::uint16_t blamed_branch = 0;
+    std::vector<BranchReport> branches;
+    std::map<std::string, std::string> labels;
+    std::uint64_t version = 0;  // +1 with every change, for long polls
+    Milliseconds deadline{};
+};
+
+struct Answer {
+    Ticket ticket;
+    AnswerKind kind = AnswerKind::undecided;
+    TransactionReport report;  // txn is set where one exists
+    protocol::Reason reason;   // invalid, overloaded, wrong_state, doomed, cannot_tell
+};
+struct AnswerInquiry {
+    Ticket ticket;
+    protocol::InquiryReply reply;
+};
+// The transaction changed; watchers may want its report.
+struct Changed {
+    protocol::TxnId txn;
+    std::uint64_t version = 0;
+};
+// For metrics and the log: it reached its outcome.
+struct Finished {
+    protocol::TxnId txn;
+    protocol::Outcome outcome = protocol::Outcome::unknown;
+    std::string reason_code;
+    bool recovered = false;
+};
+struct ParticipantRegistered {
+    protocol::ParticipantUuid uuid;
+    protocol::ParticipantNumber number;
+};
+struct RaiseAlarm {
+    std::string code;  // stable: "hazard", "heuristic", "identity_mismatch", "protocol_violation", …
+    protocol::TxnId txn;
+    protocol::ParticipantNumber participant;
+    std::string text;
+};
+
+using Effect = std::variant<Append,
+                            AppendForced,
+                            Propose,
+                            Send,
+                            ArmTimer,
+                            CancelTimer,
+                            Answer,
+                            AnswerInquiry,
+                            Changed,
+                            Finished,
+                            ParticipantRegistered,
+                            RaiseAlarm>;
+using Effects = std::vector<Effect>;
+
+}  // namespace twofold::coordinator

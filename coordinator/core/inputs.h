@@ -1,0 +1,147 @@
+// What can happen to the coordinator's machine. Every input is a value; "I do not know whether it
+// arrived" (CallFailed with unknown) and "the log is durable" (Decided, Durable) are inputs like any
+// other, so no shell can forget to wait for them.
+#pragma once
+
+#include "protocol/messages.h"
+#include "protocol/records.h"
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace twofold::coordinator {
+
+// A client's request that waits for an answer. Given by the shell, answered exactly once.
+using Ticket = base::StrongId<struct TicketTag>;
+using TimerId = base::StrongId<struct CoordinatorTimerTag>;
+// Identifies an AppendForced effect in the Durable input that answers it.
+using ForceToken = base::StrongId<struct ForceTokenTag>;
+using Milliseconds = std::chrono::milliseconds;
+
+enum class WaitFor : std::uint8_t {
+    applied,  // answer after phase 2, so that the caller reads its own writes
+    decided,  // answer when the decision is durable
+};
+
+struct BranchRequest {
+    protocol::ParticipantNumber participant;
+    protocol::JsonText work;
+    protocol::BranchOptions options;
+};
+
+struct BeginOptions {
+    Milliseconds deadline{30'000};      // until the decision
+    Milliseconds idle_deadline{0};      // interactive: without any call; 0 = none
+    Milliseconds answer_within{0};      // wait=applied: answer "decided" after this; 0 = deadline
+    WaitFor wait = WaitFor::applied;
+    std::map<std::string, std::string> labels;
+    std::optional<protocol::IdempotencyKey> idempotency;
+};
+
+// Execute and prepare all branches in parallel, decide, finish.
+struct SubmitOneShot {
+    Ticket ticket;
+    std::vector<BranchRequest> branches;
+    BeginOptions options;
+};
+struct Begin {
+    Ticket ticket;
+    BeginOptions options;
+};
+struct Enlist {
+    Ticket ticket;
+    protocol::TxnId txn;
+    protocol::ParticipantNumber participant;
+    std::uint32_t participant_epoch = 0;
+    std::uint64_t session = 0;  // the database session of the branch; another one dooms it
+    protocol::BranchOptions options;
+};
+struct CommitRequest {
+    Ticket ticket;
+    protocol::TxnId txn;
+    WaitFor wait = WaitFor::applied;
+    Milliseconds answer_within{0};
+    std::map<protocol::ParticipantNumber, std::uint32_t> expected_executes;
+};
+struct AbortRequest {
+    Ticket ticket;
+    protocol::TxnId txn;
+};
+
+// A complete answer with the right echo. The shell has checked form and addressee; the machine
+// checks that it fits.
+struct Reply {
+    protocol::ParticipantNumber from;
+    protocol::ItemResult result;
+};
+// An item got no answer.
+struct CallFailed {
+    protocol::ParticipantNumber participant;
+    protocol::BranchKey key;
+    protocol::ItemOp op = protocol::ItemOp::abort;
+    protocol::CallOutcome outcome = protocol::CallOutcome::unknown;  // not_sent or unknown
+    std::string why;
+};
+
+// The log's answer to Propose: this decision is durable. A local log echoes the proposal; a
+// replicated one may return the opposite, which then counts.
+struct Decided {
+    protocol::TxnId group;
+    protocol::Decision decision = protocol::Decision::abort;
+};
+// The record of AppendForced is durable.
+struct Durable {
+    ForceToken token;
+};
+struct TimerFired {
+    TimerId timer;
+};
+// GET /v1/participant answered, or the participant called: it is there and is this.
+struct ParticipantSeen {
+    protocol::ParticipantNumber number;
+    protocol::ParticipantInfo info;
+};
+// It could not be reached, or is another database than enlisted.
+struct ParticipantLost {
+    protocol::ParticipantNumber number;
+    std::string why;
+};
+// A configured participant without a number yet, or one whose name or uuid was just learned.
+struct RegisterParticipant {
+    protocol::ParticipantUuid uuid;
+    std::string name;
+    protocol::Identity identity;
+};
+struct Inquire {
+    Ticket ticket;
+    protocol::InquiryRequest request;
+};
+// Room in the log: without it no new work is accepted, but work that was accepted is finished.
+struct LogRoom {
+    bool room_for_new_work = true;
+};
+// Orderly shutdown: no new work from now on.
+struct Drain {};
+
+using Input = std::variant<SubmitOneShot,
+                           Begin,
+                           Enlist,
+                           CommitRequest,
+                           AbortRequest,
+                           Reply,
+                           CallFailed,
+                           Decided,
+                           Durable,
+                           TimerFired,
+                           ParticipantSeen,
+                           ParticipantLost,
+                           RegisterParticipant,
+                           Inquire,
+                           LogRoom,
+                           Drain>;
+
+}  // namespace twofold::coordinator

@@ -1,0 +1,99 @@
+// The coordinator as a pure machine: step(input) -> effects. No I/O, no clock, no threads, no
+// randomness. The same code runs in the server and under the simulator.
+//
+// Owns: all transactions that are not forgotten, the participants' directory, the slot queues
+// (a one-shot gets all its exclusive and prepared slots in one step before any branch is sent), the
+// low-water marks and the forget horizon. Thread: one.
+#pragma once
+
+#include "coordinator/core/effects.h"
+#include "coordinator/core/inputs.h"
+#include "coordinator/core/recovered.h"
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace twofold::coordinator {
+
+// Deliberate bugs for testing the tests: each switch breaks one rule, and the simulator must notice.
+// All false in production; docs/testing.md lists which check catches which.
+struct Sabotage {
+    bool send_commit_before_decided = false;
+    bool answer_before_decided = false;
+    bool commit_without_all_votes = false;
+    bool treat_unknown_prepare_as_yes = false;
+    bool end_before_all_acks = false;
+    bool inquiry_abort_while_active = false;
+    bool inquiry_abort_below_horizon = false;
+    bool forget_unfinished_on_recovery = false;
+    bool reuse_sequence_after_restart = false;
+    bool accept_stale_epoch_vote = false;
+    bool skip_identity_check = false;
+    bool give_up_after_three_tries = false;
+    bool hazard_counts_as_committed = false;
+};
+
+struct Config {
+    std::size_t transactions_max = 100'000;  // in flight; more are refused with `overloaded`
+    std::size_t branches_max = 64;
+    std::uint64_t outcomes_max = 8'000'000;  // remembered ids; more push the horizon
+    Milliseconds deadline_default{30'000};
+    Milliseconds deadline_max{3'600'000};
+    Milliseconds retry_min{20};
+    Milliseconds retry_max{5'000};
+    Sabotage sabotage;
+};
+
+class Machine {
+public:
+    Machine(Config config, RecoveredState recovered);
+    ~Machine();
+    Machine(Machine&&) noexcept;
+    Machine& operator=(Machine&&) noexcept;
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
+
+    // Once, before any step: re-drives what recovery found.
+    void start(Effects& effects);
+    void step(Input input, Effects& effects);
+
+    // What a client would be told now, without waiting. kind is finished, decided, undecided,
+    // not_found, expired or cannot_tell.
+    [[nodiscard]] Answer query(const protocol::TxnId& txn) const;
+    struct ListFilter {
+        std::optional<std::string> state;
+        std::optional<protocol::ParticipantNumber> participant;
+        std::map<std::string, std::string> labels;
+        std::optional<protocol::TxnId> after;  // cursor
+        std::size_t limit = 50;
+    };
+    // Transactions in memory by (epoch, sequence).
+    [[nodiscard]] std::vector<TransactionReport> list(const ListFilter& filter) const;
+
+    // Marks for the next batch to this participant. Part of the message, so asked when it is built.
+    [[nodiscard]] protocol::IdPosition low_water(protocol::ParticipantNumber participant) const;
+    [[nodiscard]] protocol::IdPosition horizon() const;
+    [[nodiscard]] protocol::Incarnation incarnation() const;
+    [[nodiscard]] protocol::Epoch epoch() const;
+    [[nodiscard]] const std::map<protocol::ParticipantNumber, protocol::ParticipantRecord>&
+    participants() const;
+
+    // Everything a checkpoint must hold now. Call between steps; records appended before this call
+    // are covered by it, later ones are not.
+    [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
+
+    struct Counts {
+        std::size_t active = 0;      // not finished
+        std::size_t in_doubt = 0;    // decided commit, not acknowledged everywhere
+        std::size_t waiting = 0;     // for slots
+        std::size_t remembered = 0;  // finished, report still in memory
+    };
+    [[nodiscard]] Counts counts() const;
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace twofold::coordinator

@@ -1,0 +1,41 @@
+// What recovery read from the log: the machine's state at start. Built by recovery/core/fold from
+// records; turned back into checkpoint records by checkpoint_records().
+#pragma once
+
+#include "protocol/records.h"
+
+#include <map>
+#include <vector>
+
+namespace twofold::coordinator {
+
+// A commit decision whose END was not found: its branches must be told (again).
+struct UnfinishedGroup {
+    protocol::DecisionRecord decision;
+    std::map<protocol::BranchKey, protocol::BranchOutcomeRecord> branch_outcomes;
+};
+
+struct RecoveredState {
+    protocol::Incarnation incarnation;
+    // The epoch of this start; its record with a fresh key is already in `epochs`.
+    protocol::Epoch epoch = 0;
+    std::map<protocol::Epoch, protocol::EpochRecord> epochs;
+    std::map<protocol::ParticipantNumber, protocol::ParticipantRecord> participants;
+    std::map<protocol::TxnId, UnfinishedGroup> unfinished_commits;
+    // Was on its way without a decision: aborted by this recovery.
+    std::map<protocol::TxnId, protocol::PreparingRecord> undecided;
+    // Committed and ended, per epoch, one bit per sequence number from 0.
+    std::map<protocol::Epoch, std::vector<bool>> committed;
+    // Ended with a heuristic or unprovable branch; kept until forgotten.
+    std::map<protocol::TxnId, protocol::Outcome> heuristic;
+    std::map<protocol::TxnId, std::vector<protocol::BranchOutcomeRecord>> branch_outcomes;
+    std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up;
+    std::map<protocol::ParticipantNumber, protocol::Position> positions;
+    std::map<protocol::TxnId, protocol::IdempotentAbortRecord> idempotent_aborts;
+    protocol::IdPosition horizon{};
+};
+
+// All records that a checkpoint needs so that folding them gives the same state.
+[[nodiscard]] std::vector<protocol::Record> checkpoint_records(const RecoveredState& state);
+
+}  // namespace twofold::coordinator

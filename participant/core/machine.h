@@ -1,0 +1,76 @@
+// A participant as a pure machine: step(input) -> effects. It votes, holds and finishes branches and
+// asks the coordinator about those in doubt; it never decides an outcome by itself. No I/O, no
+// clock, no threads, no randomness. Thread: one.
+#pragma once
+
+#include "participant/core/effects.h"
+#include "participant/core/inputs.h"
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace twofold::participant {
+
+// Deliberate bugs for testing the tests; all false in production.
+struct Sabotage {
+    bool vote_yes_before_durable = false;
+    bool forget_tombstone = false;
+    bool accept_any_participant_epoch = false;
+    bool accept_stale_sender = false;
+    bool commit_unknown_is_success = false;
+    bool resolve_alone_after_restart = false;
+    bool abort_on_cannot_tell = false;
+    bool abort_on_still_active = false;
+    bool failed_listing_is_empty = false;
+    bool skip_identity_check = false;
+    bool ignore_low_water = false;
+    bool abort_without_cancelling = false;
+};
+
+struct Config {
+    std::chrono::milliseconds inquiry_interval{5'000};
+    std::chrono::milliseconds in_doubt_age{5'000};  // prepared for longer than this: inquire
+    std::chrono::milliseconds retry_min{20};
+    std::chrono::milliseconds retry_max{2'000};
+    std::size_t queue_max = 10'000;  // items that wait for a slot; more are refused
+    Sabotage sabotage;
+};
+
+class Machine {
+public:
+    explicit Machine(Config config);
+    ~Machine();
+    Machine(Machine&&) noexcept;
+    Machine& operator=(Machine&&) noexcept;
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
+
+    void step(Input input, Effects& effects);
+
+    [[nodiscard]] bool ready() const;  // the resource has started and was listed
+    struct BranchReport {
+        protocol::BranchKey key;
+        std::string state;
+        protocol::Reason reason;
+    };
+    // Branches that are not finished, by key.
+    [[nodiscard]] std::vector<BranchReport> unfinished() const;
+    struct Counts {
+        std::size_t waiting = 0;   // for a slot
+        std::size_t running = 0;
+        std::size_t prepared = 0;
+        std::size_t finishing = 0;
+        std::size_t parked = 0;    // need a person
+        std::size_t tombstones = 0;
+    };
+    [[nodiscard]] Counts counts() const;
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace twofold::participant

@@ -1,0 +1,73 @@
+// ResourcePort: one database behind a participant, as the driver uses it. Implementations:
+// postgres_resource (libpq on the event loop) and sqlite_resource (a store on its own thread).
+//
+// Thread: every method is called, and every callback is invoked, on the event loop's thread. A
+// callback may be invoked before its method returns. Every call is answered exactly once, at the
+// latest by a time limit of the implementation. The implementation never decides an outcome: it runs
+// work, finishes branches as told and reports what it can prove.
+#pragma once
+
+#include "base/result.h"
+#include "protocol/branch_work.h"
+
+#include <functional>
+#include <string>
+
+namespace twofold::participant {
+
+class ResourcePort {
+public:
+    using StartCallback = std::function<void(base::Result<protocol::ResourceStart>)>;
+    using WorkCallback = std::function<void(protocol::WorkResult)>;
+    using FinishCallback = std::function<void(protocol::FinishResult)>;
+    using ListCallback = std::function<void(base::Result<std::vector<protocol::PreparedBranch>>)>;
+    using DoneCallback = std::function<void(base::Result<void>)>;
+
+    ResourcePort() = default;
+    ResourcePort(const ResourcePort&) = delete;
+    ResourcePort& operator=(const ResourcePort&) = delete;
+    virtual ~ResourcePort() = default;
+
+    // Checks the database's settings, takes the next epoch durably, ends every session of an older
+    // sidecar of this participant, waits until they are gone, then lists. An error of code
+    // precondition_failed or permission_denied needs a person (its text says which setting to change
+    // to what); any other is worth another try.
+    virtual void start(StartCallback done) = 0;
+
+    // Runs the work and prepares, in one round trip where the database allows it. `prepared` is
+    // answered only when the branch is durable.
+    virtual void execute_prepare(protocol::BranchWork work, WorkCallback done) = 0;
+
+    // Runs the work and commits it together with its witness row.
+    virtual void one_phase(protocol::BranchWork work, WorkCallback done) = 0;
+
+    // Ends the running work of this branch, if any, and waits until its session is gone, so that it
+    // cannot become prepared afterwards. The work's own callback has been invoked before `done`.
+    virtual void cancel(const protocol::BranchKey& key, DoneCallback done) = 0;
+
+    // Finishes a prepared branch. Idempotent. `committed` only when it is durable.
+    virtual void commit(protocol::FinishRequest request, FinishCallback done) = 0;
+    virtual void rollback(protocol::FinishRequest request, FinishCallback done) = 0;
+
+    // The outcome of a one-phase branch: committed when its witness is there; otherwise writes a
+    // tombstone in its place, durably, so that it can never commit, and answers aborted.
+    virtual void settle_one_phase(const protocol::BranchKey& key, FinishCallback done) = 0;
+
+    // All prepared branches of this participant in this database, whoever's they are by id. An
+    // error means "not known", never "none".
+    virtual void list(ListCallback done) = 0;
+
+    // Makes "this incarnation's messages below `epoch` are refused" durable.
+    virtual void persist_sender(const protocol::Incarnation& incarnation,
+                                protocol::Epoch epoch,
+                                DoneCallback done) = 0;
+
+    // The newest position known without asking the database.
+    [[nodiscard]] virtual protocol::Position position() const = 0;
+
+    // Stops accepting, ends sessions without touching prepared branches; no callback comes after
+    // `done`.
+    virtual void stop(std::function<void()> done) = 0;
+};
+
+}  // namespace twofold::participant
