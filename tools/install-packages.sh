@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of tools/packages.txt that are missing, and nothing when none is.
 #
-# No database server is started: Debian's PostgreSQL packages create and start a cluster when they are installed, so that
-# is switched off first, where nobody has configured it yet. TWOFOLD_SKIP_DEPS=1 leaves the machine alone.
+# No database server is started: the PostgreSQL packages of Debian create and start a cluster when they are installed;
+# that is switched off first, where nobody has configured it yet. TWOFOLD_SKIP_DEPS=1 leaves the machine alone.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
