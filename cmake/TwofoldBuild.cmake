@@ -97,8 +97,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
         -Wthread-safety
         -Wcomma
         -Wloop-analysis
-        -Wunreachable-code
-        -Wunused-member-function)
+        -Wunreachable-code)
 else()
     target_compile_options(twofold_warnings INTERFACE
         -Wshadow=compatible-local        # plain -Wshadow of g++ also refuses parameters named like members of a struct
