@@ -1,0 +1,252 @@
+#include "protocol/records.h"
+
+#include "base/assert.h"
+#include "protocol/record_fields.h"
+
+#include <utility>
+
+namespace twofold::protocol {
+
+namespace {
+
+using base::ByteReader;
+using base::Bytes;
+using base::ByteWriter;
+using base::Errc;
+using base::fail;
+
+// Numbers are part of the format: never reuse one.
+enum class RecordType : std::uint8_t {
+    epoch = 1,
+    participant = 2,
+    preparing = 3,
+    decision = 4,
+    end = 5,
+    outcomes = 6,
+    horizon = 7,
+    branch_outcome = 8,
+    given_up = 9,
+    position = 10,
+    idempotent_abort = 11,
+};
+
+constexpr std::uint8_t kRecordVersion = 1;
+
+void header(ByteWriter& out, RecordType type) {
+    out.u8(static_cast<std::uint8_t>(type));
+    out.u8(kRecordVersion);
+}
+
+void write(ByteWriter& out, const EpochRecord& record) {
+    header(out, RecordType::epoch);
+    out.raw(record.incarnation.bytes);
+    out.u32(record.epoch);
+    out.raw(record.key);
+}
+
+void write(ByteWriter& out, const ParticipantRecord& record) {
+    header(out, RecordType::participant);
+    out.u16(record.number.value);
+    out.raw(record.uuid.bytes);
+    out.string(record.name);
+    write_identity(out, record.identity);
+    out.u8(record.retired ? 1 : 0);
+}
+
+void write(ByteWriter& out, const PreparingRecord& record) {
+    header(out, RecordType::preparing);
+    out.raw(record.group.bytes);
+    write_members(out, record.members);
+    write_branches(out, record.branches);
+}
+
+void write(ByteWriter& out, const DecisionRecord& record) {
+    header(out, RecordType::decision);
+    out.raw(record.group.bytes);
+    out.u8(static_cast<std::uint8_t>(record.decision));
+    write_members(out, record.members);
+    write_branches(out, record.branches);
+    out.string(record.reason);
+}
+
+void write(ByteWriter& out, const EndRecord& record) {
+    header(out, RecordType::end);
+    out.raw(record.group.bytes);
+    out.u8(static_cast<std::uint8_t>(record.outcome));
+}
+
+void write(ByteWriter& out, const OutcomesRecord& record) {
+    header(out, RecordType::outcomes);
+    out.u32(record.epoch);
+    out.u64(record.first_sequence);
+    out.u32(static_cast<std::uint32_t>(record.committed_bits.size()));
+    out.raw(record.committed_bits);
+}
+
+void write(ByteWriter& out, const HorizonRecord& record) {
+    header(out, RecordType::horizon);
+    write_id_position(out, record.horizon);
+}
+
+void write(ByteWriter& out, const BranchOutcomeRecord& record) {
+    header(out, RecordType::branch_outcome);
+    write_branch_key(out, record.key);
+    out.u16(record.participant.value);
+    out.u8(static_cast<std::uint8_t>(record.outcome));
+    out.string(record.evidence);
+    out.u8(record.by_operator ? 1 : 0);
+}
+
+void write(ByteWriter& out, const GivenUpRecord& record) {
+    header(out, RecordType::given_up);
+    out.u16(record.participant.value);
+    write_id_position(out, record.newest);
+}
+
+void write(ByteWriter& out, const PositionRecord& record) {
+    header(out, RecordType::position);
+    out.u16(record.participant.value);
+    out.u32(record.position.timeline);
+    out.u64(record.position.value);
+}
+
+void write(ByteWriter& out, const IdempotentAbortRecord& record) {
+    header(out, RecordType::idempotent_abort);
+    out.raw(record.txn.bytes);
+    write_idempotency(out, record.idempotency);
+    out.string(record.reason);
+}
+
+Record read_epoch(ByteReader& in) {
+    EpochRecord record;
+    record.incarnation.bytes = in.array<10>();
+    record.epoch = in.u32();
+    record.key = in.array<32>();
+    return record;
+}
+
+Record read_participant(ByteReader& in) {
+    ParticipantRecord record;
+    record.number = ParticipantNumber(in.u16());
+    record.uuid.bytes = in.array<16>();
+    record.name = in.string();
+    record.identity = read_identity(in);
+    record.retired = read_flag(in);
+    return record;
+}
+
+Record read_preparing(ByteReader& in) {
+    PreparingRecord record;
+    record.group.bytes = in.array<kGtridSize>();
+    record.members = read_members(in);
+    record.branches = read_branches(in);
+    return record;
+}
+
+Record read_decision(ByteReader& in) {
+    DecisionRecord record;
+    record.group.bytes = in.array<kGtridSize>();
+    record.decision = read_enum<Decision>(in, 1, 2);
+    record.members = read_members(in);
+    record.branches = read_branches(in);
+    record.reason = in.string();
+    return record;
+}
+
+Record read_end(ByteReader& in) {
+    EndRecord record;
+    record.group.bytes = in.array<kGtridSize>();
+    record.outcome = read_enum<Outcome>(in, 0, 6);
+    return record;
+}
+
+Record read_outcomes(ByteReader& in) {
+    OutcomesRecord record;
+    record.epoch = in.u32();
+    record.first_sequence = in.u64();
+    base::ByteSpan bits = in.raw(in.u32());
+    record.committed_bits.assign(bits.begin(), bits.end());
+    return record;
+}
+
+Record read_branch_outcome(ByteReader& in) {
+    BranchOutcomeRecord record;
+    record.key = read_branch_key(in);
+    record.participant = ParticipantNumber(in.u16());
+    record.outcome = read_enum<Outcome>(in, 0, 6);
+    record.evidence = in.string();
+    record.by_operator = read_flag(in);
+    return record;
+}
+
+Record read_given_up(ByteReader& in) {
+    GivenUpRecord record;
+    record.participant = ParticipantNumber(in.u16());
+    record.newest = read_id_position(in);
+    return record;
+}
+
+Record read_position(ByteReader& in) {
+    PositionRecord record;
+    record.participant = ParticipantNumber(in.u16());
+    record.position.timeline = in.u32();
+    record.position.value = in.u64();
+    return record;
+}
+
+Record read_idempotent_abort(ByteReader& in) {
+    IdempotentAbortRecord record;
+    record.txn.bytes = in.array<kGtridSize>();
+    record.idempotency = read_idempotency(in);
+    record.reason = in.string();
+    return record;
+}
+
+base::Result<Record> read_body(RecordType type, ByteReader& in) {
+    switch (type) {
+        case RecordType::epoch: return read_epoch(in);
+        case RecordType::participant: return read_participant(in);
+        case RecordType::preparing: return read_preparing(in);
+        case RecordType::decision: return read_decision(in);
+        case RecordType::end: return read_end(in);
+        case RecordType::outcomes: return read_outcomes(in);
+        case RecordType::horizon: return Record{HorizonRecord{read_id_position(in)}};
+        case RecordType::branch_outcome: return read_branch_outcome(in);
+        case RecordType::given_up: return read_given_up(in);
+        case RecordType::position: return read_position(in);
+        case RecordType::idempotent_abort: return read_idempotent_abort(in);
+    }
+    return fail(Errc::unsupported_version,
+                "log record of unknown type " + std::to_string(static_cast<int>(type)) +
+                    ": written by a newer program");
+}
+
+}  // namespace
+
+Bytes encode_record(const Record& record) {
+    Bytes bytes;
+    ByteWriter out(bytes);
+    std::visit([&out](const auto& alternative) { write(out, alternative); }, record);
+    return bytes;
+}
+
+base::Result<Record> decode_record(base::ByteSpan bytes) {
+    ByteReader in(bytes);
+    auto type = static_cast<RecordType>(in.u8());
+    std::uint8_t version = in.u8();
+    if (!in.ok()) return fail(Errc::corrupt, "log record shorter than its header");
+    if (version != kRecordVersion) {
+        return fail(Errc::unsupported_version,
+                    "log record version " + std::to_string(version) + ", this program reads " +
+                        std::to_string(kRecordVersion));
+    }
+    TWOFOLD_TRY(Record record, read_body(type, in));
+    if (!in.finished()) {
+        return fail(Errc::corrupt,
+                    "log record of type " + std::to_string(static_cast<int>(type)) +
+                        " has a wrong length or field");
+    }
+    return record;
+}
+
+}  // namespace twofold::protocol
