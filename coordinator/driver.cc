@@ -1,0 +1,419 @@
+#include "coordinator/driver.h"
+
+#include "base/assert.h"
+#include "base/crash_point.h"
+#include "base/log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using base::LogLevel;
+using base::log_event;
+using std::chrono::milliseconds;
+
+// One configured participant: how to reach it and what is known of it.
+struct Driver::Peer {
+    ParticipantStatus status;
+    std::unique_ptr<ParticipantPort> port;
+    std::unique_ptr<Outbox> outbox;
+    std::unique_ptr<async::Timer> timer;
+    bool looking = false;
+};
+
+struct Driver::Watcher {
+    async::Timer timer;
+    async::UniqueFunction<void()> done;
+};
+
+Driver::Driver(async::EventLoop& loop,
+               Machine machine,
+               LogPort& log,
+               MetricsPort& metrics,
+               std::vector<ParticipantEntry> participants,
+               DriverOptions options)
+    : loop_(loop),
+      machine_(std::move(machine)),
+      log_(log),
+      metrics_(metrics),
+      options_(options),
+      jitter_(options.jitter_seed),
+      timers_(loop, [this](std::uint64_t number) { submit(TimerFired{TimerId(number)}); }) {
+    for (ParticipantEntry& entry : participants) {
+        auto peer = std::make_unique<Peer>();
+        Peer* raw = peer.get();
+        peer->status.name = entry.name;
+        peer->status.url = entry.port->url();
+        peer->status.problem = "not reached yet";
+        peer->port = std::move(entry.port);
+        peer->timer = std::make_unique<async::Timer>(loop);
+        peer->outbox = std::make_unique<Outbox>(
+            *peer->port,
+            options.outbox,
+            [this, raw] { return batch_for(*raw); },
+            [this, raw](protocol::ItemResult result) { on_result(*raw, std::move(result)); },
+            [this, raw](const protocol::Item& item, const BatchEnd& end) {
+                on_failure(*raw, item, end);
+            });
+        peers_.push_back(std::move(peer));
+    }
+}
+
+Driver::~Driver() = default;
+
+void Driver::start() {
+    // The log knows participants by name from earlier runs: decisions for them must find their way
+    // even before the participant was seen in this run.
+    for (const auto& [number, record] : machine_.participants()) {
+        for (auto& peer : peers_) {
+            if (peer->status.name != record.name || record.retired) continue;
+            peer->status.number = number;
+            peer->status.info.uuid = record.uuid;
+            peer->status.info.identity = record.identity;
+            by_number_[number] = peer.get();
+        }
+    }
+    Effects effects;
+    machine_.start(effects);
+    for (Effect& effect : effects) execute(std::move(effect));
+    schedule_flush();
+    TWOFOLD_CRASH_POINT(coord_recovery_after_redrive);
+    for (auto& peer : peers_) look_at(*peer);
+}
+
+// ---- inputs and effects --------------------------------------------------------------------------
+
+void Driver::submit(Input input) {
+    // An effect may call back at once (a refused connection, a fake in a test): its input waits
+    // until the effects of the running step are done, so that a step is never entered twice.
+    if (stepping_) {
+        queued_inputs_.push_back(std::move(input));
+        return;
+    }
+    stepping_ = true;
+    queued_inputs_.push_back(std::move(input));
+    for (std::size_t i = 0; i < queued_inputs_.size(); ++i) {
+        Input next = std::move(queued_inputs_[i]);
+        Effects effects;
+        machine_.step(std::move(next), effects);
+        for (Effect& effect : effects) execute(std::move(effect));
+    }
+    queued_inputs_.clear();
+    stepping_ = false;
+    schedule_flush();
+}
+
+void Driver::execute(Effect&& effect) {
+    std::visit([this](auto&& alternative) { handle(std::move(alternative)); }, std::move(effect));
+}
+
+void Driver::handle(Append&& effect) {
+    log_.append(effect.record);
+    if (std::holds_alternative<protocol::EndRecord>(effect.record)) {
+        TWOFOLD_CRASH_POINT(coord_after_end_appended);
+    }
+}
+
+void Driver::handle(AppendForced&& effect) {
+    log_.append(effect.record);
+    waiting_for_log_.emplace_back(Durable{effect.token});
+}
+
+void Driver::handle(Propose&& effect) {
+    TWOFOLD_CRASH_POINT(coord_before_decision_appended);
+    Decided decided{effect.record.group, effect.record.decision};
+    log_.append(protocol::Record(std::move(effect.record)));
+    waiting_for_log_.emplace_back(decided);
+}
+
+void Driver::handle(Send&& effect) {
+    auto found = by_number_.find(effect.participant);
+    if (found == by_number_.end()) {
+        // Known from the log but not configured any more: as if it were down.
+        submit(CallFailed{effect.participant,
+                          effect.item.key,
+                          effect.item.op,
+                          protocol::CallOutcome::not_sent,
+                          "this participant is not in the configuration"});
+        return;
+    }
+    found->second->outbox->add(std::move(effect.item));
+}
+
+void Driver::handle(ArmTimer&& effect) {
+    auto low = static_cast<std::uint64_t>(effect.delay_min.count());
+    auto high = static_cast<std::uint64_t>(std::max(effect.delay_min, effect.delay_max).count());
+    timers_.arm(effect.timer.value, milliseconds(jitter_.between(low, high)));
+}
+
+void Driver::handle(CancelTimer&& effect) { timers_.cancel(effect.timer.value); }
+
+void Driver::handle(Answer&& effect) {
+    auto found = answers_.find(effect.ticket.value);
+    if (found == answers_.end()) return;  // the client has gone
+    AnswerCallback done = std::move(found->second);
+    answers_.erase(found);
+    TWOFOLD_CRASH_POINT(coord_before_client_answer);
+    done(effect);
+}
+
+void Driver::handle(AnswerInquiry&& effect) {
+    auto found = inquiries_.find(effect.ticket.value);
+    if (found == inquiries_.end()) return;
+    InquiryCallback done = std::move(found->second);
+    inquiries_.erase(found);
+    effect.reply.sender = stamp();
+    done(std::move(effect.reply));
+}
+
+void Driver::handle(Changed&& effect) {
+    if (started_.try_emplace(effect.txn, std::chrono::steady_clock::now()).second) {
+        metrics_.transaction_started();
+        TWOFOLD_CRASH_POINT(coord_after_begin);
+    }
+    auto [first, last] = watchers_.equal_range(effect.txn);
+    while (first != last) wake(first++);
+}
+
+void Driver::handle(Finished&& effect) {
+    auto found = started_.find(effect.txn);
+    std::chrono::nanoseconds took{0};
+    if (found != started_.end()) {
+        took = std::chrono::steady_clock::now() - found->second;
+        started_.erase(found);
+    }
+    std::string_view outcome = to_string(effect.outcome);
+    metrics_.transaction_finished(outcome, took);
+    LogLevel level = effect.recovered ? LogLevel::info : LogLevel::debug;
+    log_event(level,
+              "transaction_finished",
+              effect.recovered ? "recovered transaction finished" : "transaction finished",
+              {{"transaction_id", effect.txn.text()},
+               {"outcome", outcome},
+               {"reason", effect.reason_code}});
+}
+
+void Driver::handle(ParticipantRegistered&& effect) {
+    for (auto& peer : peers_) {
+        if (peer->status.info.uuid != effect.uuid) continue;
+        peer->status.number = effect.number;
+        by_number_[effect.number] = peer.get();
+        submit(ParticipantSeen{effect.number, peer->status.info});
+    }
+}
+
+void Driver::handle(RaiseAlarm&& effect) {
+    metrics_.alarm(effect.code);
+    log_event(LogLevel::error,
+              "alarm",
+              effect.text,
+              {{"code", effect.code},
+               {"transaction_id", effect.txn.text()},
+               {"participant", participant_name(effect.participant)}});
+}
+
+// ---- the log -------------------------------------------------------------------------------------
+
+// Everything that the ready events of this turn of the loop appended shares one force.
+void Driver::schedule_flush() {
+    if (flush_scheduled_) return;
+    flush_scheduled_ = true;
+    loop_.post([this] { flush(); });
+}
+
+void Driver::flush() {
+    flush_scheduled_ = false;
+    for (auto& peer : peers_) peer->outbox->flush();
+    if (!waiting_for_log_.empty()) {
+        std::vector<Input> inputs = std::exchange(waiting_for_log_, {});
+        log_.force([this, inputs = std::move(inputs)]() mutable { on_durable(std::move(inputs)); });
+    }
+    maybe_checkpoint();
+}
+
+void Driver::on_durable(std::vector<Input> inputs) {
+    TWOFOLD_CRASH_POINT(coord_after_decision_forced);
+    bool room = log_.has_room_for_new_work();
+    if (room != room_) {
+        room_ = room;
+        submit(LogRoom{room});
+    }
+    for (Input& input : inputs) submit(std::move(input));
+}
+
+void Driver::maybe_checkpoint() {
+    if (checkpoint_running_ || !log_.wants_checkpoint()) return;
+    checkpoint_running_ = true;
+    log_.checkpoint(machine_.checkpoint(), [this] { checkpoint_running_ = false; });
+}
+
+// ---- requests ------------------------------------------------------------------------------------
+
+Ticket Driver::open_ticket(AnswerCallback done) {
+    Ticket ticket(next_ticket_++);
+    answers_.emplace(ticket.value, std::move(done));
+    return ticket;
+}
+
+void Driver::close_ticket(Ticket ticket) { answers_.erase(ticket.value); }
+
+Ticket Driver::open_inquiry(InquiryCallback done) {
+    Ticket ticket(next_ticket_++);
+    inquiries_.emplace(ticket.value, std::move(done));
+    return ticket;
+}
+
+void Driver::watch(const protocol::TxnId& txn,
+                   std::uint64_t since,
+                   milliseconds limit,
+                   async::UniqueFunction<void()> done) {
+    Answer now = machine_.query(txn);
+    bool settled = now.kind != AnswerKind::undecided && now.kind != AnswerKind::decided;
+    if (settled || now.report.version > since || limit.count() <= 0) {
+        done();
+        return;
+    }
+    auto watcher = std::make_unique<Watcher>(Watcher{async::Timer(loop_), std::move(done)});
+    auto placed = watchers_.emplace(txn, std::move(watcher));
+    placed->second->timer.start(limit, [this, placed] { wake(placed); });
+}
+
+void Driver::wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iterator watcher) {
+    std::unique_ptr<Watcher> taken = std::move(watcher->second);
+    watchers_.erase(watcher);
+    taken->done();
+}
+
+// ---- participants --------------------------------------------------------------------------------
+
+protocol::SenderStamp Driver::stamp() const {
+    return {machine_.incarnation(), machine_.epoch(), options_.start_nonce,
+            log_.durable_position()};
+}
+
+protocol::BatchRequest Driver::batch_for(const Peer& peer) const {
+    protocol::BatchRequest batch;
+    batch.sender = stamp();
+    // Whom the log knows under this number, not who answers at the address now.
+    const protocol::ParticipantRecord& enlisted = machine_.participants().at(peer.status.number);
+    batch.participant = enlisted.uuid;
+    batch.identity = enlisted.identity;
+    batch.low_water = machine_.low_water(peer.status.number);
+    batch.horizon = machine_.horizon();
+    return batch;
+}
+
+void Driver::on_result(Peer& peer, protocol::ItemResult result) {
+    metrics_.item_answered(peer.status.name, to_string(result.op), to_string(result.status));
+    bool vote = result.op == protocol::ItemOp::execute_prepare;
+    bool ack = result.op == protocol::ItemOp::commit;
+    if (vote) TWOFOLD_CRASH_POINT(coord_after_first_vote);
+    submit(Reply{peer.status.number, std::move(result)});
+    if (vote) TWOFOLD_CRASH_POINT(coord_after_last_vote);
+    if (ack) TWOFOLD_CRASH_POINT(coord_after_first_commit_ack);
+}
+
+void Driver::on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& end) {
+    metrics_.item_answered(peer.status.name, to_string(item.op), to_string(end.outcome));
+    submit(CallFailed{peer.status.number, item.key, item.op, end.outcome, end.why});
+    peer_failed(peer, end.why);
+}
+
+void Driver::look_at(Peer& peer) {
+    if (peer.looking) return;
+    peer.looking = true;
+    peer.port->fetch_info([this, &peer](base::Result<protocol::ParticipantInfo> info) {
+        peer.looking = false;
+        on_info(peer, std::move(info));
+    });
+}
+
+void Driver::schedule_look(Peer& peer, milliseconds delay) {
+    peer.timer->start(delay, [this, &peer] { look_at(peer); });
+}
+
+void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
+    if (!info.has_value()) {
+        peer_failed(peer, info.error().context);
+        return;
+    }
+    bool was_up = peer.status.up;
+    peer.status.up = true;
+    peer.status.problem.clear();
+    peer.status.info = info.value();
+    metrics_.participant_up(peer.status.name, true);
+    if (!was_up) {
+        log_event(LogLevel::info,
+                  "participant_up",
+                  "participant answers",
+                  {{"participant", peer.status.name},
+                   {"identity", info.value().identity.text()},
+                   {"epoch", info.value().epoch}});
+    }
+    if (peer.status.number.value != 0) {
+        const auto& enlisted = machine_.participants().at(peer.status.number);
+        if (enlisted.uuid != info.value().uuid || enlisted.identity != info.value().identity) {
+            peer.status.problem = "another database answers at this address: enlisted was " +
+                                  enlisted.identity.text() + " (" + enlisted.uuid.text() +
+                                  "), found " + info.value().identity.text() + " (" +
+                                  info.value().uuid.text() + ")";
+        }
+        submit(ParticipantSeen{peer.status.number, info.value()});
+    } else {
+        submit(RegisterParticipant{info.value().uuid, peer.status.name, info.value().identity});
+    }
+    schedule_look(peer, options_.info_interval);
+}
+
+void Driver::peer_failed(Peer& peer, const std::string& why) {
+    if (peer.status.up) {
+        log_event(LogLevel::warning,
+                  "participant_down",
+                  why,
+                  {{"participant", peer.status.name}, {"url", peer.status.url}});
+    }
+    peer.status.up = false;
+    peer.status.problem = why;
+    metrics_.participant_up(peer.status.name, false);
+    if (peer.status.number.value != 0) submit(ParticipantLost{peer.status.number, why});
+    schedule_look(peer, options_.info_retry_interval);
+}
+
+std::vector<ParticipantStatus> Driver::participants() const {
+    std::vector<ParticipantStatus> out;
+    out.reserve(peers_.size());
+    for (const auto& peer : peers_) out.push_back(peer->status);
+    return out;
+}
+
+const ParticipantStatus* Driver::find_participant(std::string_view name) const {
+    for (const auto& peer : peers_) {
+        if (peer->status.name == name) return &peer->status;
+    }
+    return nullptr;
+}
+
+std::string Driver::participant_name(protocol::ParticipantNumber number) const {
+    const auto& all = machine_.participants();
+    auto found = all.find(number);
+    return found == all.end() ? std::string() : found->second.name;
+}
+
+// ---- shutdown ------------------------------------------------------------------------------------
+
+void Driver::drain(milliseconds limit, async::UniqueFunction<void()> done) {
+    submit(Drain{});
+    // Looks often enough that an idle coordinator stops at once for a person's sense of time.
+    constexpr milliseconds kStep{20};
+    if (machine_.counts().active == 0 || limit <= kStep) {
+        done();
+        return;
+    }
+    auto timer = std::make_shared<async::Timer>(loop_);
+    timer->start(kStep, [this, timer, left = limit - kStep, done = std::move(done)]() mutable {
+        drain(left, std::move(done));
+    });
+}
+
+}  // namespace twofold::coordinator

@@ -1,0 +1,141 @@
+// The shell around the coordinator's machine: feeds it inputs, does its effects, decides nothing.
+// Everything that happens in one turn of the loop shares one append and one force of the log (group
+// commit) and one batch per participant.
+// Thread: the loop's.
+#pragma once
+
+#include "async/event_loop.h"
+#include "async/timer_set.h"
+#include "base/rng.h"
+#include "coordinator/core/machine.h"
+#include "coordinator/outbox.h"
+#include "coordinator/ports.h"
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace twofold::coordinator {
+
+struct DriverOptions {
+    std::uint64_t start_nonce = 0;  // random, of this process
+    std::uint64_t jitter_seed = 0;
+    std::chrono::milliseconds info_interval{5'000};        // between looks at a participant
+    std::chrono::milliseconds info_retry_interval{500};    // while it is not there
+    OutboxOptions outbox;
+};
+
+// A participant of the configuration.
+struct ParticipantEntry {
+    std::string name;
+    std::unique_ptr<ParticipantPort> port;
+};
+
+struct ParticipantStatus {
+    std::string name;
+    std::string url;
+    protocol::ParticipantNumber number;  // 0: never seen
+    bool up = false;
+    std::string problem;  // why it cannot be used; empty when it can
+    protocol::ParticipantInfo info;
+};
+
+class Driver {
+public:
+    using AnswerCallback = async::UniqueFunction<void(const Answer&)>;
+    using InquiryCallback = async::UniqueFunction<void(protocol::InquiryReply)>;
+
+    Driver(async::EventLoop& loop,
+           Machine machine,
+           LogPort& log,
+           MetricsPort& metrics,
+           std::vector<ParticipantEntry> participants,
+           DriverOptions options);
+    ~Driver();
+    Driver(const Driver&) = delete;
+    Driver& operator=(const Driver&) = delete;
+
+    // Re-drives what recovery found and starts to look for the participants.
+    void start();
+
+    // Runs one step. For requests that carry a ticket, take it from open_ticket first.
+    void submit(Input input);
+    [[nodiscard]] Ticket open_ticket(AnswerCallback done);
+    // The client is gone: its answer has no reader any more. The work goes on.
+    void close_ticket(Ticket ticket);
+    [[nodiscard]] Ticket open_inquiry(InquiryCallback done);
+
+    // Calls back when the transaction's version is above `since`, or after `limit`; at once when it
+    // is already, or when it is not in memory.
+    void watch(const protocol::TxnId& txn,
+               std::uint64_t since,
+               std::chrono::milliseconds limit,
+               async::UniqueFunction<void()> done);
+
+    [[nodiscard]] const Machine& machine() const { return machine_; }
+    [[nodiscard]] std::vector<ParticipantStatus> participants() const;
+    [[nodiscard]] const ParticipantStatus* find_participant(std::string_view name) const;
+    [[nodiscard]] std::string participant_name(protocol::ParticipantNumber number) const;
+    [[nodiscard]] protocol::SenderStamp stamp() const;
+
+    // No new work; calls back when nothing is undecided any more, or after `limit`.
+    void drain(std::chrono::milliseconds limit, async::UniqueFunction<void()> done);
+
+private:
+    struct Peer;
+    struct Watcher;
+
+    void schedule_flush();
+    void flush();
+    void execute(Effect&& effect);
+    void handle(Append&& effect);
+    void handle(AppendForced&& effect);
+    void handle(Propose&& effect);
+    void handle(Send&& effect);
+    void handle(ArmTimer&& effect);
+    void handle(CancelTimer&& effect);
+    void handle(Answer&& effect);
+    void handle(AnswerInquiry&& effect);
+    void handle(Changed&& effect);
+    void handle(Finished&& effect);
+    void handle(ParticipantRegistered&& effect);
+    void handle(RaiseAlarm&& effect);
+
+    void on_durable(std::vector<Input> inputs);
+    void maybe_checkpoint();
+    void look_at(Peer& peer);
+    void on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info);
+    void schedule_look(Peer& peer, std::chrono::milliseconds delay);
+    void peer_failed(Peer& peer, const std::string& why);
+    [[nodiscard]] protocol::BatchRequest batch_for(const Peer& peer) const;
+    void on_result(Peer& peer, protocol::ItemResult result);
+    void on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& end);
+    void wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iterator watcher);
+
+    async::EventLoop& loop_;
+    Machine machine_;
+    LogPort& log_;
+    MetricsPort& metrics_;
+    DriverOptions options_;
+    base::SeededRng jitter_;
+    async::TimerSet timers_;
+    std::vector<std::unique_ptr<Peer>> peers_;
+    std::map<protocol::ParticipantNumber, Peer*> by_number_;
+    std::unordered_map<std::uint64_t, AnswerCallback> answers_;
+    std::unordered_map<std::uint64_t, InquiryCallback> inquiries_;
+    std::multimap<protocol::TxnId, std::unique_ptr<Watcher>> watchers_;
+    std::map<protocol::TxnId, std::chrono::steady_clock::time_point> started_;
+    std::vector<Input> waiting_for_log_;  // become inputs when what was appended is durable
+    std::uint64_t next_ticket_ = 1;
+    bool flush_scheduled_ = false;
+    bool checkpoint_running_ = false;
+    bool room_ = true;
+    bool stepping_ = false;
+    std::vector<Input> queued_inputs_;
+};
+
+}  // namespace twofold::coordinator
