@@ -1,0 +1,209 @@
+#include "coordinator/answer_json.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "coordinator/problems.h"
+
+#include <utility>
+
+namespace twofold::coordinator {
+
+namespace {
+
+using base::append_json_string;
+using protocol::Outcome;
+using protocol::Reason;
+
+void text_member(std::string& out, std::string_view name, std::string_view value) {
+    if (out.back() != '{') out += ',';
+    append_json_string(out, name);
+    out += ':';
+    append_json_string(out, value);
+}
+
+void raw_member(std::string& out, std::string_view name, std::string_view json) {
+    if (out.back() != '{') out += ',';
+    append_json_string(out, name);
+    out += ':';
+    out += json;
+}
+
+std::string reason_json(const Reason& reason) {
+    std::string out = "{";
+    text_member(out, "code", reason.code);
+    text_member(out, "message", reason.message);
+    if (reason.statement_index >= 0) {
+        raw_member(out, "statement", std::to_string(reason.statement_index));
+    }
+    if (!reason.sqlstate.empty()) text_member(out, "sqlstate", reason.sqlstate);
+    return out + "}";
+}
+
+std::string branch_json(const BranchReport& branch, const ParticipantName& name) {
+    std::string out = "{";
+    raw_member(out, "branch", std::to_string(branch.branch));
+    text_member(out, "participant", name(branch.participant));
+    text_member(out, "state", branch.state);
+    raw_member(out, "attempt", std::to_string(branch.attempt));
+    raw_member(out, "tries", std::to_string(branch.tries));
+    if (!branch.reason.empty()) raw_member(out, "reason", reason_json(branch.reason));
+    if (branch.results) raw_member(out, "results", *branch.results);
+    return out + "}";
+}
+
+bool is_heuristic(Outcome outcome) {
+    return outcome == Outcome::heuristic_commit || outcome == Outcome::heuristic_abort ||
+           outcome == Outcome::heuristic_mixed || outcome == Outcome::heuristic_hazard;
+}
+
+std::string location_of(const Answer& answer) {
+    return "/v1/transactions/" + answer.report.txn.text();
+}
+
+bool worth_another_try(const Reason& reason) {
+    namespace code = protocol::reason;
+    return reason.code == code::kLockTimeout || reason.code == code::kDeadlock ||
+           reason.code == code::kSerialization || reason.code == code::kSlotsExhausted ||
+           reason.code == code::kUnavailable || reason.code == code::kNotReady ||
+           reason.code == code::kUnansweredPrepare || reason.code == code::kDeadline ||
+           reason.code == code::kCoordinatorRestart;
+}
+
+const BranchReport* blamed_branch(const TransactionReport& report) {
+    for (const BranchReport& branch : report.branches) {
+        if (branch.branch == report.blamed_branch) return &branch;
+    }
+    return nullptr;
+}
+
+http::Response aborted_response(const Answer& answer, const ParticipantName& name) {
+    const TransactionReport& report = answer.report;
+    http::ProblemExtras extras;
+    extras.transaction_id = report.txn.text();
+    extras.instance = location_of(answer);
+    extras.retryable = worth_another_try(report.reason);
+    extras.members_json.emplace_back("outcome", "\"aborted\"");
+    std::string detail = report.reason.message;
+    if (!report.reason.empty()) {
+        extras.members_json.emplace_back("reason", reason_json(report.reason));
+    }
+    if (const BranchReport* branch = blamed_branch(report)) {
+        std::string quoted;
+        append_json_string(quoted, name(branch->participant));
+        extras.members_json.emplace_back("branch", std::to_string(branch->branch));
+        extras.members_json.emplace_back("participant", quoted);
+        detail = "participant " + name(branch->participant) + ": " + detail;
+    }
+    return http::problem(problems::kTransactionAborted, detail, extras);
+}
+
+http::Response heuristic_response(const Answer& answer, const ParticipantName& name) {
+    http::ProblemExtras extras;
+    extras.transaction_id = answer.report.txn.text();
+    extras.instance = location_of(answer);
+    std::string outcome;
+    append_json_string(outcome, to_string(answer.report.outcome));
+    extras.members_json.emplace_back("outcome", outcome);
+    extras.members_json.emplace_back("transaction", report_json(answer.report, name));
+    return http::problem(problems::kTransactionHeuristic,
+                         "The decision could not be carried out everywhere; see the branches. A "
+                         "person has to look at it.",
+                         extras);
+}
+
+http::Response accepted_response(const Answer& answer,
+                                 std::string_view decision,
+                                 const ParticipantName& name) {
+    std::string body = report_json(answer.report, name);
+    body.pop_back();
+    text_member(body, "decision", decision);
+    http::Response response = http::json_response(202, body + "}\n");
+    response.headers.add("Location", location_of(answer));
+    return response;
+}
+
+http::Response refused(const Answer& answer, const http::ProblemCode& code, bool try_later) {
+    http::ProblemExtras extras;
+    if (answer.report.txn != protocol::TxnId{}) extras.transaction_id = answer.report.txn.text();
+    if (!answer.reason.empty()) {
+        extras.members_json.emplace_back("reason", reason_json(answer.reason));
+    }
+    if (try_later) extras.retry_after_seconds = 1;
+    return http::problem(code, answer.reason.message, extras);
+}
+
+const http::ProblemCode& invalid_code(const Reason& reason) {
+    return reason.code == protocol::reason::kKeyConflict ? problems::kKeyConflict
+                                                         : problems::kInvalidRequest;
+}
+
+// Answers that are the same for every kind of request; nothing for the others.
+std::optional<http::Response> common_response(const Answer& answer) {
+    switch (answer.kind) {
+        case AnswerKind::not_found: return refused(answer, problems::kTransactionNotFound, false);
+        case AnswerKind::expired: return refused(answer, problems::kTransactionExpired, false);
+        case AnswerKind::cannot_tell: return refused(answer, problems::kCannotTell, true);
+        case AnswerKind::overloaded: return refused(answer, problems::kNoRoom, true);
+        case AnswerKind::draining: return refused(answer, problems::kDraining, true);
+        case AnswerKind::wrong_state:
+        case AnswerKind::doomed:
+        case AnswerKind::opposite: return refused(answer, problems::kWrongState, false);
+        case AnswerKind::invalid: return refused(answer, invalid_code(answer.reason), false);
+        case AnswerKind::begun:
+        case AnswerKind::enlisted:
+        case AnswerKind::finished:
+        case AnswerKind::decided:
+        case AnswerKind::undecided: break;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::string report_json(const TransactionReport& report, const ParticipantName& name) {
+    std::string out = "{";
+    text_member(out, "id", report.txn.text());
+    text_member(out, "state", report.state);
+    text_member(out, "outcome", to_string(report.outcome));
+    raw_member(out, "recorded", report.recorded ? "true" : "false");
+    raw_member(out, "version", std::to_string(report.version));
+    if (report.results_lost) text_member(out, "results", "lost");
+    if (!report.reason.empty()) raw_member(out, "reason", reason_json(report.reason));
+    if (report.blamed_branch != 0) {
+        raw_member(out, "refused_by_branch", std::to_string(report.blamed_branch));
+    }
+    std::string branches = "[";
+    for (const BranchReport& branch : report.branches) {
+        if (branches.back() != '[') branches += ',';
+        branches += branch_json(branch, name);
+    }
+    raw_member(out, "branches", branches + "]");
+    if (!report.labels.empty()) {
+        std::string labels = "{";
+        for (const auto& [label, value] : report.labels) text_member(labels, label, value);
+        raw_member(out, "labels", labels + "}");
+    }
+    return out + "}";
+}
+
+http::Response terminate_response(const Answer& answer, const ParticipantName& name) {
+    if (auto common = common_response(answer)) return std::move(*common);
+    switch (answer.kind) {
+        case AnswerKind::decided: return accepted_response(answer, "commit", name);
+        case AnswerKind::undecided: return accepted_response(answer, "none", name);
+        case AnswerKind::finished: break;
+        default: TWOFOLD_UNREACHABLE("answer of another kind of request");
+    }
+    if (answer.report.outcome == Outcome::committed) {
+        return http::json_response(200, report_json(answer.report, name) + "\n");
+    }
+    if (is_heuristic(answer.report.outcome)) return heuristic_response(answer, name);
+    return aborted_response(answer, name);
+}
+
+http::Response query_response(const Answer& answer, const ParticipantName& name) {
+    if (auto common = common_response(answer)) return std::move(*common);
+    return http::json_response(200, report_json(answer.report, name) + "\n");
+}
+
+}  // namespace twofold::coordinator

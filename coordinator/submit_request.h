@@ -1,0 +1,43 @@
+// The body of POST /v1/transactions, read strictly. Pure.
+#pragma once
+
+#include "base/result.h"
+#include "coordinator/core/inputs.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace twofold::coordinator {
+
+struct SubmitLimits {
+    std::size_t json_depth_max = 32;
+    std::size_t branches_max = 64;
+    std::size_t statements_max = 256;
+    std::size_t labels_max = 16;
+    Milliseconds deadline_default{30'000};
+    Milliseconds deadline_max{3'600'000};
+};
+
+struct SubmitBranch {
+    std::string participant;  // by name
+    protocol::JsonText work;
+    protocol::BranchOptions options;
+};
+
+struct SubmitBody {
+    std::vector<SubmitBranch> branches;
+    BeginOptions options;
+};
+
+// invalid_argument: the text is not the JSON that is expected (400). precondition_failed: it is, but
+// cannot be carried out, for example no branches (422).
+[[nodiscard]] base::Result<SubmitBody> parse_submit_body(std::string_view text,
+                                                         const SubmitLimits& limits);
+
+// The value of an Idempotency-Key field, quoted or bare; 1 to 255 visible characters.
+[[nodiscard]] base::Result<protocol::IdempotencyKey> parse_idempotency_key(
+    std::string_view field,
+    std::string_view body);
+
+}  // namespace twofold::coordinator
