@@ -1,0 +1,275 @@
+#include "participant/driver.h"
+
+#include "base/crash_point.h"
+#include "base/log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::participant {
+
+using base::Errc;
+using base::LogLevel;
+using base::log_event;
+using protocol::FinishResult;
+using protocol::ItemOp;
+using std::chrono::milliseconds;
+
+Driver::Driver(async::EventLoop& loop,
+               Machine machine,
+               ResourcePort& resource,
+               MetricsPort& metrics,
+               std::vector<std::unique_ptr<CoordinatorPort>> coordinators,
+               DriverOptions options)
+    : machine_(std::move(machine)),
+      resource_(resource),
+      metrics_(metrics),
+      coordinators_(std::move(coordinators)),
+      options_(std::move(options)),
+      jitter_(options_.jitter_seed),
+      timers_(loop, [this](std::uint64_t number) { submit(TimerFired{TimerId(number)}); }),
+      start_timer_(loop) {}
+
+Driver::~Driver() = default;
+
+void Driver::start(std::function<void(const base::Error&)> on_hopeless) {
+    on_hopeless_ = std::move(on_hopeless);
+    try_start();
+}
+
+void Driver::try_start() {
+    resource_.start([this](base::Result<protocol::ResourceStart> started) {
+        if (started.has_value()) {
+            started_ = started.value();
+            not_ready_reason_.clear();
+            TWOFOLD_CRASH_POINT(part_recovery_after_list);
+            log_event(LogLevel::info,
+                      "resource_ready",
+                      "the database is ready",
+                      {{"participant", options_.name},
+                       {"identity", started_.identity.text()},
+                       {"epoch", started_.epoch},
+                       {"prepared", static_cast<std::uint64_t>(started_.prepared.size())}});
+            submit(ResourceStarted{std::move(started.value())});
+            return;
+        }
+        const base::Error& error = started.error();
+        not_ready_reason_ = error.context;
+        log_event(LogLevel::warning, "resource_not_ready", error.context, {{"code", to_string(error.code)}});
+        bool hopeless = error.code == Errc::precondition_failed ||
+                        error.code == Errc::permission_denied || error.code == Errc::locked ||
+                        error.code == Errc::invalid_argument;
+        if (hopeless) {
+            on_hopeless_(error);
+            return;
+        }
+        start_timer_.start(options_.start_retry, [this] { try_start(); });
+    });
+}
+
+void Driver::receive(const protocol::BatchRequest& batch,
+                     ResultCallback on_result,
+                     std::vector<ReplyTicket>& tickets) {
+    // All tickets exist before the first step: a step may answer at once.
+    for (std::size_t i = 0; i < batch.items.size(); ++i) {
+        ReplyTicket ticket(next_ticket_++);
+        tickets.push_back(ticket);
+        replies_.emplace(ticket.value, on_result);
+    }
+    for (std::size_t i = 0; i < batch.items.size(); ++i) {
+        submit(ItemReceived{tickets[i],
+                            batch.sender,
+                            batch.participant,
+                            batch.identity,
+                            batch.low_water,
+                            batch.horizon,
+                            batch.items[i]});
+    }
+}
+
+void Driver::abandon(const std::vector<ReplyTicket>& tickets) {
+    for (ReplyTicket ticket : tickets) {
+        if (replies_.erase(ticket.value) > 0) submit(ReplyAbandoned{ticket});
+    }
+}
+
+protocol::ParticipantInfo Driver::info() const {
+    protocol::ParticipantInfo info;
+    info.uuid = started_.uuid;
+    info.name = options_.name;
+    info.identity = started_.identity;
+    info.epoch = started_.epoch;
+    info.position = resource_.position();
+    info.slots = started_.slots;
+    info.exclusive = started_.exclusive;
+    return info;
+}
+
+void Driver::submit(Input input) {
+    // A resource may answer at once; its input waits until the running step's effects are done.
+    queued_inputs_.push_back(std::move(input));
+    if (stepping_) return;
+    stepping_ = true;
+    for (std::size_t i = 0; i < queued_inputs_.size(); ++i) {
+        Input next = std::move(queued_inputs_[i]);
+        Effects effects;
+        machine_.step(std::move(next), effects);
+        for (Effect& effect : effects) execute(std::move(effect));
+    }
+    queued_inputs_.clear();
+    stepping_ = false;
+}
+
+void Driver::execute(Effect&& effect) {
+    std::visit([this](auto&& alternative) { handle(std::move(alternative)); }, std::move(effect));
+}
+
+// ---- work ----------------------------------------------------------------------------------------
+
+void Driver::handle(RunAndPrepare&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_prepare);
+    protocol::BranchKey key = effect.work.key;
+    resource_.execute_prepare(std::move(effect.work), [this, key](protocol::WorkResult result) {
+        TWOFOLD_CRASH_POINT(part_after_prepare_before_reply);
+        submit(WorkDone{key, std::move(result)});
+    });
+}
+
+void Driver::handle(RunOnePhase&& effect) {
+    protocol::BranchKey key = effect.work.key;
+    resource_.one_phase(std::move(effect.work), [this, key](protocol::WorkResult result) {
+        submit(WorkDone{key, std::move(result)});
+    });
+}
+
+void Driver::handle(ExecuteWork&& effect) {
+    // No route of this version leads here: the resources have no sessions that outlive a request.
+    protocol::WorkResult result;
+    result.status = protocol::WorkStatus::refused;
+    result.executed = false;
+    result.reason = {std::string(protocol::reason::kNotAllowed),
+                     "interactive work is not offered by this participant",
+                     -1,
+                     {}};
+    submit(ExecuteDone{effect.work.key, effect.sequence, std::move(result)});
+}
+
+void Driver::handle(PrepareExecuted&& effect) {
+    protocol::WorkResult result;
+    result.status = protocol::WorkStatus::refused;
+    result.reason = {std::string(protocol::reason::kBranchLost),
+                     "this branch has no session here",
+                     -1,
+                     {}};
+    submit(WorkDone{effect.key, std::move(result)});
+}
+
+void Driver::handle(CancelWork&& effect) {
+    resource_.cancel(effect.key, [this, key = effect.key](base::Result<void> done) {
+        submit(CancelDone{key, done.has_value()});
+    });
+}
+
+// ---- finishing -----------------------------------------------------------------------------------
+
+void Driver::handle(CommitPrepared&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_commit);
+    protocol::BranchKey key = effect.request.key;
+    resource_.commit(std::move(effect.request), [this, key](FinishResult result) {
+        TWOFOLD_CRASH_POINT(part_after_commit_before_reply);
+        submit(FinishDone{key, ItemOp::commit, std::move(result)});
+    });
+}
+
+void Driver::handle(RollbackPrepared&& effect) {
+    protocol::BranchKey key = effect.request.key;
+    resource_.rollback(std::move(effect.request), [this, key](FinishResult result) {
+        submit(FinishDone{key, ItemOp::abort, std::move(result)});
+    });
+}
+
+void Driver::handle(SettleOnePhase&& effect) {
+    resource_.settle_one_phase(effect.key, [this, key = effect.key](FinishResult result) {
+        submit(FinishDone{key, ItemOp::settle_one_phase, std::move(result)});
+    });
+}
+
+void Driver::handle(PersistSender&& effect) {
+    resource_.persist_sender(
+        effect.incarnation,
+        effect.epoch,
+        [this, incarnation = effect.incarnation, epoch = effect.epoch](base::Result<void> done) {
+            submit(SenderPersisted{incarnation, epoch, done.has_value()});
+        });
+}
+
+void Driver::handle(ListPrepared&& /*effect*/) {
+    resource_.list([this](base::Result<std::vector<protocol::PreparedBranch>> listed) {
+        if (listed.has_value()) {
+            submit(Listed{true, std::move(listed.value())});
+            return;
+        }
+        log_event(LogLevel::warning, "listing_failed", listed.error().context, {});
+        submit(Listed{false, {}});
+    });
+}
+
+// ---- the coordinators ----------------------------------------------------------------------------
+
+void Driver::handle(SendInquiry&& effect) {
+    protocol::InquiryRequest request;
+    request.participant = started_.uuid;
+    request.identity = started_.identity;
+    request.participant_epoch = started_.epoch;
+    request.position = resource_.position();
+    request.items = std::move(effect.items);
+    if (coordinators_.empty()) {
+        submit(InquiryFailed{});
+        return;
+    }
+    // The machine hears of each answer; of a failure only when nobody answered.
+    struct Round {
+        std::size_t open = 0;
+        bool answered = false;
+    };
+    auto round = std::make_shared<Round>();
+    round->open = coordinators_.size();
+    for (auto& coordinator : coordinators_) {
+        coordinator->inquire(request, [this, round](base::Result<protocol::InquiryReply> reply) {
+            --round->open;
+            if (reply.has_value()) {
+                round->answered = true;
+                submit(InquiryAnswered{std::move(reply.value())});
+            } else {
+                log_event(LogLevel::info, "inquiry_failed", reply.error().context, {});
+            }
+            if (round->open == 0 && !round->answered) submit(InquiryFailed{});
+        });
+    }
+}
+
+void Driver::handle(SendReply&& effect) {
+    auto found = replies_.find(effect.ticket.value);
+    if (found == replies_.end()) return;
+    auto on_result = std::move(found->second);
+    replies_.erase(found);
+    effect.result.position = resource_.position();
+    metrics_.item_answered(to_string(effect.result.op), to_string(effect.result.status));
+    on_result(effect.result);
+}
+
+void Driver::handle(ArmTimer&& effect) {
+    auto low = static_cast<std::uint64_t>(effect.delay_min.count());
+    auto high = static_cast<std::uint64_t>(std::max(effect.delay_min, effect.delay_max).count());
+    timers_.arm(effect.timer.value, milliseconds(jitter_.between(low, high)));
+}
+
+void Driver::handle(RaiseAlarm&& effect) {
+    metrics_.alarm(effect.code);
+    log_event(LogLevel::error,
+              "alarm",
+              effect.text,
+              {{"code", effect.code}, {"branch", effect.key.text()}});
+}
+
+}  // namespace twofold::participant

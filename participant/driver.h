@@ -1,0 +1,94 @@
+// The shell around the participant's machine: feeds it inputs, does its effects on the resource,
+// asks the coordinators, decides nothing.
+// Thread: the loop's.
+#pragma once
+
+#include "async/event_loop.h"
+#include "async/timer.h"
+#include "async/timer_set.h"
+#include "base/rng.h"
+#include "participant/core/machine.h"
+#include "participant/ports.h"
+#include "participant/resource.h"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace twofold::participant {
+
+struct DriverOptions {
+    std::string name;
+    std::uint64_t jitter_seed = 0;
+    std::chrono::milliseconds start_retry{1'000};
+};
+
+class Driver {
+public:
+    using ResultCallback = std::function<void(const protocol::ItemResult&)>;
+
+    Driver(async::EventLoop& loop,
+           Machine machine,
+           ResourcePort& resource,
+           MetricsPort& metrics,
+           std::vector<std::unique_ptr<CoordinatorPort>> coordinators,
+           DriverOptions options);
+    ~Driver();
+    Driver(const Driver&) = delete;
+    Driver& operator=(const Driver&) = delete;
+
+    // Starts the resource and keeps trying. `on_hopeless` is called with the reason when only a
+    // person can mend it (a setting, a permission).
+    void start(std::function<void(const base::Error&)> on_hopeless);
+
+    // All items of one batch; `on_result` once per item, in any order.
+    void receive(const protocol::BatchRequest& batch, ResultCallback on_result,
+                 std::vector<ReplyTicket>& tickets);
+    // Nobody reads these answers any more.
+    void abandon(const std::vector<ReplyTicket>& tickets);
+
+    [[nodiscard]] bool ready() const { return machine_.ready(); }
+    [[nodiscard]] const std::string& not_ready_reason() const { return not_ready_reason_; }
+    [[nodiscard]] const Machine& machine() const { return machine_; }
+    [[nodiscard]] protocol::ParticipantInfo info() const;
+
+private:
+    void submit(Input input);
+    void try_start();
+    void execute(Effect&& effect);
+    void handle(RunAndPrepare&& effect);
+    void handle(RunOnePhase&& effect);
+    void handle(ExecuteWork&& effect);
+    void handle(PrepareExecuted&& effect);
+    void handle(CancelWork&& effect);
+    void handle(CommitPrepared&& effect);
+    void handle(RollbackPrepared&& effect);
+    void handle(SettleOnePhase&& effect);
+    void handle(PersistSender&& effect);
+    void handle(ListPrepared&& effect);
+    void handle(SendInquiry&& effect);
+    void handle(SendReply&& effect);
+    void handle(ArmTimer&& effect);
+    void handle(RaiseAlarm&& effect);
+
+    Machine machine_;
+    ResourcePort& resource_;
+    MetricsPort& metrics_;
+    std::vector<std::unique_ptr<CoordinatorPort>> coordinators_;
+    DriverOptions options_;
+    base::SeededRng jitter_;
+    async::TimerSet timers_;
+    async::Timer start_timer_;
+    std::function<void(const base::Error&)> on_hopeless_;
+    protocol::ResourceStart started_;
+    std::string not_ready_reason_ = "starting";
+    std::unordered_map<std::uint64_t, ResultCallback> replies_;
+    std::uint64_t next_ticket_ = 1;
+    bool stepping_ = false;
+    std::vector<Input> queued_inputs_;
+};
+
+}  // namespace twofold::participant
