@@ -1,6 +1,6 @@
-// Deadlines for very many objects behind one timer. A connection changes its deadline several times per
-// request, and an Asio timer for each change costs as much as parsing the request; here a change is two
-// stores. The price: a deadline fires up to the queue's resolution late, never early.
+// Deadlines for very many objects behind one timer. A connection changes its deadline several times
+// per request, and an Asio timer for each change costs as much as parsing the request; here a
+// change is two stores. The price: a deadline fires up to the queue's resolution late, never early.
 // Thread: the loop's.
 #pragma once
 
@@ -19,8 +19,8 @@ class Deadline {
 public:
     using TimePoint = std::chrono::steady_clock::time_point;
 
-    // on_expired runs once per arming, on the loop, with the deadline already disarmed. It may arm again
-    // and may destroy this object and others.
+    // on_expired runs once per arming, on the loop, with the deadline already disarmed. It may arm
+    // again and may destroy this object and others.
     Deadline(DeadlineQueue& queue, UniqueFunction<void()> on_expired);
     ~Deadline();
     Deadline(const Deadline&) = delete;
@@ -59,6 +59,8 @@ private:
     std::chrono::milliseconds resolution_;
     Deadline* first_ = nullptr;
     Deadline* cursor_ = nullptr;  // where scan() goes on; unlink() moves it off a vanishing entry
+    Deadline* firing_ = nullptr;  // whose callback runs; null again if the callback destroyed it
+    bool* alive_ = nullptr;       // tells scan() that a callback destroyed the queue
     Deadline::TimePoint wake_at_ = Deadline::TimePoint::max();
     Deadline::TimePoint last_scan_{};
 };

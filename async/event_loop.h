@@ -10,6 +10,10 @@
 #include <functional>
 #include <memory>
 
+namespace boost::asio {
+class io_context;  // complete only for the .cc files that include it
+}
+
 namespace twofold::async {
 
 class EventLoop {
@@ -26,24 +30,27 @@ public:
     // Makes run() return after the current handler; what is queued stays queued. Any thread.
     void stop();
 
-    // Queues fn; never runs it inside of this call. Functions posted by one thread run in order, after
-    // everything that was ready before: a flush posted at the first item of a turn sees all of them.
-    // Any thread.
+    // Queues fn; never runs it inside of this call. Functions posted by one thread run in order,
+    // after everything that was ready before: a flush posted at the first item of a turn sees all
+    // of them. Any thread.
     void post(UniqueFunction<void()> fn);
 
-    // Calls `on_signal` with SIGTERM or SIGINT, each time one arrives, on the loop's thread. Call it
-    // once, before run().
+    // Calls `on_signal` with SIGTERM or SIGINT, each time one arrives, on the loop's thread. Call
+    // it once, before run().
     void handle_signals(UniqueFunction<void(int)> on_signal);
 
-    // For tests and tools: runs handlers until `done` returns true, or the limit has passed (false).
+    // For tests and tools: runs handlers until `done` returns true, or the limit has passed
+    // (false).
     [[nodiscard]] bool run_until(const std::function<bool()>& done,
                                  std::chrono::milliseconds limit);
 
     // For tests: runs what is ready and returns without waiting.
     void poll();
 
-    // What Asio objects are made with.
+    // What Asio objects are made with. Sockets on hot paths take the context: its own executor type
+    // is cheaper than the type-erased one.
     [[nodiscard]] boost::asio::any_io_executor executor();
+    [[nodiscard]] boost::asio::io_context& context() noexcept;
 
 private:
     struct Impl;

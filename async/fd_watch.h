@@ -1,8 +1,8 @@
 // Waits until a file descriptor that belongs to somebody else (PQsocket) is readable or writable.
-// It watches a duplicate: whatever the owner does with its descriptor, be it closing it or getting another
-// socket under the same number, this object never touches a stranger's registration and never closes the
-// owner's. The duplicate keeps the connection open, so release() before the owner closes for good.
-// Thread: the loop's. Callbacks run on the loop, never inside the wait_ calls.
+// It watches a duplicate: whatever the owner does with its descriptor, be it closing it or getting
+// another socket under the same number, this object never touches a stranger's registration and
+// never closes the owner's. The duplicate keeps the connection open, so release() before the owner
+// closes for good. Thread: the loop's. Callbacks run on the loop, never inside the wait_ calls.
 #pragma once
 
 #include "async/event_loop.h"
@@ -22,9 +22,10 @@ public:
     FdWatch(FdWatch&&) noexcept;
     FdWatch& operator=(FdWatch&&) noexcept;
 
-    // Watches `fd` from now on. The same open socket again: nothing happens. Another socket (also one with
-    // the same number): waits on the old one are cancelled. While libpq connects, call it after each
-    // PQconnectPoll. Errors: invalid_argument (not open, not pollable), limit_exceeded (no descriptors left).
+    // Watches `fd` from now on. The same open socket again: nothing happens. Another socket (also
+    // one with the same number): waits on the old one are cancelled. While libpq connects, call it
+    // after each PQconnectPoll. Errors: invalid_argument (not open, not pollable), limit_exceeded
+    // (no descriptors left).
     [[nodiscard]] base::Result<void> watch(int fd);
 
     // Calls back once when the descriptor is ready or in error (the owner's next call tells which).

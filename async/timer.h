@@ -1,6 +1,6 @@
 // A one-shot timer on the monotonic clock.
-// Thread: the loop's. The callback runs on the loop, never inside start(). It may start the timer again
-// or destroy it.
+// Thread: the loop's. The callback runs on the loop, never inside start(). It may start the timer
+// again or destroy it.
 #pragma once
 
 #include "async/event_loop.h"

@@ -1,5 +1,6 @@
-// A dedicated thread with a first-in-first-out queue, for calls that block: forcing the log, SQLite.
-// Jobs run one at a time on the thread; completions run on the loop, in the order of their jobs.
+// A dedicated thread with a first-in-first-out queue, for calls that block: forcing the log,
+// SQLite. Jobs run one at a time on the thread; completions run on the loop, in the order of their
+// jobs.
 #pragma once
 
 #include "async/event_loop.h"
@@ -20,13 +21,14 @@ public:
     // `name` is what `top -H` shows (15 characters are kept).
     WorkerThread(EventLoop& loop, std::string name);
 
-    // Finishes every queued job, then joins. Completions that have not run by then are dropped if the
-    // loop does not run any more. Do not call from a job.
+    // Finishes every queued job, then joins. Completions that have not run by then are dropped if
+    // the loop does not run any more. Do not call from a job.
     ~WorkerThread();
     WorkerThread(const WorkerThread&) = delete;
     WorkerThread& operator=(const WorkerThread&) = delete;
 
-    // Queues a job; the completion that it returns (which may be empty) is posted to the loop. Any thread.
+    // Queues a job; the completion that it returns (which may be empty) is posted to the loop. Any
+    // thread.
     void post_job(Job job);
 
     // Queues job(); then calls done(result), or done() when there is no result, on the loop. Both

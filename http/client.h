@@ -1,9 +1,10 @@
 // A pool of keep-alive connections to one origin.
 //
-// What the caller must know after a failure is whether the peer may have acted. `not_sent`: it cannot
-// have, no byte of the request was handed to the system. `unknown`: it may have; that is no failure to be
-// retried blindly but an input of the protocol. The pool itself repeats a call only when it is not_sent,
-// on an idle connection that turned out dead, once. Redirects are never followed.
+// What the caller must know after a failure is whether the peer may have acted. `not_sent`: it
+// cannot have, no byte of the request was handed to the system. `unknown`: it may have; that is no
+// failure to be retried blindly but an input of the protocol. The pool itself repeats a call only
+// when it is not_sent, on an idle connection that turned out dead, once. Redirects are never
+// followed.
 //
 // Thread: the loop's. Callbacks run on the loop, never inside request().
 #pragma once
@@ -32,7 +33,8 @@ enum class CallFailure : std::uint8_t { not_sent, unknown };
 
 struct CallError {
     CallFailure failure;
-    // unavailable, timed_out, cancelled, limit_exceeded, protocol_violation, io_error, invalid_argument
+    // unavailable, timed_out, cancelled, limit_exceeded, protocol_violation, io_error,
+    // invalid_argument
     base::Errc code;
     std::string reason;  // "10.0.0.1:8431: connection refused"
 };
@@ -63,8 +65,9 @@ private:
 
 using CallCallback = async::UniqueFunction<void(CallResult)>;
 
-// Sees each complete line of a streamed body as it arrives, without its newline (LF or CRLF). The view is
-// valid during the call only. The call may still fail afterwards: lines seen until then are good.
+// Sees each complete line of a streamed body as it arrives, without its newline (LF or CRLF). The
+// view is valid during the call only. The call may still fail afterwards: lines seen until then are
+// good.
 using LineCallback = async::UniqueFunction<void(std::string_view line)>;
 
 struct ClientOptions {
@@ -79,16 +82,16 @@ struct ClientOptions {
     std::chrono::milliseconds connect_deadline{2'000};
     // An idle connection is closed after this; keep it below the server's own idle deadline.
     std::chrono::milliseconds idle_deadline{30'000};
-    // Asked for each address after the name was resolved; the checked address is the one connected to.
-    // Empty: all addresses are allowed.
+    // Asked for each address after the name was resolved; the checked address is the one connected
+    // to. Empty: all addresses are allowed.
     std::function<bool(std::string_view address)> allow_address;
 };
 
 struct CallOptions {
     // Covers waiting for a connection, connecting, sending and the whole reply. max(): none.
     std::chrono::milliseconds deadline{10'000};
-    // When set, a 2xx reply with the media type `line_content_type` is streamed to it, and any other reply
-    // is collected in ClientReply::body.
+    // When set, a 2xx reply with the media type `line_content_type` is streamed to it, and any
+    // other reply is collected in ClientReply::body.
     LineCallback on_line;
     std::string line_content_type = "application/x-ndjson";
 };
@@ -126,12 +129,13 @@ public:
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
 
-    // Of `request`, method, target, headers and body are sent; Host, Content-Length and Connection are
-    // the client's. `on_done` runs exactly once unless the call is cancelled or the client destroyed.
+    // Of `request`, method, target, headers and body are sent; Host, Content-Length and Connection
+    // are the client's. `on_done` runs exactly once unless the call is cancelled or the client
+    // destroyed.
     CallHandle request(Request request, CallOptions options, CallCallback on_done);
 
-    // Opens connections until `count` (at most connections_max) are there, so that the first calls need
-    // not wait. Failures are silent: the next call finds out.
+    // Opens connections until `count` (at most connections_max) are there, so that the first calls
+    // need not wait. Failures are silent: the next call finds out.
     void preconnect(std::size_t count);
 
     [[nodiscard]] ClientStats stats() const noexcept;

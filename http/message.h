@@ -18,8 +18,8 @@ enum class Method : std::uint8_t { get, head, post, put, delete_, patch, options
 // Header fields in their order. Names compare without regard to case.
 class Headers {
 public:
-    // Neither checks its input: the server and the client refuse to send a field whose name is no token
-    // or whose value contains a control character.
+    // Neither checks its input: the server and the client refuse to send a field whose name is no
+    // token or whose value contains a control character.
     void add(std::string_view name, std::string_view value);  // keeps earlier fields of that name
     void set(std::string_view name,
              std::string_view value);  // replaces earlier fields of that name

@@ -1,5 +1,6 @@
-// The one place that maps errors to application/problem+json (RFC 9457). A code is stable, documented and
-// tested; its type is "urn:twofold:problem:<code>". Detail is for people and may change.
+// The one place that maps errors to application/problem+json (RFC 9457). A code is stable,
+// documented and tested; its type is "urn:twofold:problem:<code>". Detail is for people and may
+// change.
 #pragma once
 
 #include "http/message.h"
@@ -64,8 +65,8 @@ struct ProblemExtras {
     std::vector<std::pair<std::string, std::string>> members_json;
 };
 
-// {"type","title","status","detail","code","retryable", …} as a response. `detail` says what is wrong and
-// how to fix it; empty: left out.
+// {"type","title","status","detail","code","retryable", …} as a response. `detail` says what is
+// wrong and how to fix it; empty: left out.
 [[nodiscard]] Response problem(const ProblemCode& code,
                                std::string_view detail,
                                const ProblemExtras& extras = {});

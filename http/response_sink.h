@@ -1,6 +1,6 @@
 // Where a handler puts its answer, now or later. Move-only; answers exactly once.
-// Thread: the loop's, for every call and for destruction. It may outlive the connection and the server:
-// then every call does nothing and reports `closed`.
+// Thread: the loop's, for every call and for destruction. It may outlive the connection and the
+// server: then every call does nothing and reports `closed`.
 #pragma once
 
 #include "async/unique_function.h"
@@ -16,12 +16,13 @@ namespace twofold::http {
 
 enum class WriteStatus : std::uint8_t {
     accepted,  // queued; it goes out with everything else that is queued in this turn of the loop
-    backpressure,  // queued, but the reader is slow: stop until on_writable, or be cut off at the hard limit
-    closed,  // the peer is gone or too slow; nothing will be sent any more
+    backpressure,  // queued, but the reader is slow: stop until on_writable, or be cut off at the
+                   // hard limit
+    closed,        // the peer is gone or too slow; nothing will be sent any more
 };
 
-// What a sink talks to: a server connection, or a fake in tests. `exchange` tells the requests of one
-// connection apart; calls for an exchange that is over are ignored.
+// What a sink talks to: a server connection, or a fake in tests. `exchange` tells the requests of
+// one connection apart; calls for an exchange that is over are ignored.
 class ResponsePort {
 public:
     virtual ~ResponsePort() = default;
@@ -42,12 +43,12 @@ public:
     ResponseSink(std::shared_ptr<ResponsePort> port, std::uint64_t exchange) noexcept;
     ResponseSink(ResponseSink&&) noexcept = default;
     ResponseSink& operator=(ResponseSink&& other) noexcept;
-    // Dropped without an answer: the peer gets a 500 problem. Dropped within a stream: the connection is
-    // cut, so that the peer cannot take the part for the whole.
+    // Dropped without an answer: the peer gets a 500 problem. Dropped within a stream: the
+    // connection is cut, so that the peer cannot take the part for the whole.
     ~ResponseSink();
 
-    // The whole answer. The sink is done afterwards. An invalid status or header field: a 500 is sent
-    // instead, and logged.
+    // The whole answer. The sink is done afterwards. An invalid status or header field: a 500 is
+    // sent instead, and logged.
     void send(Response response);
 
     // A chunked answer; `head.body` must be empty. Then write() any number of times, then end().
@@ -56,8 +57,8 @@ public:
     WriteStatus write(std::string_view chunk);
     void end();
 
-    // Called once from the loop if the peer goes away, or the server closes, before the answer is complete;
-    // never after it. Replaces an earlier callback.
+    // Called once from the loop if the peer goes away, or the server closes, before the answer is
+    // complete; never after it. Replaces an earlier callback.
     void on_closed(async::UniqueFunction<void()> callback);
 
     // Called once, when a stream that reported backpressure has room again.

@@ -1,7 +1,8 @@
 // A table of (method, path pattern) with a role for each route. Pure: tested without sockets.
-// Patterns: "/v1/transactions/{id}/commit"; a {name} matches one non-empty segment. A literal segment wins
-// over a parameter at the same place. Segments are percent-decoded before they are compared; a segment
-// that decodes to something with '/', a control character or broken encoding is answered 400, and so are
+// Patterns: "/v1/transactions/{id}/commit"; a {name} matches one non-empty segment. A literal
+// segment wins over a parameter at the same place. Segments are percent-decoded before they are
+// compared; a segment that decodes to something with '/', a control character or broken encoding is
+// answered 400, and so are
 // "." and ".." segments.
 #pragma once
 
@@ -18,7 +19,8 @@
 
 namespace twofold::http {
 
-// Who may call a route. Every route states it, so that authorisation can never be forgotten for one.
+// Who may call a route. Every route states it, so that authorisation can never be forgotten for
+// one.
 enum class Role : std::uint8_t {
     open,       // probes and the contract: anybody
     client,     // applications
@@ -47,15 +49,15 @@ public:
     Router(Router&&) noexcept;
     Router& operator=(Router&&) noexcept;
 
-    // A malformed pattern, or one that is there already for the method, is a broken invariant: aborts.
-    // GET routes answer HEAD too; the server leaves the body out.
+    // A malformed pattern, or one that is there already for the method, is a broken invariant:
+    // aborts. GET routes answer HEAD too; the server leaves the body out.
     void add(Method method, std::string_view pattern, Role role, RouteHandler handler);
 
     // Without one, everybody may call everything.
     void set_authorizer(Authorizer authorizer);
 
-    // Finds the route, asks the authorizer, calls the handler. Else answers 404, 405 (with Allow), 400, or
-    // the authorizer's refusal. OPTIONS on a known path: 204 with Allow.
+    // Finds the route, asks the authorizer, calls the handler. Else answers 404, 405 (with Allow),
+    // 400, or the authorizer's refusal. OPTIONS on a known path: 204 with Allow.
     void dispatch(Request request, ResponseSink sink) const;
 
     // All routes in the order of add(), for the contract test.

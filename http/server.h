@@ -22,7 +22,8 @@ using Handler = std::function<void(Request, ResponseSink)>;
 struct ServerOptions {
     std::string host = "127.0.0.1";  // an IP address, or "localhost"
     std::uint16_t port = 0;          // 0: the system picks one
-    // The last defence against exposing an unprotected interface: without it only loopback is bound.
+    // The last defence against exposing an unprotected interface: without it only loopback is
+    // bound.
     bool allow_insecure_public_bind = false;
 
     std::size_t header_size_max = 8 * 1024;        // request line and fields; above: 431
@@ -52,13 +53,15 @@ struct ServerStats {
 
 class Server {
 public:
-    // Binds and listens before it returns. Errors name address, port and reason: invalid_argument (host),
-    // permission_denied (privileged port, public bind), already_exists (port in use), io_error.
+    // Binds and listens before it returns. Errors name address, port and reason: invalid_argument
+    // (host), permission_denied (privileged port, public bind), already_exists (port in use),
+    // io_error.
     [[nodiscard]] static base::Result<std::unique_ptr<Server>> create(async::EventLoop& loop,
                                                                       ServerOptions options,
                                                                       Handler handler);
 
-    // Closes everything at once. Sinks that are still held stay valid and report `closed`.
+    // Closes everything at once. Sinks that are still held stay valid and report `closed`. Not to
+    // be called by the handler.
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
@@ -67,8 +70,9 @@ public:
     [[nodiscard]] const std::string& host() const noexcept;
 
     // Stops accepting and closes idle connections. Requests in flight get their answers with
-    // "Connection: close", for at most `limit`; then the rest is cut. `on_drained` runs once, on the loop.
-    // The sockets of clients that connected but were not accepted yet are refused by the system.
+    // "Connection: close", for at most `limit`; then the rest is cut. `on_drained` runs once, on
+    // the loop. The sockets of clients that connected but were not accepted yet are refused by the
+    // system.
     void drain(std::chrono::milliseconds limit, async::UniqueFunction<void()> on_drained);
 
     [[nodiscard]] ServerStats stats() const noexcept;

@@ -1,0 +1,60 @@
+// Bytes that were read and not used yet. Internal to http.
+#pragma once
+
+#include "base/assert.h"
+
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace twofold::http {
+
+class ReadBuffer {
+public:
+    // Room for at least `size` more bytes, behind what is unread. Views of unread() become invalid.
+    [[nodiscard]] std::span<char> prepare(std::size_t size) {
+        if (bytes_.size() - end_ < size) {
+            std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
+            end_ -= begin_;
+            begin_ = 0;
+            if (bytes_.size() - end_ < size) {
+                bytes_.resize(end_ + size);
+            }
+        }
+        return {bytes_.data() + end_, bytes_.size() - end_};
+    }
+
+    void commit(std::size_t size) noexcept {
+        TWOFOLD_ASSERT(size <= bytes_.size() - end_, "more was read than there was room for");
+        end_ += size;
+    }
+
+    [[nodiscard]] std::string_view unread() const noexcept {
+        return {bytes_.data() + begin_, end_ - begin_};
+    }
+
+    void consume(std::size_t size) noexcept {
+        TWOFOLD_ASSERT(size <= end_ - begin_, "more was used than there is");
+        begin_ += size;
+        if (begin_ == end_) {
+            begin_ = end_ = 0;
+        }
+    }
+
+    // Gives back the memory of a large message; unread bytes are lost.
+    void reset() noexcept {
+        bytes_ = {};
+        begin_ = end_ = 0;
+    }
+
+    [[nodiscard]] std::size_t capacity() const noexcept { return bytes_.size(); }
+
+private:
+    std::vector<char> bytes_;
+    std::size_t begin_ = 0;
+    std::size_t end_ = 0;
+};
+
+}  // namespace twofold::http
