@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace twofold::wal {
@@ -126,26 +127,38 @@ private:
 
     Writer(Directory& directory, const WriterOptions& options);
 
-    void begin_pending_batch();
-    void put_record(ByteSpan record);
+    Result<void> open_start(const ReadSummary& summary,
+                            const Incarnation& incarnation,
+                            std::span<const Bytes> checkpoint);
     Result<void> require_usable() const;
     base::Error poison(base::Error error);
+    // Poisons on any failure: the state on the medium is not known then.
+    Result<void> or_poison(Result<void> result);
+    std::uint64_t put_record(ByteSpan record);
+    void begin_pending_batch();
     Result<void> begin_segment(bool starts_epoch, bool begins_checkpoint);
+    Result<void> name_segment(File& file, const std::string& spare);
+    Result<void> make_room(std::uint64_t padded_bytes);
     Result<void> write_pending(BatchKind kind);
-    Result<void> write_one(BatchKind kind, PendingBatch batch, bool last);
-    Result<void> write_and_force(std::span<const std::uint8_t> padded);
+    Result<void> write_batch(BatchKind kind,
+                             bool checkpoint_complete,
+                             const PendingBatch& batch,
+                             Bytes& buffer);
+    Result<void> write_and_force(ByteSpan padded);
     Result<void> write_empty_batch(BatchKind kind);
+    Result<void> reserve_for_checkpoint(std::span<const Bytes> records);
     Result<void> write_checkpoint(std::span<const Bytes> records, bool starts_epoch);
-    Result<void> check_checkpoint_fits(std::span<const Bytes> records);
     Result<void> release_before(std::uint64_t first_needed);
-    Result<void> open_mark();
+    void open_mark();
     void write_mark(bool clean_shutdown);
+    void drop_mark();
 
     Directory& directory_;
     WriterOptions options_;
     std::unique_ptr<SegmentPool> pool_;
     std::unique_ptr<File> segment_;
     std::unique_ptr<File> mark_;
+    std::uint64_t salt_seed_ = 0;
     SegmentHeader header_;             // of the current segment
     std::uint64_t segment_offset_ = 0;  // where the next batch goes
     Incarnation incarnation_{};
@@ -158,8 +171,10 @@ private:
     BatchKind last_kind_ = BatchKind::checkpoint;
     Bytes buffer_;                     // the pending batches, each from a block boundary on
     std::vector<PendingBatch> pending_;
-    Bytes scratch_;
+    Bytes empty_batch_;                // heartbeats and the clean shutdown
+    Bytes scratch_;                    // segment headers and marks
     WriterCounters counters_;
+    bool marks_begun_ = false;         // not before the checkpoint of start() is complete
     bool poisoned_ = false;
     bool closed_ = false;
 };

@@ -91,12 +91,13 @@ std::uint32_t seal_batch(const BatchHeader& header, std::uint32_t salt, std::spa
 
 enum class BatchCheck : std::uint8_t {
     valid,
-    absent,   // no batch begins here: no magic, or a length that cannot be
-    invalid,  // a batch began here, but its CRC or its inner structure is wrong
+    absent,   // no batch begins here: no magic
+    invalid,  // a batch began here, but its length, its CRC or its inner structure is wrong
 };
 
-// Reads the fields without checking the CRC; absent when there is no magic or the length does not
-// fit into `bytes_left_in_segment`. `bytes` needs at least kBatchHeaderSizeBytes.
+// Reads the fields without checking the CRC. After `valid` the length fits into
+// `bytes_left_in_segment`; after `invalid` the fields are what they claim to be; after `absent` they
+// mean nothing. `bytes` needs at least kBatchHeaderSizeBytes.
 [[nodiscard]] BatchCheck peek_batch(ByteSpan bytes, std::uint64_t bytes_left_in_segment, BatchHeader& out);
 // `bytes` must be exactly header.length_bytes long.
 [[nodiscard]] BatchCheck verify_batch(ByteSpan bytes, std::uint32_t salt, const BatchHeader& header);

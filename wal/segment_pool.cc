@@ -1,0 +1,116 @@
+#include "wal/segment_pool.h"
+
+#include "base/crash_point.h"
+#include "wal/core/segment_name.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::wal {
+
+namespace {
+
+constexpr std::uint64_t kZeroChunkBytes = 256 * 1024;
+
+}  // namespace
+
+Result<bool> SegmentPool::has_full_size(const std::string& name) {
+    TWOFOLD_TRY(auto file, directory_.open(name));
+    TWOFOLD_TRY(std::uint64_t size, file->size());
+    return size == options_.segment_size_bytes;
+}
+
+Result<void> SegmentPool::adopt() {
+    TWOFOLD_TRY(auto names, directory_.list());
+    for (std::string& name : names) {
+        ParsedName parsed = parse_name(name);
+        bool is_spare = parsed.kind == FileKind::spare;
+        if (!is_spare && parsed.kind != FileKind::unfinished_spare) continue;
+        next_number_ = std::max(next_number_, parsed.number + 1);
+        bool usable = false;
+        if (is_spare) {
+            TWOFOLD_TRY(usable, has_full_size(name));
+        }
+        if (usable) {
+            spares_.push_back({.name = std::move(name), .recycled = true, .file = nullptr});
+        } else {
+            TWOFOLD_TRY(directory_.remove(name));
+        }
+    }
+    // A process that died in recycle() may have left renames that only the page cache knows. Were a
+    // power loss to undo one after the spare got a new header, a segment's name would be on it.
+    TWOFOLD_TRY(directory_.force());
+    ++counters_.directory_forces;
+    return base::ok();
+}
+
+Result<std::unique_ptr<File>> SegmentPool::write_zeros(const std::string& name) {
+    if (TWOFOLD_FAIL_POINT(wal_write_enospc)) {
+        return base::fail(Errc::disk_full, "fail point wal_write_enospc");
+    }
+    TWOFOLD_TRY(auto file, directory_.create(name));
+    const Bytes zeros(std::min(options_.segment_size_bytes, kZeroChunkBytes));
+    for (std::uint64_t at = 0; at < options_.segment_size_bytes; at += zeros.size()) {
+        std::uint64_t size = std::min<std::uint64_t>(zeros.size(), options_.segment_size_bytes - at);
+        TWOFOLD_TRY(file->write_at(at, ByteSpan(zeros).first(size)));
+    }
+    TWOFOLD_TRY(file->force());
+    return file;
+}
+
+Result<void> SegmentPool::make_one() {
+    std::uint64_t number = next_number_++;
+    std::string unfinished = unfinished_spare_name(number);
+    auto file = write_zeros(unfinished);
+    if (!file.has_value()) {
+        // What was allocated would be missing for the reserve. The next start removes it otherwise.
+        static_cast<void>(directory_.remove(unfinished));
+        return file.error();
+    }
+    std::string name = spare_name(number);
+    TWOFOLD_TRY(directory_.rename(unfinished, name));
+    spares_.push_back({.name = std::move(name), .recycled = false, .file = std::move(file).value()});
+    ++counters_.segments_created;
+    return base::ok();
+}
+
+Result<void> SegmentPool::ensure(std::uint64_t count) {
+    while (spares_.size() < count) {
+        TWOFOLD_TRY(make_one());
+    }
+    return base::ok();
+}
+
+Result<SegmentPool::Spare> SegmentPool::take() {
+    TWOFOLD_TRY(ensure(1));
+    if (spares_.front().file == nullptr) {
+        TWOFOLD_TRY(spares_.front().file, directory_.open(spares_.front().name));
+    }
+    Spare taken = std::move(spares_.front());
+    spares_.pop_front();
+    return taken;
+}
+
+Result<void> SegmentPool::recycle(const std::vector<std::string>& segments) {
+    if (segments.empty()) return base::ok();
+    std::deque<Spare> renamed;
+    for (const std::string& segment : segments) {
+        TWOFOLD_TRY(bool full_size, has_full_size(segment));
+        bool wanted = full_size && spares_.size() + renamed.size() < options_.spare_segments_max;
+        if (!wanted) {
+            TWOFOLD_TRY(directory_.remove(segment));
+            ++counters_.segments_removed;
+            continue;
+        }
+        std::string name = spare_name(next_number_++);
+        TWOFOLD_TRY(directory_.rename(segment, name));
+        renamed.push_back({.name = std::move(name), .recycled = true, .file = nullptr});
+        ++counters_.segments_recycled;
+    }
+    TWOFOLD_TRY(directory_.force());
+    ++counters_.directory_forces;
+    std::ranges::move(renamed, std::back_inserter(spares_));
+    return base::ok();
+}
+
+}  // namespace twofold::wal

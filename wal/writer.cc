@@ -1,0 +1,469 @@
+#include "wal/writer.h"
+
+#include "base/assert.h"
+#include "base/crash_point.h"
+#include "base/rng.h"
+#include "wal/core/segment_name.h"
+#include "wal/segment_pool.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace twofold::wal {
+
+namespace {
+
+// Buffers larger than this are given back after use: only a checkpoint makes them.
+constexpr std::size_t kBufferKeptMaxBytes = 8UL << 20;
+
+std::uint64_t batch_size_max(const WriterOptions& options) {
+    std::uint64_t fits = options.segment_size_bytes - kSegmentHeaderSizeBytes;
+    std::uint64_t wanted = options.batch_size_max_bytes / kBlockSizeBytes * kBlockSizeBytes;
+    return std::clamp<std::uint64_t>(wanted, kBlockSizeBytes, fits);
+}
+
+Result<void> check_options(const WriterOptions& options) {
+    bool good = options.segment_size_bytes >= kSegmentSizeMinBytes &&
+                options.segment_size_bytes % kBlockSizeBytes == 0 &&
+                options.segment_size_bytes <= std::numeric_limits<std::uint32_t>::max();
+    if (good) return base::ok();
+    return base::fail(Errc::invalid_argument,
+                      "the segment size must be a multiple of 4096 from 8192 to 4 GiB, not " +
+                          std::to_string(options.segment_size_bytes));
+}
+
+std::uint64_t fresh_seed() {
+    std::array<std::uint8_t, 8> bytes{};
+    base::secure_random(bytes);
+    return base::ByteReader(bytes).u64();
+}
+
+// Another one for each epoch and index even when the seed stays the same (in the simulator), so that
+// the former content of a recycled segment never passes for the present one.
+std::uint32_t salt_for(std::uint64_t seed, std::uint32_t epoch, std::uint64_t index) {
+    std::uint64_t place = (std::uint64_t{epoch} << 32U) ^ index;
+    return static_cast<std::uint32_t>(base::SeededRng(seed ^ base::SeededRng(place).next()).next());
+}
+
+// How many segments a checkpoint of these records takes, packed as put_record packs them.
+std::uint64_t segments_for(std::span<const Bytes> records, const WriterOptions& options) {
+    std::uint64_t batch_max = batch_size_max(options);
+    std::uint64_t capacity = options.segment_size_bytes - kSegmentHeaderSizeBytes;
+    std::uint64_t segments = 1;
+    std::uint64_t used = 0;
+    std::uint64_t batch = kBatchHeaderSizeBytes;
+    auto close_batch = [&] {
+        std::uint64_t padded = round_up_to_block(batch);
+        if (used + padded > capacity) {
+            ++segments;
+            used = 0;
+        }
+        used += padded;
+        batch = kBatchHeaderSizeBytes;
+    };
+    for (const Bytes& record : records) {
+        std::uint64_t size = kRecordHeaderSizeBytes + record.size();
+        if (batch + size > batch_max) close_batch();
+        batch += size;
+    }
+    close_batch();
+    return segments;
+}
+
+#if defined(TWOFOLD_CRASH_POINTS)
+// Dying in the middle of a batch needs two writes; without that crash armed there is only one.
+bool is_mid_batch_armed() {
+    static const bool armed = [] {
+        const char* name = std::getenv("TWOFOLD_CRASH_AT");
+        return name != nullptr && std::string_view(name).starts_with("wal_mid_batch");
+    }();
+    return armed;
+}
+#endif
+
+}  // namespace
+
+Writer::Writer(Directory& directory, const WriterOptions& options)
+    : directory_(directory),
+      options_(options),
+      pool_(std::make_unique<SegmentPool>(directory_, options_, counters_)),
+      salt_seed_(options.salt_seed != 0 ? options.salt_seed : fresh_seed()) {}
+
+Writer::~Writer() = default;
+
+Result<std::unique_ptr<Writer>> Writer::start(Directory& directory,
+                                              const ReadSummary& summary,
+                                              const WriterOptions& options,
+                                              const Incarnation& incarnation,
+                                              std::span<const Bytes> checkpoint) {
+    TWOFOLD_TRY(check_options(options));
+    std::unique_ptr<Writer> writer(new Writer(directory, options));
+    TWOFOLD_TRY(writer->open_start(summary, incarnation, checkpoint));
+    return writer;
+}
+
+Result<void> Writer::open_start(const ReadSummary& summary,
+                                const Incarnation& incarnation,
+                                std::span<const Bytes> checkpoint) {
+    TWOFOLD_ASSERT(summary.last_epoch < std::numeric_limits<std::uint32_t>::max(), "epochs ran out");
+    incarnation_ = summary.has_incarnation ? summary.incarnation : incarnation;
+    epoch_ = summary.last_epoch + 1;
+    last_ = summary.last;
+    next_lsn_ = summary.last_lsn + 1;
+    durable_lsn_ = summary.durable_lsn;
+    next_index_ = summary.last_segment_index + 1;
+    TWOFOLD_TRY(pool_->adopt());
+    TWOFOLD_TRY(reserve_for_checkpoint(checkpoint));
+    open_mark();
+    TWOFOLD_TRY(write_checkpoint(checkpoint, true));
+    return base::ok();
+}
+
+std::uint64_t Writer::record_size_max() const {
+    return batch_size_max(options_) - kBatchHeaderSizeBytes - kRecordHeaderSizeBytes;
+}
+
+Result<void> Writer::require_usable() const {
+    if (poisoned_) {
+        return base::fail(Errc::io_error,
+                          "the log failed earlier; nothing can be known about it in this process");
+    }
+    TWOFOLD_ASSERT(!closed_, "the log was closed");
+    return base::ok();
+}
+
+base::Error Writer::poison(base::Error error) {
+    if (std::exchange(poisoned_, true)) return error;
+    error.context = directory_.path() + ": " + error.context;
+    return error;
+}
+
+Result<void> Writer::or_poison(Result<void> result) {
+    if (result.has_value()) return result;
+    return poison(result.error());
+}
+
+// ---- collecting -----------------------------------------------------------------------------------
+
+void Writer::begin_pending_batch() {
+    buffer_.resize(round_up_to_block(buffer_.size()));
+    pending_.push_back({.offset = buffer_.size(),
+                        .length_bytes = kBatchHeaderSizeBytes,
+                        .first_lsn = next_lsn_,
+                        .record_count = 0});
+    buffer_.resize(buffer_.size() + kBatchHeaderSizeBytes);
+}
+
+std::uint64_t Writer::put_record(ByteSpan record) {
+    std::uint64_t size = kRecordHeaderSizeBytes + record.size();
+    bool fits = !pending_.empty() &&
+                pending_.back().length_bytes + size <= batch_size_max(options_);
+    if (!fits) begin_pending_batch();
+    base::ByteWriter writer(buffer_);
+    writer.u32(static_cast<std::uint32_t>(record.size()));
+    writer.raw(record);
+    pending_.back().length_bytes += size;
+    ++pending_.back().record_count;
+    ++counters_.records;
+    counters_.record_bytes += record.size();
+    return next_lsn_++;
+}
+
+std::uint64_t Writer::append(ByteSpan record) {
+    TWOFOLD_ASSERT(!closed_, "the log was closed");
+    TWOFOLD_ASSERT(record.size() <= record_size_max(), "a record is larger than record_size_max()");
+    return put_record(record);
+}
+
+// ---- segments -------------------------------------------------------------------------------------
+
+// The header is forced before the name: a file with a segment's name always has a sound header, so
+// that an unsound one is damage and not a crash.
+Result<void> Writer::name_segment(File& file, const std::string& spare) {
+    encode_segment_header(header_, scratch_);
+    TWOFOLD_TRY(file.write_at(0, scratch_));
+    TWOFOLD_TRY(file.force());
+    TWOFOLD_TRY(directory_.rename(spare, segment_name(header_.index)));
+    TWOFOLD_TRY(directory_.force());
+    ++counters_.directory_forces;
+    return base::ok();
+}
+
+Result<void> Writer::begin_segment(bool starts_epoch, bool begins_checkpoint) {
+    TWOFOLD_CRASH_POINT(wal_segment_before_create);
+    auto taken = pool_->take();
+    if (!taken.has_value()) {
+        // Without space nothing has happened yet: the caller may try again.
+        if (taken.error().code == Errc::disk_full) return taken.error();
+        return poison(taken.error());
+    }
+    SegmentPool::Spare spare = std::move(taken).value();
+    header_ = {.incarnation = incarnation_,
+               .epoch = epoch_,
+               .index = next_index_,
+               .size_bytes = options_.segment_size_bytes,
+               .salt = salt_for(salt_seed_, epoch_, next_index_),
+               .starts_epoch = starts_epoch,
+               .begins_checkpoint = begins_checkpoint,
+               .recycled = spare.recycled,
+               .first_batch = last_.batch + 1,
+               .first_lsn = last_.lsn + 1,
+               .previous_epoch = last_.epoch,
+               .previous_crc = last_.crc,
+               .previous_segment = last_.segment,
+               .durable_lsn = durable_lsn_};
+    TWOFOLD_TRY(or_poison(name_segment(*spare.file, spare.name)));
+    segment_ = std::move(spare.file);
+    segment_offset_ = kSegmentHeaderSizeBytes;
+    ++next_index_;
+    ++counters_.segments_begun;
+    TWOFOLD_CRASH_POINT(wal_segment_after_create);
+    return base::ok();
+}
+
+// Goes on in a new segment when the batch does not fit into this one.
+Result<void> Writer::make_room(std::uint64_t padded_bytes) {
+    if (segment_offset_ + padded_bytes <= options_.segment_size_bytes) return base::ok();
+    TWOFOLD_TRY(begin_segment(false, false));
+    return base::ok();
+}
+
+bool Writer::has_room_for_new_work() const {
+    return pool_->available() >= options_.reserve_segments;
+}
+
+Result<void> Writer::refill_reserve() {
+    TWOFOLD_TRY(require_usable());
+    auto made = pool_->ensure(options_.reserve_segments);
+    if (made.has_value() || made.error().code == Errc::disk_full) return base::ok();
+    return poison(made.error());
+}
+
+// ---- writing --------------------------------------------------------------------------------------
+
+Result<void> Writer::write_and_force(ByteSpan padded) {
+    TWOFOLD_CRASH_POINT(wal_before_write);
+#if defined(TWOFOLD_CRASH_POINTS)
+    if (is_mid_batch_armed()) {
+        TWOFOLD_TRY(segment_->write_at(segment_offset_, padded.first(padded.size() / 2)));
+        TWOFOLD_CRASH_POINT(wal_mid_batch);
+    }
+#endif
+    TWOFOLD_TRY(segment_->write_at(segment_offset_, padded));
+    TWOFOLD_CRASH_POINT(wal_after_write);
+    TWOFOLD_TRY(segment_->force());
+    if (TWOFOLD_FAIL_POINT(wal_force_error)) {
+        return base::fail(Errc::io_error, "fail point wal_force_error");
+    }
+    TWOFOLD_CRASH_POINT(wal_after_force);
+    return base::ok();
+}
+
+// `buffer` holds the batch at batch.offset, as the last thing in it or padded already.
+Result<void> Writer::write_batch(BatchKind kind,
+                                 bool checkpoint_complete,
+                                 const PendingBatch& batch,
+                                 Bytes& buffer) {
+    std::uint64_t padded = round_up_to_block(batch.length_bytes);
+    TWOFOLD_TRY(make_room(padded));
+    TWOFOLD_ASSERT(batch.first_lsn == last_.lsn + 1, "batches are written in order");
+    buffer.resize(std::max<std::uint64_t>(buffer.size(), batch.offset + padded));
+    std::span<std::uint8_t> bytes = std::span(buffer).subspan(batch.offset, padded);
+    BatchHeader header{.crc = 0,
+                       .length_bytes = static_cast<std::uint32_t>(batch.length_bytes),
+                       .kind = kind,
+                       .checkpoint_complete = checkpoint_complete,
+                       .incarnation = incarnation_,
+                       .epoch = epoch_,
+                       .number = last_.batch + 1,
+                       .first_lsn = batch.first_lsn,
+                       .record_count = batch.record_count,
+                       .previous_crc = last_.crc,
+                       .durable_lsn = durable_lsn_};
+    std::uint32_t crc = seal_batch(header, header_.salt, bytes.first(batch.length_bytes));
+    TWOFOLD_TRY(or_poison(write_and_force(bytes)));
+
+    last_ = {.epoch = epoch_,
+             .segment = header_.index,
+             .batch = header.number,
+             .lsn = batch.first_lsn + batch.record_count - 1,
+             .crc = crc};
+    last_kind_ = kind;
+    durable_lsn_ = last_.lsn;
+    segment_offset_ += padded;
+    live_bytes_ += padded;
+    ++counters_.forces;
+    ++counters_.batches;
+    counters_.written_bytes += padded;
+    if (marks_begun_) write_mark(kind == BatchKind::clean_shutdown);
+    return base::ok();
+}
+
+Result<void> Writer::write_pending(BatchKind kind) {
+    std::size_t written = 0;
+    while (written < pending_.size()) {
+        bool is_last = written + 1 == pending_.size();
+        bool completes = kind == BatchKind::checkpoint && is_last;
+        auto result = write_batch(kind, completes, pending_[written], buffer_);
+        if (!result.has_value()) {
+            // What is durable must not be written again if the caller tries once more.
+            pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(written));
+            return result;
+        }
+        ++written;
+    }
+    pending_.clear();
+    buffer_.clear();
+    if (buffer_.capacity() > kBufferKeptMaxBytes) buffer_.shrink_to_fit();
+    return base::ok();
+}
+
+Result<std::uint64_t> Writer::force() {
+    TWOFOLD_TRY(require_usable());
+    if (pending_.empty()) return durable_lsn_;
+    std::uint64_t segments_before = counters_.segments_begun;
+    TWOFOLD_TRY(write_pending(BatchKind::records));
+    // Only after the records are safe: a full disk here concerns the next ones.
+    if (counters_.segments_begun != segments_before) {
+        TWOFOLD_TRY(refill_reserve());
+    }
+    return durable_lsn_;
+}
+
+Result<void> Writer::write_empty_batch(BatchKind kind) {
+    empty_batch_.assign(kBatchHeaderSizeBytes, 0);
+    PendingBatch batch{.offset = 0,
+                       .length_bytes = kBatchHeaderSizeBytes,
+                       .first_lsn = next_lsn_,
+                       .record_count = 0};
+    return write_batch(kind, false, batch, empty_batch_);
+}
+
+Result<void> Writer::heartbeat() {
+    TWOFOLD_TRY(force());
+    if (last_kind_ == BatchKind::heartbeat) return base::ok();
+    // Not worth a segment of the reserve.
+    bool needs_segment = segment_offset_ + kBlockSizeBytes > options_.segment_size_bytes;
+    if (needs_segment && !has_room_for_new_work()) return base::ok();
+    TWOFOLD_TRY(write_empty_batch(BatchKind::heartbeat));
+    ++counters_.heartbeats;
+    if (needs_segment) return refill_reserve();
+    return base::ok();
+}
+
+Result<void> Writer::close_clean() {
+    TWOFOLD_TRY(force());
+    TWOFOLD_TRY(write_empty_batch(BatchKind::clean_shutdown));
+    closed_ = true;
+    // Forced this once: after a clean shutdown even a power loss leaves an exact mark.
+    if (mark_ != nullptr && !mark_->force().has_value()) drop_mark();
+    return base::ok();
+}
+
+// ---- checkpoints ----------------------------------------------------------------------------------
+
+// Everything that can go wrong without harm goes wrong here, before the first write.
+Result<void> Writer::reserve_for_checkpoint(std::span<const Bytes> records) {
+    for (const Bytes& record : records) {
+        if (record.size() <= record_size_max()) continue;
+        return base::fail(Errc::limit_exceeded,
+                          "a checkpoint record has " + std::to_string(record.size()) +
+                              " bytes, the largest possible one " +
+                              std::to_string(record_size_max()));
+    }
+    std::uint64_t needed = segments_for(records, options_);
+    auto made = pool_->ensure(needed);
+    if (made.has_value()) return base::ok();
+    if (made.error().code != Errc::disk_full) return poison(made.error());
+    return base::fail(Errc::disk_full,
+                      directory_.path() + ": a checkpoint needs " + std::to_string(needed) +
+                          " segments of " + std::to_string(options_.segment_size_bytes) +
+                          " bytes, but the disk is full: free space on it (" +
+                          made.error().context + ")");
+}
+
+Result<void> Writer::write_checkpoint(std::span<const Bytes> records, bool starts_epoch) {
+    TWOFOLD_ASSERT(pending_.empty(), "a checkpoint begins when nothing is pending");
+    TWOFOLD_CRASH_POINT(wal_checkpoint_before_write);
+    std::uint64_t first_needed = next_index_;
+    std::uint64_t live_before = std::exchange(live_bytes_, 0);
+    auto begun = begin_segment(starts_epoch, true);
+    if (!begun.has_value()) {
+        live_bytes_ = live_before;
+        return begun;
+    }
+    for (const Bytes& record : records) put_record(record);
+    if (pending_.empty()) begin_pending_batch();
+    auto written = write_pending(BatchKind::checkpoint);
+    // Space was reserved, so even disk_full is a surprise, and half a checkpoint must stay the end.
+    if (!written.has_value()) return poison(written.error());
+    TWOFOLD_CRASH_POINT(wal_checkpoint_after_force);
+    ++counters_.checkpoints;
+    // From here on the mark may say that this start exists.
+    marks_begun_ = true;
+    write_mark(false);
+    TWOFOLD_TRY(or_poison(release_before(first_needed)));
+    TWOFOLD_CRASH_POINT(wal_checkpoint_after_delete);
+    return refill_reserve();
+}
+
+Result<void> Writer::checkpoint(std::span<const Bytes> records) {
+    TWOFOLD_TRY(force());
+    TWOFOLD_TRY(reserve_for_checkpoint(records));
+    return write_checkpoint(records, false);
+}
+
+Result<void> Writer::release_before(std::uint64_t first_needed) {
+    TWOFOLD_TRY(auto names, directory_.list());
+    std::vector<std::string> obsolete;
+    for (std::string& name : names) {
+        ParsedName parsed = parse_name(name);
+        if (parsed.kind == FileKind::segment && parsed.number < first_needed) {
+            obsolete.push_back(std::move(name));
+        }
+    }
+    return pool_->recycle(obsolete);
+}
+
+// ---- the durable mark -----------------------------------------------------------------------------
+
+// The mark only sharpens the reader's judgement. Without it the log is as safe, so its failures are
+// counted and end the marks, not the process: an old mark is always true.
+void Writer::open_mark() {
+    if (!options_.durable_mark) return;
+    auto exists = directory_.exists(kDurableMarkName);
+    if (!exists.has_value()) return drop_mark();
+    auto file = exists.value() ? directory_.open(kDurableMarkName)
+                               : directory_.create(kDurableMarkName);
+    if (!file.has_value()) return drop_mark();
+    mark_ = std::move(file).value();
+    if (exists.value()) return;
+    // Pre-written, so that later marks need no space.
+    const Bytes zeros(kMarkFileSizeBytes);
+    if (!mark_->write_at(0, zeros).has_value()) drop_mark();
+}
+
+void Writer::write_mark(bool clean_shutdown) {
+    if (mark_ == nullptr) return;
+    DurableMark mark{.incarnation = incarnation_,
+                     .epoch = epoch_,
+                     .segment = last_.segment,
+                     .batch = last_.batch,
+                     .lsn = last_.lsn,
+                     .clean_shutdown = clean_shutdown};
+    encode_mark_slot(mark, scratch_);
+    if (!mark_->write_at(mark_slot_offset(mark), scratch_).has_value()) return drop_mark();
+    ++counters_.marks_written;
+}
+
+void Writer::drop_mark() {
+    mark_ = nullptr;
+    ++counters_.mark_failures;
+}
+
+}  // namespace twofold::wal
