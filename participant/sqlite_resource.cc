@@ -1,0 +1,106 @@
+#include "participant/sqlite_resource.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#include <cstdlib>
+#include <utility>
+
+namespace twofold::participant {
+
+SqliteResource::SqliteResource(async::EventLoop& loop, sqlite::StoreOptions options)
+    : options_(std::move(options)), worker_(loop, "sqlite") {}
+
+SqliteResource::~SqliteResource() = default;
+
+// Runs on the store's thread, before an answer leaves it: after an I/O error of a commit the process
+// sees the old data although a restart may show the commit. Only a new process can read the truth.
+void SqliteResource::leave_if_store_must_exit() const {
+    if (!store_->must_exit()) return;
+    base::log_event(base::LogLevel::error,
+                    "sqlite_must_exit",
+                    "the state of the SQLite file is unknown to this process: ending it, a restart "
+                    "reads what is really there",
+                    {{"path", options_.path}});
+    std::_Exit(EXIT_FAILURE);
+}
+
+template <class Call, class Done>
+void SqliteResource::run(Call call, Done done) {
+    TWOFOLD_ASSERT(store_ != nullptr, "the resource is used before it was started");
+    worker_.post(
+        [this, call = std::move(call)]() mutable {
+            auto result = call(*store_);
+            leave_if_store_must_exit();
+            return std::make_pair(std::move(result), Snapshot{store_->position(), store_->counters()});
+        },
+        [this, done = std::move(done)](auto answer) mutable {
+            position_ = answer.second.position;
+            counters_ = answer.second.counters;
+            done(std::move(answer.first));
+        });
+}
+
+void SqliteResource::start(StartCallback done) {
+    worker_.post(
+        [this]() -> base::Result<protocol::ResourceStart> {
+            if (!store_) {
+                TWOFOLD_TRY(store_, sqlite::Store::open(options_));
+            }
+            auto started = store_->start();
+            leave_if_store_must_exit();
+            return started;
+        },
+        [this, done = std::move(done)](base::Result<protocol::ResourceStart> started) {
+            if (started.has_value()) position_ = started.value().position;
+            done(std::move(started));
+        });
+}
+
+void SqliteResource::execute_prepare(protocol::BranchWork work, WorkCallback done) {
+    run([work = std::move(work)](sqlite::Store& store) { return store.execute_prepare(work); },
+        std::move(done));
+}
+
+void SqliteResource::one_phase(protocol::BranchWork work, WorkCallback done) {
+    run([work = std::move(work)](sqlite::Store& store) { return store.one_phase(work); },
+        std::move(done));
+}
+
+void SqliteResource::cancel(const protocol::BranchKey& key, DoneCallback done) {
+    store_->interrupt(key);
+    // Answers come in the order of the calls: when this empty call is answered, the work was.
+    run([](sqlite::Store&) { return base::Result<void>(base::ok()); }, std::move(done));
+}
+
+void SqliteResource::commit(protocol::FinishRequest request, FinishCallback done) {
+    run([request = std::move(request)](sqlite::Store& store) { return store.commit(request); },
+        std::move(done));
+}
+
+void SqliteResource::rollback(protocol::FinishRequest request, FinishCallback done) {
+    run([request = std::move(request)](sqlite::Store& store) { return store.rollback(request); },
+        std::move(done));
+}
+
+void SqliteResource::settle_one_phase(const protocol::BranchKey& key, FinishCallback done) {
+    run([key](sqlite::Store& store) { return store.settle_one_phase(key); }, std::move(done));
+}
+
+void SqliteResource::list(ListCallback done) {
+    run([](sqlite::Store& store) { return store.list(); }, std::move(done));
+}
+
+void SqliteResource::persist_sender(const protocol::Incarnation& incarnation,
+                                    protocol::Epoch epoch,
+                                    DoneCallback done) {
+    run([incarnation, epoch](
+            sqlite::Store& store) { return store.persist_sender(incarnation, epoch); },
+        std::move(done));
+}
+
+void SqliteResource::stop(std::function<void()> done) {
+    worker_.post([this] { store_.reset(); }, std::move(done));
+}
+
+}  // namespace twofold::participant
