@@ -5,6 +5,7 @@
 #include "participant/core/inputs.h"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -45,9 +46,23 @@ struct ListPrepared {};  // -> Listed
 struct SendInquiry {     // -> InquiryAnswered or InquiryFailed
     std::vector<protocol::InquiryItem> items;
 };
+enum class ExecuteStatus : std::uint8_t {
+    executed,  // the statements ran; the branch's session is open
+    failed,    // the branch has ended: the transaction can only abort
+    refused,   // this call did nothing; reason says why
+    unknown,   // the session was lost: the transaction can only abort
+};
+// The answer to ExecuteReceived, for the application. Never a vote.
+struct ExecuteReply {
+    std::uint32_t sequence = 0;
+    ExecuteStatus status = ExecuteStatus::unknown;
+};
 struct SendReply {
     ReplyTicket ticket;
     protocol::ItemResult result;
+    // Set when the ticket is an ExecuteReceived's. `result` then has the echo (op prepare), reason
+    // and results, and its status is unknown or refused: it cannot be mistaken for a vote.
+    std::optional<ExecuteReply> execute = std::nullopt;
 };
 // Fires once after a random time in [delay_min, delay_max]: the shell has the randomness.
 struct ArmTimer {
@@ -56,7 +71,10 @@ struct ArmTimer {
     std::chrono::milliseconds delay_max{};
 };
 struct RaiseAlarm {
-    std::string code;  // stable, for example "protocol_violation", "hazard", "foreign_branch"
+    // Stable: protocol_violation, heuristic_commit, heuristic_abort, hazard, expired,
+    // foreign_branch, lost_branch, not_finishable, reappeared, identity_mismatch. Once per branch
+    // and code.
+    std::string code;
     protocol::BranchKey key;
     std::string text;
 };

@@ -30,6 +30,16 @@ struct ItemReceived {
     protocol::Item item;
 };
 
+// A batch without items: a coordinator that has just started shows itself like this, and idle ones
+// move their low-water mark. Nobody is answered.
+struct SenderSeen {
+    protocol::SenderStamp sender;
+    protocol::ParticipantUuid addressed_uuid;
+    protocol::Identity addressed_identity;
+    protocol::IdPosition low_water;
+    protocol::IdPosition horizon;
+};
+
 // Interactive work of an application, for an enlisted branch.
 struct ExecuteReceived {
     ReplyTicket ticket;
@@ -84,6 +94,7 @@ struct TimerFired {
 
 using Input = std::variant<ResourceStarted,
                            ItemReceived,
+                           SenderSeen,
                            ExecuteReceived,
                            ReplyAbandoned,
                            WorkDone,

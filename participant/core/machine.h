@@ -1,5 +1,5 @@
-// A participant as a pure machine: step(input) -> effects. It votes, holds and finishes branches and
-// asks the coordinator about those in doubt; it never decides an outcome by itself. No I/O, no
+// A participant as a pure machine: step(input) -> effects. It votes, holds and finishes branches
+// and asks the coordinator about those in doubt; it never decides an outcome by itself. No I/O, no
 // clock, no threads, no randomness. Thread: one.
 #pragma once
 
@@ -7,7 +7,8 @@
 #include "participant/core/inputs.h"
 
 #include <chrono>
-#include <map>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,11 @@ struct Config {
     std::chrono::milliseconds retry_min{20};
     std::chrono::milliseconds retry_max{2'000};
     std::size_t queue_max = 10'000;  // items that wait for a slot; more are refused
+    // Interactive work without a lock_timeout waits at most this long for a slot.
+    std::chrono::milliseconds interactive_wait{10'000};
+    // Those who wait for an end are told `unknown` after so many tries; the tries go on for ever.
+    std::uint32_t tries_before_unknown = 3;
+    std::size_t inquiry_items_max = 500;  // keys of one SendInquiry; more become several
     Sabotage sabotage;
 };
 
@@ -59,12 +65,15 @@ public:
     // Branches that are not finished, by key.
     [[nodiscard]] std::vector<BranchReport> unfinished() const;
     struct Counts {
-        std::size_t waiting = 0;   // for a slot
+        std::size_t waiting = 0;  // for a slot
         std::size_t running = 0;
         std::size_t prepared = 0;
         std::size_t finishing = 0;
-        std::size_t parked = 0;    // need a person
+        std::size_t parked = 0;  // need a person
         std::size_t tombstones = 0;
+        std::size_t in_doubt = 0;    // of `prepared`: without a vote of this process
+        std::size_t remembered = 0;  // other ends kept for duplicates
+        std::size_t slots_used = 0;
     };
     [[nodiscard]] Counts counts() const;
 
