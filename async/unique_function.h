@@ -20,12 +20,12 @@ template <class R, class... Args>
 class UniqueFunction<R(Args...)> {
 public:
     UniqueFunction() noexcept = default;
-    UniqueFunction(std::nullptr_t) noexcept {}  // NOLINT: implicit like std::function
+    UniqueFunction(std::nullptr_t) noexcept {}  // implicit, like std::function
 
     template <class F>
         requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction> &&
                  std::is_invocable_r_v<R, std::remove_cvref_t<F>&, Args...>)
-    UniqueFunction(F&& callable) {  // NOLINT: implicit like std::function
+    UniqueFunction(F&& callable) {  // implicit, like std::function
         using Callable = std::remove_cvref_t<F>;
         if constexpr (fits_inside<Callable>) {
             ::new (static_cast<void*>(storage_)) Callable(std::forward<F>(callable));

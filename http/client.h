@@ -52,8 +52,8 @@ struct ClientReply {
 // Either the complete reply or the error. Any status is a reply: judging it is the caller's.
 class CallResult {
 public:
-    CallResult(ClientReply reply) : value_(std::move(reply)) {}  // NOLINT: implicit like Result
-    CallResult(CallError error) : value_(std::move(error)) {}    // NOLINT: implicit like Result
+    CallResult(ClientReply reply) : value_(std::move(reply)) {}  // implicit, like Result
+    CallResult(CallError error) : value_(std::move(error)) {}    // implicit, like Result
     [[nodiscard]] bool has_value() const noexcept { return value_.index() == 0; }
     [[nodiscard]] ClientReply& value() { return std::get<0>(value_); }
     [[nodiscard]] const ClientReply& value() const { return std::get<0>(value_); }

@@ -3,14 +3,10 @@
 #pragma once
 
 #include "async/deadline.h"
+#include "async/tcp.h"
 #include "http/client.h"
 #include "http/read_buffer.h"
 #include "http/reply_parser.h"
-
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/basic_resolver.hpp>
-#include <boost/asio/ip/tcp.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -89,9 +85,9 @@ public:
     }
 
 private:
-    using Tcp = boost::asio::ip::tcp;
-    using Socket = boost::asio::basic_stream_socket<Tcp, boost::asio::io_context::executor_type>;
-    using Resolver = boost::asio::ip::basic_resolver<Tcp, boost::asio::io_context::executor_type>;
+    using Tcp = async::Tcp;
+    using Socket = async::TcpSocket;
+    using Resolver = async::TcpResolver;
     using Clock = std::chrono::steady_clock;
 
     enum class State : std::uint8_t { connecting, idle, busy, closed };

@@ -1,10 +1,10 @@
 #include "http/server.h"
 
+#include "async/tcp.h"
 #include "async/timer.h"
 #include "base/log.h"
 #include "http/session.h"
 
-#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/address.hpp>
 
@@ -16,8 +16,8 @@ namespace twofold::http {
 namespace {
 
 namespace asio = boost::asio;
-using Tcp = asio::ip::tcp;
-using Acceptor = asio::basic_socket_acceptor<Tcp, asio::io_context::executor_type>;
+using async::Tcp;
+using Acceptor = async::TcpAcceptor;
 
 constexpr int kListenBacklog = 4096;
 // Connections above the limit that are still told why; above these they are closed without a word.

@@ -9,14 +9,11 @@
 #pragma once
 
 #include "async/deadline.h"
+#include "async/tcp.h"
 #include "http/read_buffer.h"
 #include "http/request_parser.h"
 #include "http/server.h"
 #include "http/wire.h"
-
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -52,8 +49,7 @@ struct SessionHost {
 
 class Session final : public ResponsePort, public std::enable_shared_from_this<Session> {
 public:
-    using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp,
-                                                    boost::asio::io_context::executor_type>;
+    using Socket = async::TcpSocket;
 
     Session(std::shared_ptr<SessionHost> host, Socket socket, std::string peer);
 
