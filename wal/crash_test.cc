@@ -1,8 +1,8 @@
 // A power loss at every single operation of a script that covers starts, forces, segment changes,
 // checkpoints, removal, heartbeats and a clean shutdown. What was not forced survives entirely, not
-// at all, or as a pseudo-random subset of sectors and directory changes. Required each time: the log
-// is accepted, holds everything acknowledged and nothing that was not appended, and so again after
-// the next start and the next.
+// at all, or as a pseudo-random subset of sectors and directory changes. Required each time: the
+// log is accepted, holds everything acknowledged and nothing that was not appended, and so again
+// after the next start and the next.
 #include "wal/test_log.h"
 
 namespace twofold::wal {
@@ -58,10 +58,12 @@ std::vector<Policy> policies(std::uint64_t n, std::uint64_t random_ones) {
     std::vector<Policy> all;
     all.push_back({"all lost", true, [](const MemoryDisk::Unforced&) { return false; }});
     all.push_back({"all kept", true, [](const MemoryDisk::Unforced&) { return true; }});
-    all.push_back({"only writes kept", true,
-                   [](const MemoryDisk::Unforced& lost) { return !lost.is_directory_change; }});
-    all.push_back({"only names kept", true,
-                   [](const MemoryDisk::Unforced& lost) { return lost.is_directory_change; }});
+    all.push_back({"only writes kept", true, [](const MemoryDisk::Unforced& lost) {
+                       return !lost.is_directory_change;
+                   }});
+    all.push_back({"only names kept", true, [](const MemoryDisk::Unforced& lost) {
+                       return lost.is_directory_change;
+                   }});
     for (std::uint64_t i = 0; i < random_ones; ++i) all.push_back(random_policy(n * 1000 + i + 1));
     return all;
 }
@@ -114,7 +116,7 @@ TEST(Crash, power_loss_at_every_operation) {
     bool reached = true;
     std::uint64_t n = 1;
     for (; reached; ++n) {
-        for (const Policy& policy : policies(n, 16)) {
+        for (const Policy& policy : policies(n, 12)) {
             crash_once(n, policy, 0, reached);
             if (HasFatalFailure()) return;
         }
@@ -126,7 +128,7 @@ TEST(Crash, power_loss_at_every_operation) {
 
 TEST(Crash, power_loss_at_every_operation_of_the_recovery_too) {
     bool reached = true;
-    for (std::uint64_t n = 1; reached; n += 3) {
+    for (std::uint64_t n = 1; reached; n += 5) {
         for (std::uint64_t second = 1; second <= 24; ++second) {
             for (const Policy& policy : policies(n * 31 + second, 1)) {
                 crash_once(n, policy, second, reached);
@@ -142,7 +144,7 @@ TEST(Crash, power_loss_at_every_operation_of_the_recovery_too) {
 TEST(Crash, process_death_then_power_loss_in_the_next_start) {
     bool reached = true;
     std::uint64_t runs = 0;
-    for (std::uint64_t n = 1; reached; n += 2) {
+    for (std::uint64_t n = 1; reached; n += 5) {
         for (std::uint64_t second = 1; second <= 24; ++second) {
             for (const Policy& policy : policies(n * 77 + second, 1)) {
                 SCOPED_TRACE("death " + std::to_string(n) + ", power loss " +

@@ -36,7 +36,8 @@ void extend_gap(InspectedSegment& segment, std::uint64_t offset, ByteSpan block,
     bool is_zero = std::ranges::all_of(block, [](std::uint8_t byte) { return byte == 0; });
     if (!segment.gaps.empty()) {
         InspectedGap& gap = segment.gaps.back();
-        bool continues = gap.offset + gap.size_bytes == offset && gap.all_zero == is_zero && !claims;
+        bool continues =
+            gap.offset + gap.size_bytes == offset && gap.all_zero == is_zero && !claims;
         if (continues) {
             gap.size_bytes += block.size();
             return;
@@ -54,7 +55,8 @@ Result<void> walk_batches(File& file, const InspectOptions& options, InspectedSe
     std::uint64_t offset = kSegmentHeaderSizeBytes;
     while (offset < segment.size_bytes) {
         std::uint64_t left = segment.size_bytes - offset;
-        TWOFOLD_TRY(ByteSpan block, window.view(offset, std::min<std::uint64_t>(left, kBlockSizeBytes)));
+        TWOFOLD_TRY(ByteSpan block,
+                    window.view(offset, std::min<std::uint64_t>(left, kBlockSizeBytes)));
         BatchHeader header;
         BatchCheck check = block.size() < kBatchHeaderSizeBytes ? BatchCheck::absent
                                                                 : peek_batch(block, left, header);
@@ -134,7 +136,8 @@ void judge(Directory& directory, InspectReport& report) {
     }
 }
 
-// ---- text -----------------------------------------------------------------------------------------
+// ---- text
+// -----------------------------------------------------------------------------------------
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
 
@@ -155,8 +158,8 @@ std::string describe_batch(const InspectedBatch& batch) {
     const BatchHeader& header = batch.header;
     std::string text = "  @" + number(batch.offset) + "  batch " + number(header.number) + " " +
                        std::string(to_string(header.kind)) +
-                       (header.checkpoint_complete ? " (complete)" : "") + ", " + lsn_range(header) +
-                       ", " + number(header.length_bytes) + " bytes\n";
+                       (header.checkpoint_complete ? " (complete)" : "") + ", " +
+                       lsn_range(header) + ", " + number(header.length_bytes) + " bytes\n";
     for (const InspectedRecord& record : batch.records) {
         text += "      LSN " + number(record.lsn) + "  " + record.description + "\n";
     }
@@ -177,13 +180,15 @@ void append_segment(std::string& out, const InspectedSegment& segment) {
     out += "\n";
     auto gap = segment.gaps.begin();
     for (const InspectedBatch& batch : segment.batches) {
-        for (; gap != segment.gaps.end() && gap->offset < batch.offset; ++gap) out += describe_gap(*gap);
+        for (; gap != segment.gaps.end() && gap->offset < batch.offset; ++gap)
+            out += describe_gap(*gap);
         out += describe_batch(batch);
     }
     for (; gap != segment.gaps.end(); ++gap) out += describe_gap(*gap);
 }
 
-// ---- JSON -----------------------------------------------------------------------------------------
+// ---- JSON
+// -----------------------------------------------------------------------------------------
 
 // Just enough JSON: objects and arrays in order, commas by itself.
 class JsonWriter {
@@ -222,8 +227,12 @@ public:
         out_ += value ? "true" : "false";
         return *this;
     }
-    JsonWriter& field(std::string_view name, std::uint64_t value) { return key(name).integer(value); }
-    JsonWriter& field(std::string_view name, const std::string& value) { return key(name).text(value); }
+    JsonWriter& field(std::string_view name, std::uint64_t value) {
+        return key(name).integer(value);
+    }
+    JsonWriter& field(std::string_view name, const std::string& value) {
+        return key(name).text(value);
+    }
     JsonWriter& flag(std::string_view name, bool value) { return key(name).boolean(value); }
 
 private:
@@ -327,8 +336,8 @@ std::string to_text(const InspectReport& report) {
         out += "torn tail at " + summary.torn_tail_file + " offset " +
                number(summary.torn_tail_offset) + ": never acknowledged, it will be discarded\n";
     }
-    out += "OK: " + number(summary.records) + " live records, last LSN " + number(summary.last_lsn) +
-           ", epoch " + number(summary.last_epoch) +
+    out += "OK: " + number(summary.records) + " live records, last LSN " +
+           number(summary.last_lsn) + ", epoch " + number(summary.last_epoch) +
            (summary.clean_shutdown ? ", cleanly shut down\n" : "\n");
     return out;
 }
@@ -340,12 +349,20 @@ std::string to_json(const InspectReport& report) {
     if (!report.accepted) json.field("refusal", report.refusal);
     if (report.first_damage) {
         const Damage& damage = *report.first_damage;
-        json.key("first_damage").open('{').field("file", damage.file).field("offset", damage.offset);
+        json.key("first_damage")
+            .open('{')
+            .field("file", damage.file)
+            .field("offset", damage.offset);
         json.field("first_lsn_at_risk", damage.first_lsn_at_risk);
-        json.field("last_lsn_at_risk", damage.last_lsn_at_risk).field("what", damage.what).close('}');
+        json.field("last_lsn_at_risk", damage.last_lsn_at_risk)
+            .field("what", damage.what)
+            .close('}');
     }
     if (report.mark) {
-        json.key("mark").open('{').field("epoch", report.mark->epoch).field("lsn", report.mark->lsn);
+        json.key("mark")
+            .open('{')
+            .field("epoch", report.mark->epoch)
+            .field("lsn", report.mark->lsn);
         json.field("batch", report.mark->batch).field("segment", report.mark->segment);
         json.flag("clean_shutdown", report.mark->clean_shutdown).close('}');
     }

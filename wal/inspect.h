@@ -40,7 +40,7 @@ struct InspectedSegment {
     std::string file;
     std::uint64_t size_bytes = 0;
     std::optional<SegmentHeader> header;
-    std::string problem;  // why there is no header, or what contradicts the file; empty: none
+    std::string problem;    // why there is no header, or what contradicts the file; empty: none
     bool obsolete = false;  // older than the newest complete checkpoint
     std::vector<InspectedBatch> batches;
     std::vector<InspectedGap> gaps;
@@ -65,7 +65,8 @@ struct InspectOptions {
 };
 
 // Errors only when the directory itself cannot be listed.
-[[nodiscard]] Result<InspectReport> inspect_log(Directory& directory, const InspectOptions& options);
+[[nodiscard]] Result<InspectReport> inspect_log(Directory& directory,
+                                                const InspectOptions& options);
 
 [[nodiscard]] std::string to_text(const InspectReport& report);
 [[nodiscard]] std::string to_json(const InspectReport& report);

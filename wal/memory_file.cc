@@ -42,7 +42,8 @@ void apply_write(Bytes& content, std::uint64_t offset, ByteSpan bytes) {
     std::ranges::copy(bytes, content.begin() + static_cast<std::ptrdiff_t>(offset));
 }
 
-// A change whose precondition was lost (the file was never made, the name is another's) is lost too.
+// A change whose precondition was lost (the file was never made, the name is another's) is lost
+// too.
 void apply_change(Names& names, const NameChange& change) {
     auto at = names.find(change.name);
     bool is_there = at != names.end() && at->second == change.inode;
@@ -77,7 +78,10 @@ struct MemoryDisk::State {
     bool locked = false;
 
     // Fault::none: go on. power_cut: record the operation as not forced, then fail.
-    Fault enter(Operation operation, std::string_view name, std::uint64_t offset, std::uint64_t size) {
+    Fault enter(Operation operation,
+                std::string_view name,
+                std::uint64_t offset,
+                std::uint64_t size) {
         if (power_is_off) return Fault::io_error;
         ++sequence;
         if (!hook) return Fault::none;
@@ -118,8 +122,9 @@ using StatePtr = std::shared_ptr<MemoryDisk::State>;
 
 base::Error injected(Fault fault, std::string_view name) {
     bool full = fault == Fault::disk_full;
-    return base::fail(full ? Errc::disk_full : Errc::io_error,
-                      "memory:" + std::string(name) + (full ? ": no space left" : ": injected failure"));
+    return base::fail(
+        full ? Errc::disk_full : Errc::io_error,
+        "memory:" + std::string(name) + (full ? ": no space left" : ": injected failure"));
 }
 
 class MemoryFile : public File {
@@ -263,7 +268,8 @@ public:
         auto at = state_->seen.find(from);
         if (fault == Fault::none || fault == Fault::power_cut) {
             if (at == state_->seen.end()) {
-                return base::fail(Errc::not_found, "memory:" + std::string(from) + ": no such file");
+                return base::fail(Errc::not_found,
+                                  "memory:" + std::string(from) + ": no such file");
             }
             if (state_->seen.contains(to)) {
                 return base::fail(Errc::already_exists, "memory:" + std::string(to) + ": exists");
@@ -279,7 +285,8 @@ public:
         auto at = state_->seen.find(name);
         if (fault == Fault::none || fault == Fault::power_cut) {
             if (at == state_->seen.end()) {
-                return base::fail(Errc::not_found, "memory:" + std::string(name) + ": no such file");
+                return base::fail(Errc::not_found,
+                                  "memory:" + std::string(name) + ": no such file");
             }
             change(NameChange::Kind::remove, name, "", at->second);
         }

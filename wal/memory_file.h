@@ -2,8 +2,8 @@
 //
 // Model. Reads see everything written (the page cache). Writes become durable with File::force(),
 // names with Directory::force(). At crash() every write that was not forced survives or not, sector
-// by sector (512 bytes), and every create, rename and remove that was not forced survives or not, as
-// a callback decides; an operation on a name whose making was lost is lost too. The death of the
+// by sector (512 bytes), and every create, rename and remove that was not forced survives or not,
+// as a callback decides; an operation on a name whose making was lost is lost too. The death of the
 // process alone is no crash(): just open the files again.
 //
 // Deterministic: no clock, no randomness, ordered containers. One thread.
@@ -25,7 +25,18 @@ inline constexpr std::size_t kSectorSizeBytes = 512;
 class MemoryDisk {
 public:
     enum class Operation : std::uint8_t {
-        open, create, list, rename, remove, force_directory, lock, read, write, force, size, truncate
+        open,
+        create,
+        list,
+        rename,
+        remove,
+        force_directory,
+        lock,
+        read,
+        write,
+        force,
+        size,
+        truncate
     };
     enum class Fault : std::uint8_t {
         none,
@@ -65,10 +76,15 @@ public:
     // Total size of all files; a write beyond it fails with disk_full. 0: no limit.
     void set_capacity_bytes(std::uint64_t bytes);
 
-    // Power is lost and comes back. Open files become unusable (every call fails), the lock is free.
+    // Power is lost and comes back. Open files become unusable (every call fails), the lock is
+    // free.
     void crash(const Survives& survives);
-    void crash_losing_unforced() { crash([](const Unforced&) { return false; }); }
-    void crash_keeping_unforced() { crash([](const Unforced&) { return true; }); }
+    void crash_losing_unforced() {
+        crash([](const Unforced&) { return false; });
+    }
+    void crash_keeping_unforced() {
+        crash([](const Unforced&) { return true; });
+    }
 
     // Looking at and changing contents from outside, past hooks and forces, for corruption tests.
     [[nodiscard]] std::vector<std::string> names() const;

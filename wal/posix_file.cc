@@ -2,16 +2,17 @@
 
 #include "wal/core/segment_name.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <utility>
 
 namespace twofold::wal {
@@ -52,7 +53,8 @@ Errc errc_of(int error) {
 base::Error os_error(const std::string& subject, std::string_view doing) {
     int error = errno;
     std::string text = subject + ": cannot " + std::string(doing) + ": " + std::strerror(error);
-    if (error == EROFS) text += "; the file system is mounted read-only or became so after an error";
+    if (error == EROFS)
+        text += "; the file system is mounted read-only or became so after an error";
     if (error == ELOOP) text += "; symbolic links are not followed here";
     return base::fail(errc_of(error), std::move(text));
 }
@@ -71,11 +73,12 @@ public:
     Result<void> write_at(std::uint64_t offset, ByteSpan bytes) override {
         while (!bytes.empty()) {
             ssize_t count = retry_interrupted([&] {
-                return ::pwrite(descriptor_.get(), bytes.data(), bytes.size(),
-                                static_cast<off_t>(offset));
+                return ::pwrite(
+                    descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
             });
             if (count < 0) return os_error(path_, "write");
-            if (count == 0) return base::fail(Errc::io_error, path_ + ": the write made no progress");
+            if (count == 0)
+                return base::fail(Errc::io_error, path_ + ": the write made no progress");
             bytes = bytes.subspan(static_cast<std::size_t>(count));
             offset += static_cast<std::uint64_t>(count);
         }
@@ -86,7 +89,9 @@ public:
         std::size_t total = 0;
         while (total < out.size()) {
             ssize_t count = retry_interrupted([&] {
-                return ::pread(descriptor_.get(), out.data() + total, out.size() - total,
+                return ::pread(descriptor_.get(),
+                               out.data() + total,
+                               out.size() - total,
                                static_cast<off_t>(offset + total));
             });
             if (count < 0) return os_error(path_, "read");
@@ -132,7 +137,8 @@ std::string read_holder(int descriptor) {
     std::string text(32, '\0');
     ssize_t count = ::pread(descriptor, text.data(), text.size(), 0);
     text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-    text.erase(std::ranges::find_if_not(text, [](char c) { return c >= '0' && c <= '9'; }), text.end());
+    text.erase(std::ranges::find_if_not(text, [](char c) { return c >= '0' && c <= '9'; }),
+               text.end());
     return text.empty() ? "unknown" : text;
 }
 
@@ -141,9 +147,9 @@ Result<void> check_directory(int descriptor, const std::string& path) {
     if (::fstat(descriptor, &status) != 0) return os_error(path, "read its owner and mode");
     if (status.st_uid != ::geteuid()) {
         return base::fail(Errc::permission_denied,
-                          path + ": the directory belongs to user " + std::to_string(status.st_uid) +
-                              ", this process runs as " + std::to_string(::geteuid()) +
-                              "; change its owner with chown");
+                          path + ": the directory belongs to user " +
+                              std::to_string(status.st_uid) + ", this process runs as " +
+                              std::to_string(::geteuid()) + "; change its owner with chown");
     }
     if ((status.st_mode & 077U) != 0) {
         return base::fail(Errc::permission_denied,
@@ -154,10 +160,10 @@ Result<void> check_directory(int descriptor, const std::string& path) {
     std::string_view network =
         network_filesystem_name(static_cast<unsigned long>(filesystem.f_type));
     if (!network.empty()) {
-        return base::fail(Errc::precondition_failed,
-                          path + ": the directory is on a network file system (" +
-                              std::string(network) +
-                              "), where locks and forced writes cannot be relied on; use a local disk");
+        return base::fail(
+            Errc::precondition_failed,
+            path + ": the directory is on a network file system (" + std::string(network) +
+                "), where locks and forced writes cannot be relied on; use a local disk");
     }
     return base::ok();
 }
@@ -207,10 +213,10 @@ Result<std::unique_ptr<PosixDirectory>> PosixDirectory::open(const std::string& 
     struct stat status {};
     if (::lstat(trimmed.c_str(), &status) != 0) return os_error(trimmed, "open the directory");
     if (!S_ISDIR(status.st_mode)) {
-        return base::fail(Errc::precondition_failed,
-                          trimmed + (S_ISLNK(status.st_mode)
-                                         ? ": is a symbolic link; name the directory itself"
-                                         : ": is not a directory"));
+        return base::fail(
+            Errc::precondition_failed,
+            trimmed + (S_ISLNK(status.st_mode) ? ": is a symbolic link; name the directory itself"
+                                               : ": is not a directory"));
     }
     // O_NOFOLLOW again: the name may have changed since lstat.
     Descriptor descriptor(::open(trimmed.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -227,7 +233,9 @@ Result<std::unique_ptr<File>> PosixDirectory::open_file(std::string_view name,
                                                         const char* doing) {
     std::string path = path_ + "/" + std::string(name);
     int value = retry_interrupted([&] {
-        return ::openat(descriptor_, std::string(name).c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+        return ::openat(descriptor_,
+                        std::string(name).c_str(),
+                        flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
                         0600);
     });
     Descriptor descriptor(value);
@@ -240,7 +248,8 @@ Result<std::unique_ptr<File>> PosixDirectory::open_file(std::string_view name,
     if (status.st_uid != ::geteuid()) {
         return base::fail(Errc::permission_denied, path + ": belongs to another user");
     }
-    return std::unique_ptr<File>(std::make_unique<PosixFile>(descriptor.release(), std::move(path)));
+    return std::unique_ptr<File>(
+        std::make_unique<PosixFile>(descriptor.release(), std::move(path)));
 }
 
 Result<std::unique_ptr<File>> PosixDirectory::open(std::string_view name) {
@@ -288,8 +297,8 @@ Result<bool> PosixDirectory::exists(std::string_view name) {
 Result<void> PosixDirectory::rename(std::string_view from, std::string_view to) {
     std::string from_name(from);
     std::string to_name(to);
-    int result = ::renameat2(descriptor_, from_name.c_str(), descriptor_, to_name.c_str(),
-                             RENAME_NOREPLACE);
+    int result =
+        ::renameat2(descriptor_, from_name.c_str(), descriptor_, to_name.c_str(), RENAME_NOREPLACE);
     // Some file systems lack the flag. We hold the directory's lock, so looking first is enough.
     if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
         TWOFOLD_TRY(bool taken, exists(to));
@@ -319,8 +328,10 @@ Result<void> PosixDirectory::force() {
 // that we start, and a process that forks without exec would share it.
 Result<std::unique_ptr<Lock>> PosixDirectory::lock() {
     std::string path = path_ + "/" + std::string(kLockName);
-    int value = ::openat(descriptor_, std::string(kLockName).c_str(),
-                         O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int value = ::openat(descriptor_,
+                         std::string(kLockName).c_str(),
+                         O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+                         0600);
     Descriptor descriptor(value);
     if (value < 0) return os_error(path, "open the lock file");
     if (retry_interrupted([&] { return ::flock(value, LOCK_EX | LOCK_NB); }) != 0) {

@@ -22,9 +22,6 @@ public:
     // another user, open to group or others, on a network file system.
     [[nodiscard]] static Result<std::unique_ptr<PosixDirectory>> open(const std::string& path,
                                                                       Options options);
-    [[nodiscard]] static Result<std::unique_ptr<PosixDirectory>> open(const std::string& path) {
-        return open(path, Options{});
-    }
     ~PosixDirectory() override;
 
     Result<std::unique_ptr<File>> open(std::string_view name) override;

@@ -13,12 +13,15 @@ std::string risk_text(const Damage& damage) {
     std::string first = std::to_string(damage.first_lsn_at_risk);
     if (damage.last_lsn_at_risk == 0) return "records from LSN " + first + " on are at risk";
     if (damage.last_lsn_at_risk < damage.first_lsn_at_risk) return "no record is at risk";
-    return "records LSN " + first + " to " + std::to_string(damage.last_lsn_at_risk) + " are at risk";
+    return "records LSN " + first + " to " + std::to_string(damage.last_lsn_at_risk) +
+           " are at risk";
 }
 
 // Between scan and delivery the bytes cannot change (the lock is held), so a batch that has become
 // unreadable is a failing disk.
-Result<void> deliver(const ScannedLog& log, const BatchPlace& place, FileWindow& window,
+Result<void> deliver(const ScannedLog& log,
+                     const BatchPlace& place,
+                     FileWindow& window,
                      const RecordSink& sink) {
     const SegmentFile& segment = log.segments[place.segment];
     TWOFOLD_TRY(ByteSpan bytes, window.view(place.offset, place.header.length_bytes));
@@ -42,11 +45,11 @@ Result<void> deliver(const ScannedLog& log, const BatchPlace& place, FileWindow&
 }  // namespace
 
 base::Error to_error(const Damage& damage, const std::string& directory) {
-    return base::fail(Errc::corrupt,
-                      directory + "/" + damage.file + " at offset " + std::to_string(damage.offset) +
-                          ": " + damage.what + "; " + risk_text(damage) +
-                          "; nothing was changed; look closer with: twofold wal verify --dir " +
-                          directory);
+    return base::fail(
+        Errc::corrupt,
+        directory + "/" + damage.file + " at offset " + std::to_string(damage.offset) + ": " +
+            damage.what + "; " + risk_text(damage) +
+            "; nothing was changed; look closer with: twofold wal verify --dir " + directory);
 }
 
 Result<ReadSummary> read_log(Directory& directory, const RecordSink& sink) {

@@ -27,32 +27,32 @@ struct RecoveredRecord {
 
 // A place in the log: the batch that ends there.
 struct LogPosition {
-    std::uint32_t epoch = 0;    // 0: nothing was ever read
+    std::uint32_t epoch = 0;  // 0: nothing was ever read
     std::uint64_t segment = 0;
     std::uint64_t batch = 0;
-    std::uint64_t lsn = 0;      // of the last record up to here
-    std::uint32_t crc = 0;      // of that batch; the next one repeats it
+    std::uint64_t lsn = 0;  // of the last record up to here
+    std::uint32_t crc = 0;  // of that batch; the next one repeats it
 
     friend bool operator==(const LogPosition&, const LogPosition&) = default;
 };
 
 // What the reader found, and all that Writer::start needs to go on.
 struct ReadSummary {
-    bool fresh = true;              // no start ever completed here: no record, nothing acknowledged
-    bool has_incarnation = false;   // false only when no segment exists
+    bool fresh = true;             // no start ever completed here: no record, nothing acknowledged
+    bool has_incarnation = false;  // false only when no segment exists
     Incarnation incarnation{};
-    std::uint32_t last_epoch = 0;   // the highest epoch seen, of unfinished starts too
+    std::uint32_t last_epoch = 0;  // the highest epoch seen, of unfinished starts too
     std::uint64_t last_lsn = 0;
     bool clean_shutdown = false;
     bool torn_tail_discarded = false;
     std::string torn_tail_file;
     std::uint64_t torn_tail_offset = 0;
-    LogPosition last;               // the last valid batch; the new start names it
-    std::uint64_t durable_lsn = 0;  // the highest LSN known to have been acknowledged
+    LogPosition last;                      // the last valid batch; the new start names it
+    std::uint64_t durable_lsn = 0;         // the highest LSN known to have been acknowledged
     std::uint64_t last_segment_index = 0;  // of any segment file; the next start goes on after it
-    std::uint64_t records = 0;      // delivered
+    std::uint64_t records = 0;             // delivered
     std::uint64_t batches = 0;
-    std::uint64_t segments = 0;     // read, without obsolete ones
+    std::uint64_t segments = 0;  // read, without obsolete ones
     std::uint64_t unfinished_starts = 0;
 };
 

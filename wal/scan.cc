@@ -20,14 +20,14 @@ struct StartRange {
 
 // What following the chain of one start found.
 struct Chain {
-    LogPosition position;             // the last valid batch
-    std::uint64_t durable_lsn = 0;    // by the headers
-    std::vector<BatchPlace> live;     // the newest complete checkpoint and what follows it
+    LogPosition position;                // the last valid batch
+    std::uint64_t durable_lsn = 0;       // by the headers
+    std::vector<BatchPlace> live;        // the newest complete checkpoint and what follows it
     std::vector<BatchPlace> unfinished;  // batches of a checkpoint that is not complete (yet)
-    bool complete = false;            // a complete checkpoint was found
-    bool clean = false;               // the last batch is a clean shutdown
+    bool complete = false;               // a complete checkpoint was found
+    bool clean = false;                  // the last batch is a clean shutdown
     bool torn = false;
-    std::string end_file;             // where the log ends: the next batch would have begun here
+    std::string end_file;  // where the log ends: the next batch would have begun here
     std::uint64_t end_offset = 0;
     std::uint64_t batches = 0;
 };
@@ -95,9 +95,10 @@ bool Scanner::check_header(const SegmentFile& segment, std::uint64_t size) {
                                      ": it was truncated or extended"});
     }
     if (header.incarnation != log_.segments.front().header.incarnation) {
-        return refuse_file(segment.name,
-                           "the file belongs to another log: its incarnation differs from that of " +
-                               log_.segments.front().name);
+        return refuse_file(
+            segment.name,
+            "the file belongs to another log: its incarnation differs from that of " +
+                log_.segments.front().name);
     }
     return true;
 }
@@ -120,10 +121,8 @@ bool Scanner::open_segment(const std::string& name, std::uint64_t index) {
         return refuse(base::fail(header.error().code,
                                  directory_.path() + "/" + name + ": " + header.error().context));
     }
-    log_.segments.push_back({.name = name,
-                             .index = index,
-                             .file = std::move(file).value(),
-                             .header = header.value()});
+    log_.segments.push_back(
+        {.name = name, .index = index, .file = std::move(file).value(), .header = header.value()});
     return check_header(log_.segments.back(), size.value());
 }
 
@@ -134,7 +133,8 @@ bool Scanner::open_segments() {
     for (std::string& name : names.value()) {
         ParsedName parsed = parse_name(name);
         if (parsed.kind == FileKind::malformed_segment) {
-            return refuse_file(name, "the name looks like a segment's, but is none: was it renamed?");
+            return refuse_file(name,
+                               "the name looks like a segment's, but is none: was it renamed?");
         }
         if (parsed.kind == FileKind::segment) found.emplace_back(parsed.number, std::move(name));
     }
@@ -204,7 +204,8 @@ bool Scanner::count_kind(const BatchPlace& place) {
     const SegmentFile& segment = log_.segments[place.segment];
     chain_.clean = batch.kind == BatchKind::clean_shutdown;
     if (batch.kind == BatchKind::checkpoint) {
-        bool begins = segment.header.begins_checkpoint && batch.number == segment.header.first_batch;
+        bool begins =
+            segment.header.begins_checkpoint && batch.number == segment.header.first_batch;
         if (begins) chain_.unfinished.clear();
         chain_.unfinished.push_back(place);
         if (batch.checkpoint_complete) {
@@ -225,12 +226,10 @@ bool Scanner::count_kind(const BatchPlace& place) {
 
 bool Scanner::accept(std::size_t segment, std::uint64_t offset, const BatchHeader& batch) {
     const SegmentFile& file = log_.segments[segment];
-    bool continues = batch.incarnation == file.header.incarnation &&
-                     batch.epoch == file.header.epoch &&
-                     batch.number == chain_.position.batch + 1 &&
-                     batch.first_lsn == chain_.position.lsn + 1 &&
-                     batch.previous_crc == chain_.position.crc &&
-                     batch.durable_lsn < batch.first_lsn;
+    bool continues =
+        batch.incarnation == file.header.incarnation && batch.epoch == file.header.epoch &&
+        batch.number == chain_.position.batch + 1 && batch.first_lsn == chain_.position.lsn + 1 &&
+        batch.previous_crc == chain_.position.crc && batch.durable_lsn < batch.first_lsn;
     if (!continues) {
         return refuse(Damage{.file = file.name,
                              .offset = offset,
@@ -302,7 +301,8 @@ bool Scanner::read_segment(std::size_t segment, bool is_last) {
         auto block = window.view(offset, kBlockSizeBytes);
         if (!block.has_value()) return refuse(block.error());
         BatchHeader batch;
-        if (peek_batch(block.value(), file.header.size_bytes - offset, batch) != BatchCheck::valid) {
+        if (peek_batch(block.value(), file.header.size_bytes - offset, batch) !=
+            BatchCheck::valid) {
             break;
         }
         auto whole = window.view(offset, batch.length_bytes);
@@ -342,11 +342,13 @@ bool Scanner::previous_start(const StartRange& unfinished, const StartRange*& fo
     const SegmentHeader& first = header(unfinished.first);
     const std::string& name = log_.segments[unfinished.first].name;
     if (!first.starts_epoch) {
-        return refuse(Damage{.file = segment_name(first.index - 1),
-                             .first_lsn_at_risk = 1,
-                             .last_lsn_at_risk = first.first_lsn - 1,
-                             .what = "the segments with the newest complete checkpoint are missing; "
-                                     "the oldest one left is " + name});
+        return refuse(
+            Damage{.file = segment_name(first.index - 1),
+                   .first_lsn_at_risk = 1,
+                   .last_lsn_at_risk = first.first_lsn - 1,
+                   .what = "the segments with the newest complete checkpoint are missing; "
+                           "the oldest one left is " +
+                           name});
     }
     if (first.previous_epoch == 0) return true;  // the very first start: there was nothing before
     // Only what that start itself had: the LSNs of a dead checkpoint are given out again.

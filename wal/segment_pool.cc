@@ -51,7 +51,8 @@ Result<std::unique_ptr<File>> SegmentPool::write_zeros(const std::string& name) 
     TWOFOLD_TRY(auto file, directory_.create(name));
     const Bytes zeros(std::min(options_.segment_size_bytes, kZeroChunkBytes));
     for (std::uint64_t at = 0; at < options_.segment_size_bytes; at += zeros.size()) {
-        std::uint64_t size = std::min<std::uint64_t>(zeros.size(), options_.segment_size_bytes - at);
+        std::uint64_t size =
+            std::min<std::uint64_t>(zeros.size(), options_.segment_size_bytes - at);
         TWOFOLD_TRY(file->write_at(at, ByteSpan(zeros).first(size)));
     }
     TWOFOLD_TRY(file->force());
@@ -69,7 +70,8 @@ Result<void> SegmentPool::make_one() {
     }
     std::string name = spare_name(number);
     TWOFOLD_TRY(directory_.rename(unfinished, name));
-    spares_.push_back({.name = std::move(name), .recycled = false, .file = std::move(file).value()});
+    spares_.push_back(
+        {.name = std::move(name), .recycled = false, .file = std::move(file).value()});
     ++counters_.segments_created;
     return base::ok();
 }

@@ -37,8 +37,9 @@ public:
     Result<void> ensure(std::uint64_t count);
     // One spare, made now when there is none. It keeps its name until the caller renames it.
     Result<Spare> take();
-    // Renames obsolete segments to spares, as far as they are wanted, removes the others, and forces
-    // the directory. After a crash in between some of them still exist: the reader ignores them.
+    // Renames obsolete segments to spares, as far as they are wanted, removes the others, and
+    // forces the directory. After a crash in between some of them still exist: the reader ignores
+    // them.
     Result<void> recycle(const std::vector<std::string>& segments);
 
 private:

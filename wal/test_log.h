@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "wal/core/segment_name.h"
+#include "wal/inspect.h"
 #include "wal/memory_file.h"
 #include "wal/reader.h"
 #include "wal/writer.h"
@@ -131,10 +132,27 @@ private:
 
 inline std::vector<std::string> segments_of(const MemoryDisk& disk) {
     std::vector<std::string> names = disk.names();
-    std::erase_if(names, [](const std::string& name) {
-        return parse_name(name).kind != FileKind::segment;
-    });
+    std::erase_if(
+        names, [](const std::string& name) { return parse_name(name).kind != FileKind::segment; });
     return names;
+}
+
+// The last batch of the newest segment, and where the next one would begin.
+struct LogEnd {
+    std::string file;
+    std::uint64_t last_batch = 0;
+    std::uint64_t end = 0;
+    bool recycled = false;
+};
+
+inline LogEnd end_of_log(MemoryDisk& disk) {
+    InspectReport report = inspect_log(disk.directory(), {}).value();
+    const InspectedSegment& segment = report.segments.back();
+    const InspectedBatch& batch = segment.batches.back();
+    return {.file = segment.file,
+            .last_batch = batch.offset,
+            .end = batch.offset + round_up_to_block(batch.header.length_bytes),
+            .recycled = segment.header->recycled};
 }
 
 }  // namespace twofold::wal

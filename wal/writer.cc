@@ -43,8 +43,8 @@ std::uint64_t fresh_seed() {
     return base::ByteReader(bytes).u64();
 }
 
-// Another one for each epoch and index even when the seed stays the same (in the simulator), so that
-// the former content of a recycled segment never passes for the present one.
+// Another one for each epoch and index even when the seed stays the same (in the simulator), so
+// that the former content of a recycled segment never passes for the present one.
 std::uint32_t salt_for(std::uint64_t seed, std::uint32_t epoch, std::uint64_t index) {
     std::uint64_t place = (std::uint64_t{epoch} << 32U) ^ index;
     return static_cast<std::uint32_t>(base::SeededRng(seed ^ base::SeededRng(place).next()).next());
@@ -110,7 +110,8 @@ Result<std::unique_ptr<Writer>> Writer::start(Directory& directory,
 Result<void> Writer::open_start(const ReadSummary& summary,
                                 const Incarnation& incarnation,
                                 std::span<const Bytes> checkpoint) {
-    TWOFOLD_ASSERT(summary.last_epoch < std::numeric_limits<std::uint32_t>::max(), "epochs ran out");
+    TWOFOLD_ASSERT(summary.last_epoch < std::numeric_limits<std::uint32_t>::max(),
+                   "epochs ran out");
     incarnation_ = summary.has_incarnation ? summary.incarnation : incarnation;
     epoch_ = summary.last_epoch + 1;
     last_ = summary.last;
@@ -148,7 +149,8 @@ Result<void> Writer::or_poison(Result<void> result) {
     return poison(result.error());
 }
 
-// ---- collecting -----------------------------------------------------------------------------------
+// ---- collecting
+// -----------------------------------------------------------------------------------
 
 void Writer::begin_pending_batch() {
     buffer_.resize(round_up_to_block(buffer_.size()));
@@ -161,8 +163,8 @@ void Writer::begin_pending_batch() {
 
 std::uint64_t Writer::put_record(ByteSpan record) {
     std::uint64_t size = kRecordHeaderSizeBytes + record.size();
-    bool fits = !pending_.empty() &&
-                pending_.back().length_bytes + size <= batch_size_max(options_);
+    bool fits =
+        !pending_.empty() && pending_.back().length_bytes + size <= batch_size_max(options_);
     if (!fits) begin_pending_batch();
     base::ByteWriter writer(buffer_);
     writer.u32(static_cast<std::uint32_t>(record.size()));
@@ -180,7 +182,8 @@ std::uint64_t Writer::append(ByteSpan record) {
     return put_record(record);
 }
 
-// ---- segments -------------------------------------------------------------------------------------
+// ---- segments
+// -------------------------------------------------------------------------------------
 
 // The header is forced before the name: a file with a segment's name always has a sound header, so
 // that an unsound one is damage and not a crash.
@@ -244,7 +247,8 @@ Result<void> Writer::refill_reserve() {
     return poison(made.error());
 }
 
-// ---- writing --------------------------------------------------------------------------------------
+// ---- writing
+// --------------------------------------------------------------------------------------
 
 Result<void> Writer::write_and_force(ByteSpan padded) {
     TWOFOLD_CRASH_POINT(wal_before_write);
@@ -312,7 +316,8 @@ Result<void> Writer::write_pending(BatchKind kind) {
         auto result = write_batch(kind, completes, pending_[written], buffer_);
         if (!result.has_value()) {
             // What is durable must not be written again if the caller tries once more.
-            pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(written));
+            pending_.erase(pending_.begin(),
+                           pending_.begin() + static_cast<std::ptrdiff_t>(written));
             return result;
         }
         ++written;
@@ -365,7 +370,8 @@ Result<void> Writer::close_clean() {
     return base::ok();
 }
 
-// ---- checkpoints ----------------------------------------------------------------------------------
+// ---- checkpoints
+// ----------------------------------------------------------------------------------
 
 // Everything that can go wrong without harm goes wrong here, before the first write.
 Result<void> Writer::reserve_for_checkpoint(std::span<const Bytes> records) {
@@ -430,7 +436,8 @@ Result<void> Writer::release_before(std::uint64_t first_needed) {
     return pool_->recycle(obsolete);
 }
 
-// ---- the durable mark -----------------------------------------------------------------------------
+// ---- the durable mark
+// -----------------------------------------------------------------------------
 
 // The mark only sharpens the reader's judgement. Without it the log is as safe, so its failures are
 // counted and end the marks, not the process: an old mark is always true.
@@ -438,8 +445,8 @@ void Writer::open_mark() {
     if (!options_.durable_mark) return;
     auto exists = directory_.exists(kDurableMarkName);
     if (!exists.has_value()) return drop_mark();
-    auto file = exists.value() ? directory_.open(kDurableMarkName)
-                               : directory_.create(kDurableMarkName);
+    auto file =
+        exists.value() ? directory_.open(kDurableMarkName) : directory_.create(kDurableMarkName);
     if (!file.has_value()) return drop_mark();
     mark_ = std::move(file).value();
     if (exists.value()) return;

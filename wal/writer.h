@@ -1,6 +1,6 @@
 // Appends to a log. The batch is the unit: records are collected by append(), and force() writes
-// them as one batch with one CRC and forces it. Batch N+1 is never written before the force of batch
-// N returned; that is what lets the reader tell a torn tail from damage.
+// them as one batch with one CRC and forces it. Batch N+1 is never written before the force of
+// batch N returned; that is what lets the reader tell a torn tail from damage.
 //
 // What a crash leaves:
 //   before or during the write of a batch   a torn tail: the reader discards it
@@ -43,20 +43,20 @@ struct WriterOptions {
 };
 
 struct WriterCounters {
-    std::uint64_t forces = 0;              // successful forces of batches
+    std::uint64_t forces = 0;  // successful forces of batches
     std::uint64_t directory_forces = 0;
-    std::uint64_t batches = 0;             // of every kind
+    std::uint64_t batches = 0;  // of every kind
     std::uint64_t heartbeats = 0;
-    std::uint64_t checkpoints = 0;         // completed, the one of start() included
+    std::uint64_t checkpoints = 0;  // completed, the one of start() included
     std::uint64_t records = 0;
-    std::uint64_t record_bytes = 0;        // as appended
-    std::uint64_t written_bytes = 0;       // batches with headers and padding
+    std::uint64_t record_bytes = 0;   // as appended
+    std::uint64_t written_bytes = 0;  // batches with headers and padding
     std::uint64_t segments_begun = 0;
-    std::uint64_t segments_created = 0;    // pre-written with zeros
+    std::uint64_t segments_created = 0;  // pre-written with zeros
     std::uint64_t segments_recycled = 0;
     std::uint64_t segments_removed = 0;
     std::uint64_t marks_written = 0;
-    std::uint64_t mark_failures = 0;       // at most 1: marks stop then, which is always safe
+    std::uint64_t mark_failures = 0;  // at most 1: marks stop then, which is always safe
 };
 
 class Writer {
@@ -159,22 +159,22 @@ private:
     std::unique_ptr<File> segment_;
     std::unique_ptr<File> mark_;
     std::uint64_t salt_seed_ = 0;
-    SegmentHeader header_;             // of the current segment
+    SegmentHeader header_;              // of the current segment
     std::uint64_t segment_offset_ = 0;  // where the next batch goes
     Incarnation incarnation_{};
     std::uint32_t epoch_ = 0;
-    LogPosition last_;                 // the last durable batch
+    LogPosition last_;  // the last durable batch
     std::uint64_t next_index_ = 1;
     std::uint64_t next_lsn_ = 1;
     std::uint64_t durable_lsn_ = 0;
     std::uint64_t live_bytes_ = 0;
     BatchKind last_kind_ = BatchKind::checkpoint;
-    Bytes buffer_;                     // the pending batches, each from a block boundary on
+    Bytes buffer_;  // the pending batches, each from a block boundary on
     std::vector<PendingBatch> pending_;
-    Bytes empty_batch_;                // heartbeats and the clean shutdown
-    Bytes scratch_;                    // segment headers and marks
+    Bytes empty_batch_;  // heartbeats and the clean shutdown
+    Bytes scratch_;      // segment headers and marks
     WriterCounters counters_;
-    bool marks_begun_ = false;         // not before the checkpoint of start() is complete
+    bool marks_begun_ = false;  // not before the checkpoint of start() is complete
     bool poisoned_ = false;
     bool closed_ = false;
 };

@@ -51,9 +51,11 @@ std::optional<DurableMark> newest_mark(ByteSpan file) {
     std::optional<DurableMark> newest;
     for (std::size_t offset = 0; offset + kMarkSlotSizeBytes <= file.size();
          offset += kMarkSlotDistanceBytes) {
-        std::optional<DurableMark> mark = decode_mark_slot(file.subspan(offset, kMarkSlotSizeBytes));
+        std::optional<DurableMark> mark =
+            decode_mark_slot(file.subspan(offset, kMarkSlotSizeBytes));
         if (!mark) continue;
-        if (!newest || std::tie(mark->epoch, mark->batch) > std::tie(newest->epoch, newest->batch)) {
+        if (!newest ||
+            std::tie(mark->epoch, mark->batch) > std::tie(newest->epoch, newest->batch)) {
             newest = mark;
         }
     }

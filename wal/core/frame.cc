@@ -16,7 +16,8 @@ namespace {
 constexpr std::array<std::uint8_t, 8> kSegmentMagic = {'T', 'W', 'F', 'D', 'W', 'A', 'L', '1'};
 constexpr std::uint32_t kBatchMagic = 0x42465754;  // "TWFB"
 constexpr std::size_t kSegmentCrcOffset = kSegmentHeaderSizeBytes - 4;
-// The CRC of a batch covers everything behind the CRC field, so that length and CRC guard each other.
+// The CRC of a batch covers everything behind the CRC field, so that length and CRC guard each
+// other.
 constexpr std::size_t kBatchCrcCoversFrom = 8;
 
 constexpr std::uint32_t kFlagStartsEpoch = 1;
@@ -49,7 +50,8 @@ bool is_known_kind(std::uint8_t kind) {
 // The lengths of the records must fill the batch exactly.
 bool records_fill(ByteSpan records, std::uint32_t count) {
     ByteReader reader(records);
-    for (std::uint32_t i = 0; i < count && reader.ok(); ++i) static_cast<void>(reader.raw(reader.u32()));
+    for (std::uint32_t i = 0; i < count && reader.ok(); ++i)
+        static_cast<void>(reader.raw(reader.u32()));
     return reader.finished();
 }
 
@@ -143,7 +145,8 @@ std::uint32_t seal_batch(const BatchHeader& header,
                          std::uint32_t salt,
                          std::span<std::uint8_t> batch) {
     TWOFOLD_ASSERT(batch.size() >= kBatchHeaderSizeBytes, "a batch has room for its header");
-    TWOFOLD_ASSERT(batch.size() <= std::numeric_limits<std::uint32_t>::max(), "a batch is too long");
+    TWOFOLD_ASSERT(batch.size() <= std::numeric_limits<std::uint32_t>::max(),
+                   "a batch is too long");
     SpanWriter writer(batch);
     writer.little_endian(kBatchMagic, 4);
     writer.little_endian(0, 4);
@@ -182,7 +185,8 @@ BatchCheck peek_batch(ByteSpan bytes, std::uint64_t bytes_left_in_segment, Batch
     out.previous_crc = reader.u32();
     out.durable_lsn = reader.u64();
     // The length is judged before anybody allocates or reads for it.
-    bool fits = out.length_bytes >= kBatchHeaderSizeBytes && out.length_bytes <= bytes_left_in_segment;
+    bool fits =
+        out.length_bytes >= kBatchHeaderSizeBytes && out.length_bytes <= bytes_left_in_segment;
     if (!fits || version != kFormatVersion || !is_known_kind(kind)) return BatchCheck::invalid;
     out.kind = static_cast<BatchKind>(kind);
     out.checkpoint_complete = (flags & kFlagCheckpointComplete) != 0;

@@ -45,7 +45,7 @@ struct SegmentHeader {
     std::uint32_t salt = 0;        // seeds the CRC of every batch in this segment
     bool starts_epoch = false;     // the first segment of a start
     bool begins_checkpoint = false;
-    bool recycled = false;         // unused blocks may hold the file's former content
+    bool recycled = false;  // unused blocks may hold the file's former content
     std::uint64_t first_batch = 0;
     std::uint64_t first_lsn = 0;
     // The batch before this segment's first one. epoch 0: there is none, the log begins here.
@@ -66,7 +66,12 @@ void encode_segment_header(const SegmentHeader& header, Bytes& out);
 
 // ---- batch --------------------------------------------------------------------------------------
 
-enum class BatchKind : std::uint8_t { records = 1, checkpoint = 2, heartbeat = 3, clean_shutdown = 4 };
+enum class BatchKind : std::uint8_t {
+    records = 1,
+    checkpoint = 2,
+    heartbeat = 3,
+    clean_shutdown = 4
+};
 [[nodiscard]] std::string_view to_string(BatchKind kind);
 
 struct BatchHeader {
@@ -87,7 +92,9 @@ struct BatchHeader {
 
 // Fills in the header in front of the records that `batch` already holds (batch.size() is the
 // length; its first kBatchHeaderSizeBytes are overwritten), computes the CRC and returns it.
-std::uint32_t seal_batch(const BatchHeader& header, std::uint32_t salt, std::span<std::uint8_t> batch);
+std::uint32_t seal_batch(const BatchHeader& header,
+                         std::uint32_t salt,
+                         std::span<std::uint8_t> batch);
 
 enum class BatchCheck : std::uint8_t {
     valid,
@@ -96,11 +103,15 @@ enum class BatchCheck : std::uint8_t {
 };
 
 // Reads the fields without checking the CRC. After `valid` the length fits into
-// `bytes_left_in_segment`; after `invalid` the fields are what they claim to be; after `absent` they
-// mean nothing. `bytes` needs at least kBatchHeaderSizeBytes.
-[[nodiscard]] BatchCheck peek_batch(ByteSpan bytes, std::uint64_t bytes_left_in_segment, BatchHeader& out);
+// `bytes_left_in_segment`; after `invalid` the fields are what they claim to be; after `absent`
+// they mean nothing. `bytes` needs at least kBatchHeaderSizeBytes.
+[[nodiscard]] BatchCheck peek_batch(ByteSpan bytes,
+                                    std::uint64_t bytes_left_in_segment,
+                                    BatchHeader& out);
 // `bytes` must be exactly header.length_bytes long.
-[[nodiscard]] BatchCheck verify_batch(ByteSpan bytes, std::uint32_t salt, const BatchHeader& header);
+[[nodiscard]] BatchCheck verify_batch(ByteSpan bytes,
+                                      std::uint32_t salt,
+                                      const BatchHeader& header);
 
 // Calls `sink` for each record of a verified batch, in order.
 void for_each_record(ByteSpan batch, const std::function<void(ByteSpan record)>& sink);
