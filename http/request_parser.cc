@@ -51,6 +51,12 @@ public:
     bool expects_continue = false;
     bool http_1_0 = false;
 
+    // Between two chunks fewer than five bytes cannot complete anything. Beast 1.81 takes "0 CR LF" alone,
+    // and then asserts that the next call brings five bytes: anybody could end the process.
+    [[nodiscard]] bool must_wait(std::size_t size) const {
+        return chunked() && chunk_left_ == 0 && size < 5;
+    }
+
 private:
     void refuse(const ProblemCode& problem, std::string detail, error_code& ec) {
         failure.problem = &problem;
@@ -145,9 +151,12 @@ private:
         return piece.size();
     }
 
-    void on_chunk_header_impl(std::uint64_t, beast::string_view, error_code&) override {}
+    void on_chunk_header_impl(std::uint64_t size, beast::string_view, error_code&) override {
+        chunk_left_ = size;
+    }
 
     std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view piece, error_code&) override {
+        chunk_left_ -= piece.size();
         request.body.append(piece.data(), piece.size());
         return piece.size();
     }
@@ -158,6 +167,7 @@ private:
     std::size_t hosts_ = 0;
     std::size_t content_lengths_ = 0;
     bool chunked_ = false;
+    std::uint64_t chunk_left_ = 0;
     bool header_done_ = false;
 };
 
@@ -231,6 +241,9 @@ std::size_t RequestParser::feed(std::string_view bytes) {
         return 0;
     }
     if (impl.progress == RequestProgress::header && !impl.header_is_there(bytes)) {
+        return 0;
+    }
+    if (impl.progress == RequestProgress::body && impl.grammar->must_wait(bytes.size())) {
         return 0;
     }
     error_code error;
