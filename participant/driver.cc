@@ -51,6 +51,7 @@ void Driver::try_start() {
                        {"epoch", started_.epoch},
                        {"prepared", static_cast<std::uint64_t>(started_.prepared.size())}});
             submit(ResourceStarted{std::move(started.value())});
+            if (options_.on_ready) options_.on_ready();
             return;
         }
         const base::Error& error = started.error();

@@ -24,6 +24,7 @@ struct DriverOptions {
     std::string name;
     std::uint64_t jitter_seed = 0;
     std::chrono::milliseconds start_retry{1'000};
+    std::function<void()> on_ready;  // the resource has started; once for each start
 };
 
 class Driver {

@@ -1,0 +1,155 @@
+#include "app/configs.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+namespace twofold::app {
+
+namespace {
+
+using base::Result;
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+// A name that people can type into a URL and a label.
+bool is_name(const std::string& name) {
+    return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+    });
+}
+
+HostPort read_listen(ConfigReader& in, const HostPort& fallback) {
+    std::string text = in.text("listen", fallback.host + ":" + std::to_string(fallback.port));
+    auto parsed = parse_host_port(text);
+    if (parsed.has_value()) return parsed.value();
+    in.fail("listen", parsed.error().context);
+    return fallback;
+}
+
+void check_bind(ConfigReader& in, const HostPort& listen, bool insecure) {
+    if (is_loopback(listen.host) || insecure) return;
+    in.fail("listen",
+            "\"" + listen.host +
+                "\" is not a loopback address, and there is no TLS and no authentication yet: "
+                "everybody who reaches this port could change your data. Listen on 127.0.0.1, or "
+                "set insecure_public_bind: true when the network itself is closed");
+}
+
+std::vector<NamedAddress> read_participants(ConfigReader& in) {
+    std::vector<NamedAddress> out;
+    for (const auto& [name, url] : in.named_urls("participants")) {
+        auto address = parse_http_url(url);
+        if (!is_name(name)) {
+            in.fail("participants", "\"" + name + "\" must be 1 to 64 of A-Z a-z 0-9 - _ .");
+        } else if (!address.has_value()) {
+            in.fail("participants", address.error().context);
+        } else if (std::ranges::find(out, name, &NamedAddress::name) != out.end()) {
+            in.fail("participants", "\"" + name + "\" is there twice");
+        } else {
+            out.push_back({name, address.value()});
+        }
+    }
+    return out;
+}
+
+SqliteConfig read_sqlite(ConfigReader& in) {
+    SqliteConfig out;
+    out.path = in.required_text("sqlite.path", "/var/lib/twofold/orders.db");
+    out.create = in.boolean("sqlite.create", out.create);
+    out.shared = in.boolean("sqlite.shared", out.shared);
+    return out;
+}
+
+PostgresConfig read_postgres(ConfigReader& in) {
+    PostgresConfig out;
+    out.dsn = in.secret("postgres.dsn");
+    if (out.dsn.empty()) {
+        in.fail("postgres.dsn",
+                "is required, for example \"host=127.0.0.1 dbname=orders user=app\"");
+    }
+    out.work_connections = in.integer("postgres.work_connections", out.work_connections, 1, 64);
+    out.finish_connections = in.integer("postgres.finish_connections", out.finish_connections, 1, 16);
+    out.witness = in.boolean("postgres.witness", out.witness);
+    out.allow_superuser = in.boolean("postgres.allow_superuser", out.allow_superuser);
+    return out;
+}
+
+void read_coordinators(ConfigReader& in, ParticipantConfig& out) {
+    for (const std::string& url : in.list("coordinators")) {
+        auto address = parse_http_url(url);
+        if (address.has_value()) {
+            out.coordinators.push_back(address.value());
+        } else {
+            in.fail("coordinators", address.error().context);
+        }
+    }
+    if (out.coordinators.empty()) {
+        in.fail("coordinators",
+                "is required: without a coordinator to ask, prepared branches would stay for ever. "
+                "For example [http://127.0.0.1:8420]");
+    }
+}
+
+}  // namespace
+
+bool is_loopback(const std::string& host) {
+    return host.starts_with("127.") || host == "::1" || host == "localhost";
+}
+
+Result<CoordinatorConfig> load_coordinator_config(const std::string& path) {
+    TWOFOLD_TRY(ConfigReader in, ConfigReader::load(path));
+    CoordinatorConfig out;
+    out.listen = read_listen(in, out.listen);
+    out.insecure_public_bind = in.boolean("insecure_public_bind", false);
+    check_bind(in, out.listen, out.insecure_public_bind);
+    out.data_dir = in.required_text("data_dir", "/var/lib/twofold");
+    out.participants = read_participants(in);
+    out.deadline_default = in.duration("deadline_default", out.deadline_default, 1ms, 1h);
+    out.deadline_max = in.duration("deadline_max", out.deadline_max, 1ms, 24h);
+    out.retry_min = in.duration("retry_min", out.retry_min, 1ms, 1min);
+    out.retry_max = in.duration("retry_max", out.retry_max, out.retry_min, 10min);
+    out.info_interval = in.duration("info_interval", out.info_interval, 50ms, 1h);
+    out.drain_limit = in.duration("drain_limit", out.drain_limit, 0ms, 1h);
+    out.transactions_max = in.integer("transactions_max", out.transactions_max, 1, 10'000'000);
+    out.body_size_max = in.integer("body_size_max", out.body_size_max, 1024, 64U << 20U);
+    out.segment_size_bytes =
+        in.integer("log.segment_size_bytes", out.segment_size_bytes, 64U << 10U, 1U << 30U);
+    out.checkpoint_bytes =
+        in.integer("log.checkpoint_bytes", out.checkpoint_bytes, 64U << 10U, 1ULL << 40U);
+    if (out.segment_size_bytes % 4096 != 0) {
+        in.fail("log.segment_size_bytes", "must be a multiple of 4096");
+    }
+    TWOFOLD_TRY(in.finish());
+    return out;
+}
+
+Result<ParticipantConfig> load_participant_config(const std::string& path) {
+    TWOFOLD_TRY(ConfigReader in, ConfigReader::load(path));
+    ParticipantConfig out;
+    out.name = in.required_text("name", "orders");
+    if (!is_name(out.name)) in.fail("name", "must be 1 to 64 of A-Z a-z 0-9 - _ .");
+    out.listen = read_listen(in, out.listen);
+    out.insecure_public_bind = in.boolean("insecure_public_bind", false);
+    check_bind(in, out.listen, out.insecure_public_bind);
+    read_coordinators(in, out);
+    out.inquiry_interval = in.duration("inquiry_interval", out.inquiry_interval, 20ms, 1h);
+    out.in_doubt_age = in.duration("in_doubt_age", out.in_doubt_age, 0ms, 1h);
+    out.drain_limit = in.duration("drain_limit", out.drain_limit, 0ms, 1h);
+    out.statement_timeout = in.duration("statement_timeout", out.statement_timeout, 1ms, 24h);
+    out.lock_timeout = in.duration("lock_timeout", out.lock_timeout, 1ms, 24h);
+    out.raw_sql = in.boolean("raw_sql", out.raw_sql);
+    out.body_size_max = in.integer("body_size_max", out.body_size_max, 1024, 256U << 20U);
+    bool sqlite = in.has("sqlite") || in.has("sqlite.path");
+    bool postgres = in.has("postgres") || in.has("postgres.dsn") || in.has("postgres.dsn_file");
+    if (sqlite == postgres) {
+        in.fail(sqlite ? "sqlite" : "name",
+                "exactly one of the sections \"sqlite\" and \"postgres\" must be there");
+    }
+    if (sqlite) out.sqlite = read_sqlite(in);
+    if (postgres) out.postgres = read_postgres(in);
+    TWOFOLD_TRY(in.finish());
+    return out;
+}
+
+}  // namespace twofold::app

@@ -1,0 +1,75 @@
+#include "app/participant_metrics.h"
+
+#include "app/version.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+namespace twofold::app {
+
+struct ParticipantMetrics::Impl {
+    prometheus::Registry registry;
+    prometheus::Family<prometheus::Counter>& items =
+        prometheus::BuildCounter()
+            .Name("twofold_participant_items_total")
+            .Help("Items answered, by operation and status")
+            .Register(registry);
+    prometheus::Family<prometheus::Counter>& alarms =
+        prometheus::BuildCounter()
+            .Name("twofold_alarms_total")
+            .Help("Situations that a person must look at")
+            .Register(registry);
+    prometheus::Family<prometheus::Gauge>& branches =
+        prometheus::BuildGauge()
+            .Name("twofold_participant_branches")
+            .Help("Branches that are not finished, by state")
+            .Register(registry);
+    prometheus::Family<prometheus::Counter>& database =
+        prometheus::BuildCounter()
+            .Name("twofold_participant_database_total")
+            .Help("What the database was asked to do")
+            .Register(registry);
+};
+
+ParticipantMetrics::ParticipantMetrics(const std::string& name) : impl_(std::make_unique<Impl>()) {
+    prometheus::BuildGauge()
+        .Name("twofold_build_info")
+        .Help("The version as a label")
+        .Register(impl_->registry)
+        .Add({{"version", std::string(kVersion)}, {"role", "participant"}, {"participant", name}})
+        .Set(1);
+}
+
+ParticipantMetrics::~ParticipantMetrics() = default;
+
+void ParticipantMetrics::item_answered(std::string_view operation, std::string_view status) {
+    impl_->items.Add({{"operation", std::string(operation)}, {"status", std::string(status)}})
+        .Increment();
+}
+
+void ParticipantMetrics::alarm(std::string_view code) {
+    impl_->alarms.Add({{"code", std::string(code)}}).Increment();
+}
+
+std::string ParticipantMetrics::text(const participant::Machine& machine,
+                                     const std::map<std::string, std::uint64_t>& database) {
+    participant::Machine::Counts counts = machine.counts();
+    auto show = [this](const char* state, std::size_t value) {
+        impl_->branches.Add({{"state", state}}).Set(static_cast<double>(value));
+    };
+    show("waiting", counts.waiting);
+    show("running", counts.running);
+    show("prepared", counts.prepared);
+    show("finishing", counts.finishing);
+    show("parked", counts.parked);
+    for (const auto& [what, value] : database) {
+        prometheus::Counter& counter = impl_->database.Add({{"event", what}});
+        auto target = static_cast<double>(value);
+        if (target > counter.Value()) counter.Increment(target - counter.Value());
+    }
+    return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
+}
+
+}  // namespace twofold::app
