@@ -89,7 +89,7 @@ public:
     // Looking at and changing contents from outside, past hooks and forces, for corruption tests.
     [[nodiscard]] std::vector<std::string> names() const;
     [[nodiscard]] bool has(std::string_view name) const;
-    [[nodiscard]] Bytes& content(std::string_view name);  // resize and change as you like
+    [[nodiscard]] Bytes& content(std::string_view name);  // what reads see; crash() undoes changes
     void put(std::string_view name, Bytes content);       // durable at once
     void erase(std::string_view name);                    // durable at once
     // A deep copy of what a reader would see now, all of it durable.
