@@ -1,8 +1,7 @@
 #include "participant/sqlite/script.h"
 
-#include <sqlite3.h>
-
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,7 +14,8 @@ base::Result<void> create_from_script(const std::string& path, const std::string
     int file = ::open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0 && errno == EEXIST) return base::ok();
     if (file < 0) {
-        return base::fail(base::Errc::io_error, path + ": cannot be created: " + std::strerror(errno));
+        return base::fail(base::Errc::io_error,
+                          path + ": cannot be created: " + std::strerror(errno));
     }
     ::close(file);
     sqlite3* raw = nullptr;

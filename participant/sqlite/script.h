@@ -1,5 +1,5 @@
-// Makes a new SQLite file from a script, for `twofold dev` and tools: plain SQLite, before any store
-// has the file.
+// Makes a new SQLite file from a script, for `twofold dev` and tools: plain SQLite, before any
+// store has the file.
 #pragma once
 
 #include "base/result.h"
