@@ -109,14 +109,20 @@ Result<void> copy_tree(const std::string& from, const std::string& to) {
     return base::ok();
 }
 
+// "15.20"
+Result<std::string> server_version(const std::string& bin) {
+    TWOFOLD_TRY(Finished done, run_program(bin + "/postgres", {"--version"}));
+    std::size_t begin = done.output.find(") ");
+    if (begin == std::string::npos)
+        return fail(Errc::io_error, "postgres --version: " + done.output);
+    begin += 2;
+    return done.output.substr(begin, done.output.find_first_not_of("0123456789.", begin) - begin);
+}
+
 // The result of initdb, made once and kept for the next test program.
 Result<std::string> template_directory(const std::string& bin) {
-    TWOFOLD_TRY(Finished version, run_program(bin + "/postgres", {"--version"}));
-    std::string name = "twofold-initdb-" + std::to_string(server_uid()) + "-";
-    for (char c : version.output) {
-        if ((c >= '0' && c <= '9') || c == '.') name += c;
-        if (c == '(') break;
-    }
+    TWOFOLD_TRY(std::string version, server_version(bin));
+    std::string name = "twofold-initdb-" + std::to_string(server_uid()) + "-" + version;
     const char* parent = std::getenv("TMPDIR");
     std::string path =
         std::string(parent != nullptr && *parent != '\0' ? parent : "/tmp") + "/" + name;
@@ -200,6 +206,11 @@ Result<std::unique_ptr<PostgresServer>> PostgresServer::create(PostgresServerOpt
                          {"unix_socket_directories", "'" + server->dir_.path() + "'"},
                          {"port", std::to_string(server->port_)},
                          {"autovacuum", "off"}};
+    TWOFOLD_TRY(std::string version, server_version(server->bin_));
+    if (std::strtol(version.c_str(), nullptr, 10) >= 14) {
+        // Restarting after a crash otherwise opens and forces each of a thousand files: seconds.
+        server->settings_["recovery_init_sync_method"] = "syncfs";
+    }
     for (auto& [name, value] : options.settings) server->settings_[name] = value;
     TWOFOLD_TRY(server->start());
     TWOFOLD_TRY(server->query("postgres",
