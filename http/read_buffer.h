@@ -3,8 +3,8 @@
 
 #include "base/assert.h"
 
+#include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -16,7 +16,8 @@ public:
     // Room for at least `size` more bytes, behind what is unread. Views of unread() become invalid.
     [[nodiscard]] std::span<char> prepare(std::size_t size) {
         if (bytes_.size() - end_ < size) {
-            std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
+            std::copy(
+                bytes_.begin() + offset(begin_), bytes_.begin() + offset(end_), bytes_.begin());
             end_ -= begin_;
             begin_ = 0;
             if (bytes_.size() - end_ < size) {
@@ -52,6 +53,10 @@ public:
     [[nodiscard]] std::size_t capacity() const noexcept { return bytes_.size(); }
 
 private:
+    static std::ptrdiff_t offset(std::size_t at) noexcept {
+        return static_cast<std::ptrdiff_t>(at);
+    }
+
     std::vector<char> bytes_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;

@@ -40,8 +40,8 @@ public:
     std::string failure;
     base::Errc failure_code = base::Errc::protocol_violation;
 
-    // As in the request's grammar: Beast 1.81 asserts on "0 CR LF" with one more byte. Bytes of a chunk never
-    // wait: they may be the end of a line.
+    // As in the request's grammar: Beast 1.81 asserts on "0 CR LF" with one more byte. Bytes of a
+    // chunk never wait: they may be the end of a line.
     [[nodiscard]] bool must_wait(std::size_t size) const {
         return chunked() && chunk_left_ == 0 && size < 5;
     }

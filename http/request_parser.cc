@@ -51,8 +51,8 @@ public:
     bool expects_continue = false;
     bool http_1_0 = false;
 
-    // Between two chunks fewer than five bytes cannot complete anything. Beast 1.81 takes "0 CR LF" alone,
-    // and then asserts that the next call brings five bytes: anybody could end the process.
+    // Between two chunks fewer than five bytes cannot complete anything. Beast 1.81 takes "0 CR LF"
+    // alone, and then asserts that the next call brings five bytes: anybody could end the process.
     [[nodiscard]] bool must_wait(std::size_t size) const {
         return chunked() && chunk_left_ == 0 && size < 5;
     }

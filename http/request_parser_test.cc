@@ -78,59 +78,79 @@ TEST(RequestParser, LeavesThePipelinedRequestInTheBuffer) {
 }
 
 // What two programs could read in two ways is refused, whatever the pieces it comes in.
-TEST(RequestParser, SmugglingCorpus) {
-    struct Row {
-        const char* what;
-        std::string bytes;
-        int status;
-    };
-    const std::string get = "GET / HTTP/1.1\r\n";
-    const std::string post = "POST / HTTP/1.1\r\nHost: h\r\n";
-    const std::vector<Row> corpus{
+struct Row {
+    const char* what;
+    std::string bytes;
+    int status;
+};
+
+const std::string kGet = "GET / HTTP/1.1\r\n";
+const std::string kPost = "POST / HTTP/1.1\r\nHost: h\r\n";
+const std::string kChunked = kPost + "Transfer-Encoding: chunked\r\n\r\n";
+
+void refuse_all(const std::vector<Row>& corpus) {
+    for (const Row& row : corpus) {
+        EXPECT_EQ(status_of(row.bytes), row.status) << row.what;
+        EXPECT_EQ(status_of(row.bytes, 1), row.status) << row.what << ", byte by byte";
+    }
+}
+
+TEST(RequestParser, RefusesAmbiguousLengths) {
+    refuse_all({
         {"length and chunked",
-         post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+         kPost + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
          400},
         {"chunked and length",
-         post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
+         kPost + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
          400},
-        {"two lengths", post + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400},
-        {"two equal lengths", post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
-        {"list of lengths", post + "Content-Length: 3, 3\r\n\r\nabc", 400},
-        {"signed length", post + "Content-Length: +3\r\n\r\nabc", 400},
-        {"negative length", post + "Content-Length: -3\r\n\r\nabc", 400},
-        {"hexadecimal length", post + "Content-Length: 0x3\r\n\r\nabc", 400},
-        {"empty length", post + "Content-Length: \r\n\r\nabc", 400},
-        {"length beyond 64 bits", post + "Content-Length: 18446744073709551617\r\n\r\nabc", 400},
-        {"length with a space inside", post + "Content-Length: 1 0\r\n\r\nabc", 400},
-        {"unknown encoding", post + "Transfer-Encoding: gzip\r\n\r\nabc", 501},
+        {"two lengths", kPost + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400},
+        {"two equal lengths", kPost + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
+        {"list of lengths", kPost + "Content-Length: 3, 3\r\n\r\nabc", 400},
+        {"signed length", kPost + "Content-Length: +3\r\n\r\nabc", 400},
+        {"negative length", kPost + "Content-Length: -3\r\n\r\nabc", 400},
+        {"hexadecimal length", kPost + "Content-Length: 0x3\r\n\r\nabc", 400},
+        {"empty length", kPost + "Content-Length: \r\n\r\nabc", 400},
+        {"length beyond 64 bits", kPost + "Content-Length: 18446744073709551617\r\n\r\nabc", 400},
+        {"length with a space inside", kPost + "Content-Length: 1 0\r\n\r\nabc", 400},
+        {"unknown encoding", kPost + "Transfer-Encoding: gzip\r\n\r\nabc", 501},
         {"encoding before chunked",
-         post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+         kPost + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
          501},
-        {"chunked twice", post + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 501},
+        {"chunked twice", kPost + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 501},
         {"two chunked fields",
-         post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         kPost + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
          400},
-        {"identity", post + "Transfer-Encoding: identity\r\n\r\nabc", 501},
-        {"quoted chunked", post + "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 501},
+        {"identity", kPost + "Transfer-Encoding: identity\r\n\r\nabc", 501},
+        {"quoted chunked", kPost + "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 501},
         {"chunked in HTTP/1.0",
          "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
          400},
-        {"space before the colon", post + "Content-Length : 3\r\n\r\nabc", 400},
-        {"tab before the colon", post + "Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", 400},
-        {"field without a name", post + ": x\r\n\r\n", 400},
-        {"field without a colon", post + "Content-Length\r\n\r\n", 400},
-        {"folded field", post + "X-A: b\r\n c\r\n\r\n", 400},
-        {"folded by a tab", post + "X-A: b\r\n\tc\r\n\r\n", 400},
-        {"folded first field", get + " Host: h\r\n\r\n", 400},
+    });
+}
+
+TEST(RequestParser, RefusesAmbiguousFields) {
+    refuse_all({
+        {"space before the colon", kPost + "Content-Length : 3\r\n\r\nabc", 400},
+        {"tab before the colon", kPost + "Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", 400},
+        {"field without a name", kPost + ": x\r\n\r\n", 400},
+        {"field without a colon", kPost + "Content-Length\r\n\r\n", 400},
+        {"folded field", kPost + "X-A: b\r\n c\r\n\r\n", 400},
+        {"folded by a tab", kPost + "X-A: b\r\n\tc\r\n\r\n", 400},
+        {"folded first field", kGet + " Host: h\r\n\r\n", 400},
         {"bare LF after the request line", "GET / HTTP/1.1\nHost: h\r\n\r\n", 400},
-        {"bare LF after a field", get + "Host: h\n\r\n", 400},
-        {"bare LF for the empty line", get + "Host: h\r\n\n", 400},
-        {"bare CR in a field", post + "X-A: b\rContent-Length: 3\r\n\r\n", 400},
-        {"NUL in a field", post + std::string("X-A: b\0c\r\n\r\n", 12), 400},
-        {"NUL in a name", post + std::string("X\0A: b\r\n\r\n", 10), 400},
-        {"no Host", get + "\r\n", 400},
-        {"two Hosts", get + "Host: a\r\nHost: a\r\n\r\n", 400},
-        {"leading empty line", "\r\n" + get + "Host: h\r\n\r\n", 400},
+        {"bare LF after a field", kGet + "Host: h\n\r\n", 400},
+        {"bare LF for the empty line", kGet + "Host: h\r\n\n", 400},
+        {"bare CR in a field", kPost + "X-A: b\rContent-Length: 3\r\n\r\n", 400},
+        {"NUL in a field", kPost + std::string("X-A: b\0c\r\n\r\n", 12), 400},
+        {"NUL in a name", kPost + std::string("X\0A: b\r\n\r\n", 10), 400},
+    });
+}
+
+TEST(RequestParser, RefusesMalformedRequestLines) {
+    refuse_all({
+        {"no Host", kGet + "\r\n", 400},
+        {"two Hosts", kGet + "Host: a\r\nHost: a\r\n\r\n", 400},
+        {"leading empty line", "\r\n" + kGet + "Host: h\r\n\r\n", 400},
         {"two spaces", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
         {"no version", "GET /\r\nHost: h\r\n\r\n", 400},
         {"HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
@@ -141,30 +161,21 @@ TEST(RequestParser, SmugglingCorpus) {
         {"authority form", "CONNECT a:1 HTTP/1.1\r\nHost: h\r\n\r\n", 400},
         {"fragment", "GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n", 400},
         {"raw control character in the target", "GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n", 400},
-        {"compressed", post + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 415},
-        {"other expectation", post + "Expect: miracles\r\nContent-Length: 3\r\n\r\nabc", 417},
-        {"chunk size not hexadecimal", post + "Transfer-Encoding: chunked\r\n\r\nx\r\nabc", 400},
-        {"chunk size with a sign", post + "Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n", 400},
-        {"chunk longer than its size",
-         post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
-         400},
-        {"bare LF after a chunk size",
-         post + "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n",
-         400},
-        {"bare LF after a chunk",
-         post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n",
-         400},
-        {"chunk size beyond 64 bits",
-         post + "Transfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n0\r\n\r\n",
-         400},
-        {"length in the trailers",
-         post + "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 3\r\n\r\n",
-         400},
-    };
-    for (const Row& row : corpus) {
-        EXPECT_EQ(status_of(row.bytes), row.status) << row.what;
-        EXPECT_EQ(status_of(row.bytes, 1), row.status) << row.what << ", byte by byte";
-    }
+        {"compressed", kPost + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 415},
+        {"other expectation", kPost + "Expect: miracles\r\nContent-Length: 3\r\n\r\nabc", 417},
+    });
+}
+
+TEST(RequestParser, RefusesMalformedChunks) {
+    refuse_all({
+        {"chunk size not hexadecimal", kChunked + "x\r\nabc", 400},
+        {"chunk size with a sign", kChunked + "+3\r\nabc\r\n", 400},
+        {"chunk longer than its size", kChunked + "3\r\nabcd\r\n0\r\n\r\n", 400},
+        {"bare LF after a chunk size", kChunked + "3\nabc\r\n0\r\n\r\n", 400},
+        {"bare LF after a chunk", kChunked + "3\r\nabc\n0\r\n\r\n", 400},
+        {"chunk size beyond 64 bits", kChunked + "10000000000000003\r\nabc\r\n0\r\n\r\n", 400},
+        {"length in the trailers", kChunked + "0\r\nContent-Length: 3\r\n\r\n", 400},
+    });
 }
 
 TEST(RequestParser, LimitsHoldAtTheirEdges) {
