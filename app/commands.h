@@ -1,6 +1,6 @@
 // The subcommands of `twofold`. Each takes its options as plain types, already checked, and returns
-// the exit code: 0 ok, 1 error, 2 usage or configuration, 3 not found, 4 outcome unknown, 5 aborted.
-// Data goes to stdout, messages to stderr.
+// the exit code: 0 ok, 1 error, 2 usage or configuration, 3 not found, 4 outcome unknown, 5
+// aborted. Data goes to stdout, messages to stderr.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ inline constexpr int kExitUnknown = 4;
 inline constexpr int kExitAborted = 5;
 
 struct DevOptions {
-    std::string data_dir;            // empty: a temporary one, removed at the end
+    std::string data_dir;  // empty: a temporary one, removed at the end
     std::uint16_t coordinator_port = 8420;
     std::uint16_t first_participant_port = 8431;
 };

@@ -119,17 +119,16 @@ void ConfigReader::fail(std::string_view key, const std::string& message) {
     if (impl_->error) return;
     YAML::Node node = impl_->find(key);
     bool from_environment = std::getenv(environment_name(key).c_str()) != nullptr;
-    std::string where = from_environment          ? environment_name(key)
-                        : node.IsDefined()        ? impl_->place(node) + ": " + std::string(key)
-                        : impl_->path.empty()     ? std::string(key)
-                                                  : impl_->path + ": " + std::string(key);
+    std::string where = from_environment      ? environment_name(key)
+                        : node.IsDefined()    ? impl_->place(node) + ": " + std::string(key)
+                        : impl_->path.empty() ? std::string(key)
+                                              : impl_->path + ": " + std::string(key);
     impl_->error = base::fail(Errc::invalid_argument, where + ": " + message);
 }
 
 bool ConfigReader::has(std::string_view key) {
     impl_->know(key);
-    return std::getenv(environment_name(key).c_str()) != nullptr ||
-           impl_->find(key).IsDefined();
+    return std::getenv(environment_name(key).c_str()) != nullptr || impl_->find(key).IsDefined();
 }
 
 std::string ConfigReader::text(std::string_view key, std::string_view fallback) {
@@ -196,7 +195,8 @@ std::chrono::milliseconds ConfigReader::duration(std::string_view key,
         std::string_view suffix;
         std::int64_t milliseconds;
     };
-    constexpr std::array<Unit, 4> kUnits{{{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}}};
+    constexpr std::array<Unit, 4> kUnits{
+        {{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}}};
     std::string value = text(key, std::to_string(fallback.count()) + "ms");
     std::int64_t number = 0;
     const char* end = value.data() + value.size();

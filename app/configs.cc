@@ -69,7 +69,8 @@ PostgresConfig read_postgres(ConfigReader& in) {
                 "is required, for example \"host=127.0.0.1 dbname=orders user=app\"");
     }
     out.work_connections = in.integer("postgres.work_connections", out.work_connections, 1, 64);
-    out.finish_connections = in.integer("postgres.finish_connections", out.finish_connections, 1, 16);
+    out.finish_connections =
+        in.integer("postgres.finish_connections", out.finish_connections, 1, 16);
     out.witness = in.boolean("postgres.witness", out.witness);
     out.allow_superuser = in.boolean("postgres.allow_superuser", out.allow_superuser);
     return out;

@@ -29,25 +29,24 @@ void CoordinatorClient::inquire(const protocol::InquiryRequest& request, ReplyCa
     protocol::append_inquiry_request(call.body, request);
     http::CallOptions options;
     options.deadline = kInquiryDeadline;
-    client_->request(
-        std::move(call),
-        std::move(options),
-        [this, done = std::move(done)](const http::CallResult& result) mutable {
-            if (!result.has_value()) {
-                done(base::fail(result.error().code, result.error().reason));
-                return;
-            }
-            // Only a complete inquiry reply counts. A 404 of a proxy must not read as "unknown
-            // transaction", which would mean abort.
-            const http::ClientReply& reply = result.value();
-            if (reply.status != 200 || reply.content_type != "application/json") {
-                done(base::fail(base::Errc::protocol_violation,
-                                url_ + " answered status " + std::to_string(reply.status) +
-                                    " to an inquiry"));
-                return;
-            }
-            done(protocol::parse_inquiry_reply(reply.body));
-        });
+    client_->request(std::move(call),
+                     std::move(options),
+                     [this, done = std::move(done)](const http::CallResult& result) mutable {
+                         if (!result.has_value()) {
+                             done(base::fail(result.error().code, result.error().reason));
+                             return;
+                         }
+                         // Only a complete inquiry reply counts. A 404 of a proxy must not read as
+                         // "unknown transaction", which would mean abort.
+                         const http::ClientReply& reply = result.value();
+                         if (reply.status != 200 || reply.content_type != "application/json") {
+                             done(base::fail(base::Errc::protocol_violation,
+                                             url_ + " answered status " +
+                                                 std::to_string(reply.status) + " to an inquiry"));
+                             return;
+                         }
+                         done(protocol::parse_inquiry_reply(reply.body));
+                     });
 }
 
 }  // namespace twofold::app

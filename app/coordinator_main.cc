@@ -23,7 +23,8 @@ int run_coordinator(const std::string& config_file) {
     CoordinatorService& running = *service.value();
     std::printf("twofold coordinator: ready on %s\n", running.url().c_str());
     std::fflush(stdout);
-    run_until_signal(loop, [&running](std::function<void()> done) { running.stop(std::move(done)); });
+    run_until_signal(loop,
+                     [&running](std::function<void()> done) { running.stop(std::move(done)); });
     return kExitOk;
 }
 

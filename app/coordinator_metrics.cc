@@ -18,12 +18,14 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 using prometheus::Registry;
 
-const Histogram::BucketBoundaries kSeconds{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1,
-                                           0.2,    0.5,   1.0,   2.0,   5.0,  10.0, 30.0};
+const Histogram::BucketBoundaries kSeconds{
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0};
 const Histogram::BucketBoundaries kForceSeconds{
     0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0};
 
-double seconds(std::chrono::nanoseconds took) { return std::chrono::duration<double>(took).count(); }
+double seconds(std::chrono::nanoseconds took) {
+    return std::chrono::duration<double>(took).count();
+}
 
 Family<Counter>& counters(Registry& registry, const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -50,16 +52,14 @@ struct CoordinatorMetrics::Impl {
                                 "twofold_transactions_started_total",
                                 "Transactions accepted since the start of the process")
                            .Add({});
-    Family<Counter>& finished = counters(registry,
-                                         "twofold_transactions_finished_total",
-                                         "Transactions that reached an outcome");
+    Family<Counter>& finished = counters(
+        registry, "twofold_transactions_finished_total", "Transactions that reached an outcome");
     Family<Gauge>& active = gauges(registry,
                                    "twofold_transactions_active",
                                    "Transactions in memory that have not finished, by state");
-    Histogram& duration = histograms(registry,
-                                     "twofold_transaction_duration_seconds",
-                                     "From acceptance to outcome")
-                              .Add({}, kSeconds);
+    Histogram& duration =
+        histograms(registry, "twofold_transaction_duration_seconds", "From acceptance to outcome")
+            .Add({}, kSeconds);
     Family<Counter>& requests = counters(registry,
                                          "twofold_participant_requests_total",
                                          "Items answered by participants, or left unanswered");

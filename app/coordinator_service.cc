@@ -56,7 +56,8 @@ std::uint64_t random_number() { return base::ByteReader(random_bytes<8>()).u64()
 
 base::Result<recovery::Recovered> CoordinatorService::Impl::recover() {
     auto started = std::chrono::steady_clock::now();
-    TWOFOLD_TRY(directory, wal::PosixDirectory::open(config.data_dir, {.create = true, .read_only = false}));
+    TWOFOLD_TRY(directory,
+                wal::PosixDirectory::open(config.data_dir, {.create = true, .read_only = false}));
     TWOFOLD_TRY(lock, directory->lock());
     recovery::RecoverOptions options;
     options.incarnation_if_new.bytes = random_bytes<10>();
@@ -67,16 +68,16 @@ base::Result<recovery::Recovered> CoordinatorService::Impl::recover() {
     metrics.recovery_took(took);
     metrics.recovered("commit", recovered.state.unfinished_commits.size());
     metrics.recovered("abort", recovered.state.undecided.size());
-    base::log_event(
-        base::LogLevel::info,
-        "recovered",
-        "the log was read",
-        {{"incarnation", recovered.state.incarnation.text()},
-         {"epoch", recovered.state.epoch},
-         {"unfinished_commits", static_cast<std::uint64_t>(recovered.state.unfinished_commits.size())},
-         {"undecided", static_cast<std::uint64_t>(recovered.state.undecided.size())},
-         {"clean_shutdown", recovered.summary.clean_shutdown ? "true" : "false"},
-         {"torn_tail", recovered.summary.torn_tail_discarded ? "true" : "false"}});
+    base::log_event(base::LogLevel::info,
+                    "recovered",
+                    "the log was read",
+                    {{"incarnation", recovered.state.incarnation.text()},
+                     {"epoch", recovered.state.epoch},
+                     {"unfinished_commits",
+                      static_cast<std::uint64_t>(recovered.state.unfinished_commits.size())},
+                     {"undecided", static_cast<std::uint64_t>(recovered.state.undecided.size())},
+                     {"clean_shutdown", recovered.summary.clean_shutdown ? "true" : "false"},
+                     {"torn_tail", recovered.summary.torn_tail_discarded ? "true" : "false"}});
     return recovered;
 }
 
@@ -100,13 +101,12 @@ void CoordinatorService::Impl::make_driver(async::EventLoop& loop,
     options.jitter_seed = random_number();
     options.info_interval = config.info_interval;
     options.info_retry_interval = std::min(options.info_retry_interval, config.info_interval);
-    driver = std::make_unique<coordinator::Driver>(
-        loop,
-        coordinator::Machine(machine, std::move(state)),
-        *log,
-        metrics,
-        std::move(participants),
-        options);
+    driver = std::make_unique<coordinator::Driver>(loop,
+                                                   coordinator::Machine(machine, std::move(state)),
+                                                   *log,
+                                                   metrics,
+                                                   std::move(participants),
+                                                   options);
 }
 
 std::string CoordinatorService::Impl::not_ready_reason() const {
@@ -130,11 +130,11 @@ base::Result<void> CoordinatorService::Impl::listen(async::EventLoop& loop) {
     options.port = config.listen.port;
     options.allow_insecure_public_bind = config.insecure_public_bind;
     options.body_size_max = config.body_size_max;
-    TWOFOLD_TRY(server,
-                http::Server::create(
-                    loop, options, [this](http::Request request, http::ResponseSink sink) {
-                        router.dispatch(std::move(request), std::move(sink));
-                    }));
+    TWOFOLD_TRY(
+        server,
+        http::Server::create(loop, options, [this](http::Request request, http::ResponseSink sink) {
+            router.dispatch(std::move(request), std::move(sink));
+        }));
     return base::ok();
 }
 
@@ -142,8 +142,7 @@ CoordinatorService::CoordinatorService(std::unique_ptr<Impl> impl) : impl_(std::
 CoordinatorService::~CoordinatorService() = default;
 
 base::Result<std::unique_ptr<CoordinatorService>> CoordinatorService::create(
-    async::EventLoop& loop,
-    const CoordinatorConfig& config) {
+    async::EventLoop& loop, const CoordinatorConfig& config) {
     auto impl = std::make_unique<Impl>(config);
     TWOFOLD_TRY(recovery::Recovered recovered, impl->recover());
     LogAdapterOptions log;

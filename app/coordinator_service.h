@@ -17,8 +17,7 @@ public:
     // Locks the directory, recovers, then listens: whoever can connect gets answers that know the
     // whole log. Blocks while it reads.
     [[nodiscard]] static base::Result<std::unique_ptr<CoordinatorService>> create(
-        async::EventLoop& loop,
-        const CoordinatorConfig& config);
+        async::EventLoop& loop, const CoordinatorConfig& config);
     ~CoordinatorService();
     CoordinatorService(const CoordinatorService&) = delete;
     CoordinatorService& operator=(const CoordinatorService&) = delete;

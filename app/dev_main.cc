@@ -35,7 +35,8 @@ std::uint16_t free_port() {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
     auto* generic = reinterpret_cast<sockaddr*>(&address);
-    bool bound = ::bind(socket_fd, generic, size) == 0 && ::getsockname(socket_fd, generic, &size) == 0;
+    bool bound =
+        ::bind(socket_fd, generic, size) == 0 && ::getsockname(socket_fd, generic, &size) == 0;
     ::close(socket_fd);
     return bound ? ntohs(address.sin_port) : std::uint16_t{0};
 }
@@ -98,12 +99,15 @@ void print_welcome(const Dev& dev, const std::string& folder) {
         "  +------------------------------------------------------------------+\n\n"
         "  coordinator   %s\n"
         "  participants  north %s, south %s (SQLite files in %s)\n\n"
-        "Each has a table account(id, balance) with 100 in account 1. Move 30 from north to south,\n"
+        "Each has a table account(id, balance) with 100 in account 1. Move 30 from north to "
+        "south,\n"
         "all or nothing, by pasting this into another terminal:\n\n"
         "  curl -s %s/v1/transactions -H 'Content-Type: application/json' -d '{\"branches\": [\n"
-        "    {\"participant\": \"north\", \"work\": [{\"sql\": \"UPDATE account SET balance = balance - ?"
+        "    {\"participant\": \"north\", \"work\": [{\"sql\": \"UPDATE account SET balance = "
+        "balance - ?"
         " WHERE id = ? AND balance >= ?\", \"params\": [30, 1, 30], \"expect\": {\"rows\": 1}}]},\n"
-        "    {\"participant\": \"south\", \"work\": [{\"sql\": \"UPDATE account SET balance = balance + ?"
+        "    {\"participant\": \"south\", \"work\": [{\"sql\": \"UPDATE account SET balance = "
+        "balance + ?"
         " WHERE id = ?\", \"params\": [30, 1], \"expect\": {\"rows\": 1}}]}]}'\n\n"
         "Paste it four times: the fourth is refused by north, and south keeps what it has.\n"
         "Stop with Ctrl-C.\n\n",
@@ -144,7 +148,8 @@ int run_dev(const DevOptions& wanted) {
     if (options.coordinator_port == 0) options.coordinator_port = free_port();
     DataFolder folder(options.data_dir);
     if (folder.path().empty()) {
-        return fail(base::fail(base::Errc::io_error, "no temporary folder can be made; use --data"));
+        return fail(
+            base::fail(base::Errc::io_error, "no temporary folder can be made; use --data"));
     }
     async::EventLoop loop;
     Dev dev;

@@ -9,8 +9,8 @@
 
 namespace twofold::app {
 
-using base::LogLevel;
 using base::log_event;
+using base::LogLevel;
 
 struct LogAdapter::Outcome {
     bool durable = false;  // false: the disk is full, everything stays pending in the writer

@@ -37,20 +37,21 @@ void add_address(CLI::App& command, std::string& address) {
 
 void add_servers(CLI::App& app, Choice& choice) {
     auto* coordinator = app.add_subcommand("coordinator", "Run a coordinator");
-    coordinator->add_option("--config", choice.config, "YAML file; every key has a TWOFOLD_… form too");
+    coordinator->add_option(
+        "--config", choice.config, "YAML file; every key has a TWOFOLD_… form too");
     coordinator->footer("Example: twofold coordinator --config coordinator.yaml");
-    coordinator->callback([&choice] {
-        choice.action = [&choice] { return run_coordinator(choice.config); };
-    });
+    coordinator->callback(
+        [&choice] { choice.action = [&choice] { return run_coordinator(choice.config); }; });
     auto* participant = app.add_subcommand("participant", "Run the sidecar of one database");
-    participant->add_option("--config", choice.config, "YAML file; every key has a TWOFOLD_… form too");
+    participant->add_option(
+        "--config", choice.config, "YAML file; every key has a TWOFOLD_… form too");
     participant->footer("Example: twofold participant --config orders.yaml");
-    participant->callback([&choice] {
-        choice.action = [&choice] { return run_participant(choice.config); };
-    });
+    participant->callback(
+        [&choice] { choice.action = [&choice] { return run_participant(choice.config); }; });
     auto* dev = app.add_subcommand(
         "dev", "A coordinator and two SQLite participants in one process, for trying things out");
-    dev->add_option("--data", choice.dev.data_dir, "Keep the data here; default: a temporary folder");
+    dev->add_option(
+        "--data", choice.dev.data_dir, "Keep the data here; default: a temporary folder");
     dev->add_option("--port", choice.dev.coordinator_port, "The coordinator's port; 0 = any")
         ->capture_default_str();
     dev->add_option("--participant-port",
@@ -65,7 +66,8 @@ void add_txn(CLI::App& app, Choice& choice) {
     auto* txn = app.add_subcommand("txn", "Run and look at transactions");
     txn->require_subcommand(1);
     auto* run = txn->add_subcommand("run", "Run a one-shot transaction from a JSON file");
-    run->add_option("file", choice.run.file, "The body of POST /v1/transactions; - = stdin")->required();
+    run->add_option("file", choice.run.file, "The body of POST /v1/transactions; - = stdin")
+        ->required();
     run->add_option("--idempotency-key", choice.run.idempotency_key, "Makes a retry safe");
     add_address(*run, choice.run.address);
     run->footer("Example: twofold txn run transfer.json");
@@ -114,9 +116,8 @@ void add_tools(CLI::App& app, Choice& choice) {
     auto* health = app.add_subcommand("healthcheck", "Exit 0 when a server is ready");
     add_address(*health, choice.health_address);
     health->footer("Example: twofold healthcheck --addr http://127.0.0.1:8431");
-    health->callback([&choice] {
-        choice.action = [&choice] { return check_health(choice.health_address); };
-    });
+    health->callback(
+        [&choice] { choice.action = [&choice] { return check_health(choice.health_address); }; });
     app.add_subcommand("version", "Print the version")->callback([&choice] {
         choice.action = &print_version;
     });
@@ -129,9 +130,10 @@ void add_tools(CLI::App& app, Choice& choice) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Twofold: transactions over several databases, all or nothing.\n"
-                 "Exit codes: 0 ok, 1 error, 2 usage or configuration, 3 not found, "
-                 "4 outcome unknown, 5 aborted.");
+    CLI::App app(
+        "Twofold: transactions over several databases, all or nothing.\n"
+        "Exit codes: 0 ok, 1 error, 2 usage or configuration, 3 not found, "
+        "4 outcome unknown, 5 aborted.");
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string(kVersion));
     Choice choice;

@@ -136,9 +136,9 @@ void ParticipantClient::fetch_info(InfoCallback done) {
             }
             auto info = protocol::parse_participant_info(result.value().body);
             if (!info.has_value()) {
-                done(base::fail(base::Errc::protocol_violation,
-                                url_ + " does not answer like a participant: " +
-                                    info.error().context));
+                done(base::fail(
+                    base::Errc::protocol_violation,
+                    url_ + " does not answer like a participant: " + info.error().context));
                 return;
             }
             done(std::move(info));

@@ -36,7 +36,8 @@ int run_participant(const std::string& config_file) {
         return kExitError;
     }
     running = service.value().get();
-    run_until_signal(loop, [running](std::function<void()> done) { running->stop(std::move(done)); });
+    run_until_signal(loop,
+                     [running](std::function<void()> done) { running->stop(std::move(done)); });
     return code;
 }
 

@@ -47,9 +47,7 @@ ParticipantService::ParticipantService(std::unique_ptr<Impl> impl) : impl_(std::
 ParticipantService::~ParticipantService() = default;
 
 base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
-    async::EventLoop& loop,
-    const ParticipantConfig& config,
-    Events events) {
+    async::EventLoop& loop, const ParticipantConfig& config, Events events) {
     auto impl = std::make_unique<Impl>(config);
     Impl& self = *impl;
     self.events = std::move(events);
@@ -63,12 +61,13 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
     options.name = config.name;
     options.jitter_seed = random_number();
     options.on_ready = [&self] { self.events.on_ready(); };
-    self.driver = std::make_unique<participant::Driver>(loop,
-                                                        participant::Machine(machine_config(config)),
-                                                        *self.resource.port,
-                                                        self.metrics,
-                                                        std::move(coordinators),
-                                                        std::move(options));
+    self.driver =
+        std::make_unique<participant::Driver>(loop,
+                                              participant::Machine(machine_config(config)),
+                                              *self.resource.port,
+                                              self.metrics,
+                                              std::move(coordinators),
+                                              std::move(options));
     participant::ApiOptions api;
     api.metrics_text = [&self] {
         return self.metrics.text(self.driver->machine(), self.resource.counters());
@@ -80,11 +79,11 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
     server.port = config.listen.port;
     server.allow_insecure_public_bind = config.insecure_public_bind;
     server.body_size_max = config.body_size_max;
-    TWOFOLD_TRY(self.server,
-                http::Server::create(
-                    loop, server, [&self](http::Request request, http::ResponseSink sink) {
-                        self.router.dispatch(std::move(request), std::move(sink));
-                    }));
+    TWOFOLD_TRY(
+        self.server,
+        http::Server::create(loop, server, [&self](http::Request request, http::ResponseSink sink) {
+            self.router.dispatch(std::move(request), std::move(sink));
+        }));
     self.driver->start([&self](const base::Error& error) { self.events.on_hopeless(error); });
     return std::unique_ptr<ParticipantService>(new ParticipantService(std::move(impl)));
 }

@@ -22,9 +22,7 @@ public:
 
     // Listens at once; answers not_ready until the database is.
     [[nodiscard]] static base::Result<std::unique_ptr<ParticipantService>> create(
-        async::EventLoop& loop,
-        const ParticipantConfig& config,
-        Events events);
+        async::EventLoop& loop, const ParticipantConfig& config, Events events);
     ~ParticipantService();
     ParticipantService(const ParticipantService&) = delete;
     ParticipantService& operator=(const ParticipantService&) = delete;

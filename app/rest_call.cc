@@ -26,8 +26,8 @@ base::Result<http::ClientReply> call(const std::string& address,
     client.request(std::move(request), std::move(call_options), [&result](http::CallResult done) {
         result.emplace(std::move(done));
     });
-    bool finished = loop.run_until([&result] { return result.has_value(); },
-                                   limit + std::chrono::seconds(2));
+    bool finished =
+        loop.run_until([&result] { return result.has_value(); }, limit + std::chrono::seconds(2));
     if (!finished) return base::fail(base::Errc::timed_out, address + ": no answer");
     if (!result->has_value()) {
         bool sent = result->error().failure == http::CallFailure::unknown;

@@ -46,7 +46,8 @@ void print_answer(const http::ClientReply& reply) {
     if (!reply.body.ends_with('\n')) std::fputc('\n', stdout);
     std::string detail = json_text(reply.body, "detail");
     if (reply.status >= 400 && !detail.empty()) {
-        std::fprintf(stderr, "twofold: %s: %s\n", json_text(reply.body, "title").c_str(), detail.c_str());
+        std::fprintf(
+            stderr, "twofold: %s: %s\n", json_text(reply.body, "title").c_str(), detail.c_str());
     }
 }
 
@@ -77,7 +78,8 @@ std::string percent_encode(const std::string& text) {
 
 std::string text_of(const boost::json::object& object, std::string_view name) {
     const boost::json::value* value = object.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+    return value != nullptr && value->is_string() ? std::string(value->get_string())
+                                                  : std::string();
 }
 
 void print_table(const std::string& body) {

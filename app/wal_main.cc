@@ -22,7 +22,8 @@ std::string describe(base::ByteSpan bytes, bool json) {
 }
 
 int inspect(const WalOptions& options, bool with_records) {
-    auto directory = wal::PosixDirectory::open(options.directory, {.create = false, .read_only = true});
+    auto directory =
+        wal::PosixDirectory::open(options.directory, {.create = false, .read_only = true});
     if (!directory.has_value()) {
         std::fprintf(stderr, "twofold wal: %s\n", directory.error().context.c_str());
         return kExitError;
@@ -37,11 +38,12 @@ int inspect(const WalOptions& options, bool with_records) {
         std::fprintf(stderr, "twofold wal: %s\n", report.error().context.c_str());
         return kExitError;
     }
-    std::string text =
-        options.json ? wal::to_json(report.value()) : wal::to_text(report.value());
+    std::string text = options.json ? wal::to_json(report.value()) : wal::to_text(report.value());
     std::fputs(text.c_str(), stdout);
     if (!report.value().accepted) {
-        std::fprintf(stderr, "twofold wal: the coordinator refuses this log: %s\n", report.value().refusal.c_str());
+        std::fprintf(stderr,
+                     "twofold wal: the coordinator refuses this log: %s\n",
+                     report.value().refusal.c_str());
         return kExitError;
     }
     return kExitOk;

@@ -16,9 +16,9 @@ void set_assertion_context(const char* text) noexcept;
 
 }  // namespace twofold::base
 
-#define TWOFOLD_ASSERT(expression, message)                                                     \
-    (__builtin_expect(static_cast<bool>(expression), 1)                                         \
-         ? static_cast<void>(0)                                                                 \
+#define TWOFOLD_ASSERT(expression, message)             \
+    (__builtin_expect(static_cast<bool>(expression), 1) \
+         ? static_cast<void>(0)                         \
          : ::twofold::base::assertion_failed(#expression, message, __FILE__, __LINE__))
 
 #define TWOFOLD_UNREACHABLE(message) \

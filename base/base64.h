@@ -1,6 +1,7 @@
-// Base64 in its two alphabets (RFC 4648): `standard` with + and / for the PostgreSQL gid, `url` with
-// - and _ and without padding for ids in URLs. Decoding is strict: no white space, no other alphabet,
-// no non-zero trailing bits, so that every byte string has exactly one text form.
+// Base64 in its two alphabets (RFC 4648): `standard` with + and / for the PostgreSQL gid, `url`
+// with
+// - and _ and without padding for ids in URLs. Decoding is strict: no white space, no other
+// alphabet, no non-zero trailing bits, so that every byte string has exactly one text form.
 #pragma once
 
 #include "base/bytes.h"

@@ -49,7 +49,10 @@ public:
     [[nodiscard]] std::size_t remaining() const { return in_.size(); }
     // True when everything was read and nothing failed.
     [[nodiscard]] bool finished() const { return ok_ && in_.empty(); }
-    void fail() { ok_ = false; in_ = {}; }
+    void fail() {
+        ok_ = false;
+        in_ = {};
+    }
 
     std::uint8_t u8() { return static_cast<std::uint8_t>(little_endian(1)); }
     std::uint16_t u16() { return static_cast<std::uint16_t>(little_endian(2)); }

@@ -1,5 +1,6 @@
-#include "base/base64.h"
 #include "base/bytes.h"
+
+#include "base/base64.h"
 #include "base/crc32c.h"
 #include "base/keyed_hash.h"
 #include "base/rng.h"

@@ -22,7 +22,8 @@ enum class Errc : std::uint8_t {
     protocol_violation,   // the peer answered something that the protocol forbids
     limit_exceeded,       // a stated limit (size, depth, count) was exceeded
     cancelled,            // the operation was cancelled by our own shutdown
-    precondition_failed,  // the environment is not as required; context says which setting to change
+    precondition_failed,  // the environment is not as required; context says which setting to
+                          // change
 };
 
 // The stable lower-case name, for example "disk_full".

@@ -22,8 +22,8 @@ TEST(Log, InvalidUtf8IsReplaced) {
 }
 
 TEST(Log, LongValuesAreCut) {
-    std::string line = format_log_line(
-        LogLevel::info, "e", "m", {{"long", std::string(10'000, 'x')}}, "now");
+    std::string line =
+        format_log_line(LogLevel::info, "e", "m", {{"long", std::string(10'000, 'x')}}, "now");
     EXPECT_LT(line.size(), 700U);
 }
 

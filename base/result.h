@@ -16,7 +16,8 @@
 
 namespace twofold::base {
 
-// An operating failure. context is a full, human-readable reason: the thing, what happened, the fix.
+// An operating failure. context is a full, human-readable reason: the thing, what happened, the
+// fix.
 struct Error {
     Errc code;
     std::string context;
@@ -26,8 +27,7 @@ struct Error {
 };
 
 template <class T>
-using Result =
-    boost::outcome_v2::basic_result<T, Error, boost::outcome_v2::policy::terminate>;
+using Result = boost::outcome_v2::basic_result<T, Error, boost::outcome_v2::policy::terminate>;
 
 // The value of a Result<void> that succeeded.
 [[nodiscard]] inline auto ok() { return boost::outcome_v2::success(); }

@@ -1,5 +1,5 @@
-// The two sources of randomness. SeededRng drives the simulator and jitter: same seed, same numbers,
-// on every platform. secure_random() is the kernel's, for keys, incarnations and nonces.
+// The two sources of randomness. SeededRng drives the simulator and jitter: same seed, same
+// numbers, on every platform. secure_random() is the kernel's, for keys, incarnations and nonces.
 #pragma once
 
 #include <cstdint>

@@ -5,9 +5,9 @@
 //   whole    one request per batch, one JSON answer when every item is done
 //   stream   one request per batch, a line per item as each is done (what the product does)
 //
-// Prints CPU per item (both ends together, getrusage) for batches of several sizes, and what an item
-// that waits for a lock costs its neighbours: the time until the other items of its batch have their
-// answers. docs/benchmarks.md has a run.
+// Prints CPU per item (both ends together, getrusage) for batches of several sizes, and what an
+// item that waits for a lock costs its neighbours: the time until the other items of its batch have
+// their answers. docs/benchmarks.md has a run.
 #include "async/event_loop.h"
 #include "async/timer.h"
 #include "http/client.h"
@@ -134,22 +134,25 @@ void send_batch(http::Client& client,
                                        make_batch(carrier == Carrier::single ? 1 : items));
         http::CallOptions call;
         if (carrier == Carrier::stream) call.on_line = parse;
-        client.request(std::move(request), std::move(call), [parse](const http::CallResult& result) {
-            if (!result.has_value()) std::abort();
-            std::string_view body = result.value().body;
-            while (!body.empty()) {
-                std::size_t end = body.find('\n');
-                parse(body.substr(0, end));
-                body.remove_prefix(end + 1);
-            }
-        });
+        client.request(
+            std::move(request), std::move(call), [parse](const http::CallResult& result) {
+                if (!result.has_value()) std::abort();
+                std::string_view body = result.value().body;
+                while (!body.empty()) {
+                    std::size_t end = body.find('\n');
+                    parse(body.substr(0, end));
+                    body.remove_prefix(end + 1);
+                }
+            });
     }
 }
 
 double cpu_seconds() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    auto seconds = [](timeval t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+    auto seconds = [](timeval t) {
+        return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+    };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -188,8 +191,8 @@ double cpu_per_item(Carrier carrier, std::size_t items, std::size_t total) {
     };
     double before = cpu_seconds();
     for (int i = 0; i < 4; ++i) pump(pump);
-    bool finished = rig.loop.run_until([&] { return done >= sent && sent >= total; },
-                                       milliseconds(60'000));
+    bool finished =
+        rig.loop.run_until([&] { return done >= sent && sent >= total; }, milliseconds(60'000));
     if (!finished) std::abort();
     return (cpu_seconds() - before) * 1e6 / static_cast<double>(done);
 }
@@ -203,7 +206,8 @@ double wait_of_neighbours(Carrier carrier) {
     auto start = Clock::now();
     double took = 0;
     send_batch(*rig.client, carrier, 32, [&] {
-        if (++done == 31) took = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+        if (++done == 31)
+            took = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
     });
     if (!rig.loop.run_until([&] { return done == 32; }, milliseconds(10'000))) std::abort();
     return took;
@@ -224,7 +228,8 @@ int main() {
         }
         std::printf("\n");
     }
-    std::printf("\nOne item of 32 waits 50 ms for a lock; its neighbours have their answers after\n");
+    std::printf(
+        "\nOne item of 32 waits 50 ms for a lock; its neighbours have their answers after\n");
     for (Carrier carrier : {Carrier::whole, Carrier::stream}) {
         std::printf("%-8s %8.2f ms\n", name_of(carrier), wait_of_neighbours(carrier));
     }

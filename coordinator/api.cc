@@ -22,9 +22,8 @@ using http::Role;
 using std::chrono::milliseconds;
 
 http::Response body_problem(const base::Error& error) {
-    const http::ProblemCode& code = error.code == Errc::invalid_argument
-                                        ? problems::kMalformedBody
-                                        : problems::kInvalidRequest;
+    const http::ProblemCode& code =
+        error.code == Errc::invalid_argument ? problems::kMalformedBody : problems::kInvalidRequest;
     return http::problem(code, error.context);
 }
 
@@ -40,8 +39,8 @@ base::Result<std::uint64_t> query_number(const Request& request,
     auto [stop, code] = std::from_chars(text->data(), end, value);
     if (code != std::errc{} || stop != end || text->empty() || value > highest) {
         return base::fail(Errc::precondition_failed,
-                          "query parameter " + std::string(name) + ": must be an integer from 0 to " +
-                              std::to_string(highest));
+                          "query parameter " + std::string(name) +
+                              ": must be an integer from 0 to " + std::to_string(highest));
     }
     return value;
 }
@@ -52,8 +51,8 @@ base::Result<void> only_parameters(const Request& request,
         bool found = false;
         for (std::string_view name : known) found = found || parameter.name == name;
         if (found) continue;
-        std::string message = "query parameter " + parameter.name.substr(0, 64) +
-                              ": unknown; known are";
+        std::string message =
+            "query parameter " + parameter.name.substr(0, 64) + ": unknown; known are";
         for (std::string_view name : known) message.append(" ").append(name);
         return base::fail(Errc::precondition_failed, std::move(message));
     }
@@ -79,9 +78,8 @@ private:
     [[nodiscard]] base::Result<SubmitOneShot> to_input(SubmitBody body, http::Response& refusal);
     [[nodiscard]] base::Result<Machine::ListFilter> list_filter(const Request& request) const;
     [[nodiscard]] ParticipantName names() const {
-        return [this](protocol::ParticipantNumber number) {
-            return driver_.participant_name(number);
-        };
+        return
+            [this](protocol::ParticipantNumber number) { return driver_.participant_name(number); };
     }
 
     Driver& driver_;
@@ -193,17 +191,18 @@ base::Result<Machine::ListFilter> Api::list_filter(const Request& request) const
     if (auto name = request.query_parameter("participant")) {
         const ParticipantStatus* status = driver_.find_participant(*name);
         if (status == nullptr) {
-            return base::fail(Errc::precondition_failed,
-                              "query parameter participant: \"" + std::string(*name) +
-                                  "\" is not configured");
+            return base::fail(
+                Errc::precondition_failed,
+                "query parameter participant: \"" + std::string(*name) + "\" is not configured");
         }
         filter.participant = status->number;
     }
     if (auto cursor = request.query_parameter("cursor")) {
         filter.after = protocol::TxnId::parse(*cursor);
         if (!filter.after) {
-            return base::fail(Errc::precondition_failed,
-                              "query parameter cursor: take it from next_cursor of the page before");
+            return base::fail(
+                Errc::precondition_failed,
+                "query parameter cursor: take it from next_cursor of the page before");
         }
     }
     for (const http::Parameter& parameter : request.query) {
@@ -290,25 +289,28 @@ void Api::ready(ResponseSink sink) const {
 
 }  // namespace
 
-void add_routes(http::Router& router,
-                Driver& driver,
-                const ApiOptions& options) {
+void add_routes(http::Router& router, Driver& driver, const ApiOptions& options) {
     auto api = std::make_shared<Api>(driver, options);
-    router.add(Method::post, "/v1/transactions", Role::client, [api](Request request, ResponseSink sink) {
-        api->submit(std::move(request), std::move(sink));
-    });
-    router.add(Method::get, "/v1/transactions", Role::client, [api](Request request, ResponseSink sink) {
-        api->list(request, std::move(sink));
-    });
-    router.add(Method::get, "/v1/transactions/{id}", Role::client, [api](Request request, ResponseSink sink) {
-        api->get(request, std::move(sink));
-    });
+    router.add(
+        Method::post, "/v1/transactions", Role::client, [api](Request request, ResponseSink sink) {
+            api->submit(std::move(request), std::move(sink));
+        });
+    router.add(
+        Method::get, "/v1/transactions", Role::client, [api](Request request, ResponseSink sink) {
+            api->list(request, std::move(sink));
+        });
+    router.add(Method::get,
+               "/v1/transactions/{id}",
+               Role::client,
+               [api](Request request, ResponseSink sink) { api->get(request, std::move(sink)); });
     router.add(Method::get, "/v1/participants", Role::client, [api](Request, ResponseSink sink) {
         api->participants(std::move(sink));
     });
-    router.add(Method::post, "/v1/branches:inquire", Role::sidecar, [api](Request request, ResponseSink sink) {
-        api->inquire(request, std::move(sink));
-    });
+    router.add(
+        Method::post,
+        "/v1/branches:inquire",
+        Role::sidecar,
+        [api](Request request, ResponseSink sink) { api->inquire(request, std::move(sink)); });
     router.add(Method::get, "/livez", Role::open, [](Request, ResponseSink sink) {
         sink.send(http::text_response(200, "alive\n"));
     });

@@ -25,8 +25,6 @@ struct ApiOptions {
     std::function<std::string()> not_ready_reason;
 };
 
-void add_routes(http::Router& router,
-                Driver& driver,
-                const ApiOptions& options);
+void add_routes(http::Router& router, Driver& driver, const ApiOptions& options);
 
 }  // namespace twofold::coordinator

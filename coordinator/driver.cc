@@ -9,8 +9,8 @@
 
 namespace twofold::coordinator {
 
-using base::LogLevel;
 using base::log_event;
+using base::LogLevel;
 using std::chrono::milliseconds;
 
 // One configured participant: how to reach it and what is known of it.
@@ -82,7 +82,8 @@ void Driver::start() {
     for (auto& peer : peers_) look_at(*peer);
 }
 
-// ---- inputs and effects --------------------------------------------------------------------------
+// ---- inputs and effects
+// --------------------------------------------------------------------------
 
 void Driver::submit(Input input) {
     // An effect may call back at once (a refused connection, a fake in a test): its input waits
@@ -213,7 +214,8 @@ void Driver::handle(RaiseAlarm&& effect) {
                {"participant", participant_name(effect.participant)}});
 }
 
-// ---- the log -------------------------------------------------------------------------------------
+// ---- the log
+// -------------------------------------------------------------------------------------
 
 // Everything that the ready events of this turn of the loop appended shares one force.
 void Driver::schedule_flush() {
@@ -248,7 +250,8 @@ void Driver::maybe_checkpoint() {
     log_.checkpoint(machine_.checkpoint(), [this] { checkpoint_running_ = false; });
 }
 
-// ---- requests ------------------------------------------------------------------------------------
+// ---- requests
+// ------------------------------------------------------------------------------------
 
 Ticket Driver::open_ticket(AnswerCallback done) {
     Ticket ticket(next_ticket_++);
@@ -285,11 +288,12 @@ void Driver::wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iter
     taken->done();
 }
 
-// ---- participants --------------------------------------------------------------------------------
+// ---- participants
+// --------------------------------------------------------------------------------
 
 protocol::SenderStamp Driver::stamp() const {
-    return {machine_.incarnation(), machine_.epoch(), options_.start_nonce,
-            log_.durable_position()};
+    return {
+        machine_.incarnation(), machine_.epoch(), options_.start_nonce, log_.durable_position()};
 }
 
 protocol::BatchRequest Driver::batch_for(const Peer& peer) const {
@@ -400,7 +404,8 @@ std::string Driver::participant_name(protocol::ParticipantNumber number) const {
     return found == all.end() ? std::string() : found->second.name;
 }
 
-// ---- shutdown ------------------------------------------------------------------------------------
+// ---- shutdown
+// ------------------------------------------------------------------------------------
 
 void Driver::drain(milliseconds limit, async::UniqueFunction<void()> done) {
     submit(Drain{});

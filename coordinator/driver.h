@@ -24,8 +24,8 @@ namespace twofold::coordinator {
 struct DriverOptions {
     std::uint64_t start_nonce = 0;  // random, of this process
     std::uint64_t jitter_seed = 0;
-    std::chrono::milliseconds info_interval{5'000};        // between looks at a participant
-    std::chrono::milliseconds info_retry_interval{500};    // while it is not there
+    std::chrono::milliseconds info_interval{5'000};      // between looks at a participant
+    std::chrono::milliseconds info_retry_interval{500};  // while it is not there
     OutboxOptions outbox;
 };
 

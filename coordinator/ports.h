@@ -52,8 +52,7 @@ class ParticipantPort {
 public:
     using ResultCallback = async::UniqueFunction<void(protocol::ItemResult)>;
     using EndCallback = async::UniqueFunction<void(BatchEnd)>;
-    using InfoCallback =
-        async::UniqueFunction<void(base::Result<protocol::ParticipantInfo>)>;
+    using InfoCallback = async::UniqueFunction<void(base::Result<protocol::ParticipantInfo>)>;
 
     ParticipantPort() = default;
     ParticipantPort(const ParticipantPort&) = delete;

@@ -1,5 +1,5 @@
-// The problems that the coordinator's API answers with, beside those of every HTTP server. Codes are
-// stable: clients decide by them.
+// The problems that the coordinator's API answers with, beside those of every HTTP server. Codes
+// are stable: clients decide by them.
 #pragma once
 
 #include "http/problem.h"

@@ -75,9 +75,9 @@ Result<void> read_branches(const boost::json::value& value,
                            SubmitBody& body) {
     const boost::json::array* array = value.if_array();
     if (array == nullptr) {
-        return base::fail(Errc::invalid_argument,
-                          "branches: must be an array, found " +
-                              std::string(protocol::json_kind_name(value)));
+        return base::fail(
+            Errc::invalid_argument,
+            "branches: must be an array, found " + std::string(protocol::json_kind_name(value)));
     }
     if (array->empty() || array->size() > limits.branches_max) {
         return base::fail(Errc::precondition_failed,

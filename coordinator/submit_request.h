@@ -30,14 +30,13 @@ struct SubmitBody {
     BeginOptions options;
 };
 
-// invalid_argument: the text is not the JSON that is expected (400). precondition_failed: it is, but
-// cannot be carried out, for example no branches (422).
+// invalid_argument: the text is not the JSON that is expected (400). precondition_failed: it is,
+// but cannot be carried out, for example no branches (422).
 [[nodiscard]] base::Result<SubmitBody> parse_submit_body(std::string_view text,
                                                          const SubmitLimits& limits);
 
 // The value of an Idempotency-Key field, quoted or bare; 1 to 255 visible characters.
-[[nodiscard]] base::Result<protocol::IdempotencyKey> parse_idempotency_key(
-    std::string_view field,
-    std::string_view body);
+[[nodiscard]] base::Result<protocol::IdempotencyKey> parse_idempotency_key(std::string_view field,
+                                                                           std::string_view body);
 
 }  // namespace twofold::coordinator

@@ -76,9 +76,9 @@ void list_branches(const Driver& driver, ResponseSink sink) {
     std::string body = "{\"branches\":[";
     for (const Machine::BranchReport& branch : driver.machine().unfinished()) {
         if (body.back() != '[') body += ',';
-        body += "{\"group\":\"" + branch.key.group.text() + "\",\"branch\":" +
-                std::to_string(branch.key.branch) + ",\"attempt\":" +
-                std::to_string(branch.key.attempt) + ",\"state\":";
+        body += "{\"group\":\"" + branch.key.group.text() +
+                "\",\"branch\":" + std::to_string(branch.key.branch) +
+                ",\"attempt\":" + std::to_string(branch.key.attempt) + ",\"state\":";
         base::append_json_string(body, branch.state);
         if (!branch.reason.empty()) {
             body += ",\"reason\":";
@@ -108,12 +108,10 @@ void add_routes(http::Router& router, Driver& driver, const ApiOptions& options)
                [&driver, options](const Request& request, ResponseSink sink) {
                    receive_batch(driver, options, request, std::move(sink));
                });
-    router.add(Method::get,
-               "/v1/branches",
-               Role::operator_,
-               [&driver](const Request&, ResponseSink sink) {
-                   list_branches(driver, std::move(sink));
-               });
+    router.add(
+        Method::get, "/v1/branches", Role::operator_, [&driver](const Request&, ResponseSink sink) {
+            list_branches(driver, std::move(sink));
+        });
     router.add(Method::get,
                "/v1/participant",
                Role::sidecar,

@@ -9,8 +9,8 @@
 namespace twofold::participant {
 
 using base::Errc;
-using base::LogLevel;
 using base::log_event;
+using base::LogLevel;
 using protocol::FinishResult;
 using protocol::ItemOp;
 using std::chrono::milliseconds;
@@ -56,7 +56,10 @@ void Driver::try_start() {
         }
         const base::Error& error = started.error();
         not_ready_reason_ = error.context;
-        log_event(LogLevel::warning, "resource_not_ready", error.context, {{"code", to_string(error.code)}});
+        log_event(LogLevel::warning,
+                  "resource_not_ready",
+                  error.context,
+                  {{"code", to_string(error.code)}});
         bool hopeless = error.code == Errc::precondition_failed ||
                         error.code == Errc::permission_denied || error.code == Errc::locked ||
                         error.code == Errc::invalid_argument;
@@ -125,7 +128,8 @@ void Driver::execute(Effect&& effect) {
     std::visit([this](auto&& alternative) { handle(std::move(alternative)); }, std::move(effect));
 }
 
-// ---- work ----------------------------------------------------------------------------------------
+// ---- work
+// ----------------------------------------------------------------------------------------
 
 void Driver::handle(RunAndPrepare&& effect) {
     TWOFOLD_CRASH_POINT(part_before_prepare);
@@ -158,10 +162,8 @@ void Driver::handle(ExecuteWork&& effect) {
 void Driver::handle(PrepareExecuted&& effect) {
     protocol::WorkResult result;
     result.status = protocol::WorkStatus::refused;
-    result.reason = {std::string(protocol::reason::kBranchLost),
-                     "this branch has no session here",
-                     -1,
-                     {}};
+    result.reason = {
+        std::string(protocol::reason::kBranchLost), "this branch has no session here", -1, {}};
     submit(WorkDone{effect.key, std::move(result)});
 }
 
@@ -171,7 +173,8 @@ void Driver::handle(CancelWork&& effect) {
     });
 }
 
-// ---- finishing -----------------------------------------------------------------------------------
+// ---- finishing
+// -----------------------------------------------------------------------------------
 
 void Driver::handle(CommitPrepared&& effect) {
     TWOFOLD_CRASH_POINT(part_before_commit);
@@ -215,7 +218,8 @@ void Driver::handle(ListPrepared&& /*effect*/) {
     });
 }
 
-// ---- the coordinators ----------------------------------------------------------------------------
+// ---- the coordinators
+// ----------------------------------------------------------------------------
 
 void Driver::handle(SendInquiry&& effect) {
     protocol::InquiryRequest request;

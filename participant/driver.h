@@ -46,7 +46,8 @@ public:
     void start(std::function<void(const base::Error&)> on_hopeless);
 
     // All items of one batch; `on_result` once per item, in any order.
-    void receive(const protocol::BatchRequest& batch, ResultCallback on_result,
+    void receive(const protocol::BatchRequest& batch,
+                 ResultCallback on_result,
                  std::vector<ReplyTicket>& tickets);
     // Nobody reads these answers any more.
     void abandon(const std::vector<ReplyTicket>& tickets);

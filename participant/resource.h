@@ -3,8 +3,8 @@
 //
 // Thread: every method is called, and every callback is invoked, on the event loop's thread. A
 // callback may be invoked before its method returns. Every call is answered exactly once, at the
-// latest by a time limit of the implementation. The implementation never decides an outcome: it runs
-// work, finishes branches as told and reports what it can prove.
+// latest by a time limit of the implementation. The implementation never decides an outcome: it
+// runs work, finishes branches as told and reports what it can prove.
 #pragma once
 
 #include "base/result.h"
@@ -30,8 +30,8 @@ public:
 
     // Checks the database's settings, takes the next epoch durably, ends every session of an older
     // sidecar of this participant, waits until they are gone, then lists. An error of code
-    // precondition_failed or permission_denied needs a person (its text says which setting to change
-    // to what); any other is worth another try.
+    // precondition_failed or permission_denied needs a person (its text says which setting to
+    // change to what); any other is worth another try.
     virtual void start(StartCallback done) = 0;
 
     // Runs the work and prepares, in one round trip where the database allows it. `prepared` is

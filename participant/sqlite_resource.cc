@@ -13,8 +13,9 @@ SqliteResource::SqliteResource(async::EventLoop& loop, sqlite::StoreOptions opti
 
 SqliteResource::~SqliteResource() = default;
 
-// Runs on the store's thread, before an answer leaves it: after an I/O error of a commit the process
-// sees the old data although a restart may show the commit. Only a new process can read the truth.
+// Runs on the store's thread, before an answer leaves it: after an I/O error of a commit the
+// process sees the old data although a restart may show the commit. Only a new process can read the
+// truth.
 void SqliteResource::leave_if_store_must_exit() const {
     if (!store_->must_exit()) return;
     base::log_event(base::LogLevel::error,
@@ -32,7 +33,8 @@ void SqliteResource::run(Call call, Done done) {
         [this, call = std::move(call)]() mutable {
             auto result = call(*store_);
             leave_if_store_must_exit();
-            return std::make_pair(std::move(result), Snapshot{store_->position(), store_->counters()});
+            return std::make_pair(std::move(result),
+                                  Snapshot{store_->position(), store_->counters()});
         },
         [this, done = std::move(done)](auto answer) mutable {
             position_ = answer.second.position;
@@ -94,8 +96,8 @@ void SqliteResource::list(ListCallback done) {
 void SqliteResource::persist_sender(const protocol::Incarnation& incarnation,
                                     protocol::Epoch epoch,
                                     DoneCallback done) {
-    run([incarnation, epoch](
-            sqlite::Store& store) { return store.persist_sender(incarnation, epoch); },
+    run([incarnation,
+         epoch](sqlite::Store& store) { return store.persist_sender(incarnation, epoch); },
         std::move(done));
 }
 

@@ -19,7 +19,7 @@ struct BranchWork {
     std::string gid;  // make_gid(key, our uuid)
     JsonText work;
     BranchOptions options;
-    std::uint32_t deadline_ms = 0;  // what is left, a duration; 0 = none
+    std::uint32_t deadline_ms = 0;              // what is left, a duration; 0 = none
     std::optional<IdempotencyKey> idempotency;  // one-phase only: goes into the witness
 };
 
@@ -36,9 +36,9 @@ struct WorkResult {
     WorkStatus status = WorkStatus::unknown;
     Reason reason;                    // refused, unknown
     std::optional<ProofToken> proof;  // prepared, committed
-    JsonText results;                 // prepared, read_only, committed: JSON array, one per statement
-    bool executed = true;             // false: no statement of the branch can have run
-    bool recorded = true;             // committed: false when nothing was written
+    JsonText results;      // prepared, read_only, committed: JSON array, one per statement
+    bool executed = true;  // false: no statement of the branch can have run
+    bool recorded = true;  // committed: false when nothing was written
 };
 
 // A branch to finish. The proof is what came with its vote, as far as known.
@@ -77,8 +77,8 @@ struct ResourceStart {
     Identity identity;
     std::uint32_t epoch = 0;
     Position position;
-    std::uint32_t slots = 0;  // branches that may be prepared at a time
-    bool exclusive = false;   // one at a time, taken before its work starts
+    std::uint32_t slots = 0;                     // branches that may be prepared at a time
+    bool exclusive = false;                      // one at a time, taken before its work starts
     std::map<Incarnation, Epoch> sender_epochs;  // the highest accepted, durable
     std::vector<PreparedBranch> prepared;
 };

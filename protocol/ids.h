@@ -1,5 +1,6 @@
-// Names of transactions and branches. They are in the first wire and disk format because they cannot
-// be added later; docs/protocol.md has the rules (I-1 to I-5) and docs/record_format.md the bytes.
+// Names of transactions and branches. They are in the first wire and disk format because they
+// cannot be added later; docs/protocol.md has the rules (I-1 to I-5) and docs/record_format.md the
+// bytes.
 //
 // A TxnId is a gtrid of 36 bytes:
 //   version 1 | flags 1 | incarnation 10 | epoch 4 | sequence 6 | participant 2 | tag 12

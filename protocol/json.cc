@@ -220,7 +220,8 @@ BranchOptions read_options(ObjectReader& in) {
     const auto* value = in.optional("options");
     if (value == nullptr) return options;
     ObjectReader nested(*value, in.path_of("options"));
-    options.isolation = parsed<Isolation>(nested, "isolation", &parse_isolation, "an isolation level");
+    options.isolation =
+        parsed<Isolation>(nested, "isolation", &parse_isolation, "an isolation level");
     options.lock_timeout_ms = nested.integer<std::uint32_t>("lock_timeout_ms");
     options.statement_timeout_ms = nested.integer<std::uint32_t>("statement_timeout_ms");
     in.adopt(nested.finish());
@@ -310,9 +311,9 @@ Result<void> for_each_element(ObjectReader& in,
         return in.finish();
     }
     if (array->size() > count_max) {
-        return base::fail(Errc::limit_exceeded,
-                          in.path_of(name) + ": more than " + std::to_string(count_max) +
-                              " elements");
+        return base::fail(
+            Errc::limit_exceeded,
+            in.path_of(name) + ": more than " + std::to_string(count_max) + " elements");
     }
     std::size_t index = 0;
     for (const auto& element : *array) {

@@ -31,8 +31,7 @@ ObjectReader::ObjectReader(const boost::json::value& value, std::string path)
     if (object_ == nullptr) {
         error_ = base::fail(Errc::invalid_argument,
                             (path_.empty() ? std::string("the body") : path_) +
-                                ": must be an object, found " +
-                                std::string(json_kind_name(value)));
+                                ": must be an object, found " + std::string(json_kind_name(value)));
     }
 }
 
@@ -103,8 +102,7 @@ std::uint64_t ObjectReader::unsigned_integer(std::string_view name,
         number = value->get_uint64();
     }
     if (!number || *number < lowest || *number > highest) {
-        fail(name,
-             "an integer from " + std::to_string(lowest) + " to " + std::to_string(highest));
+        fail(name, "an integer from " + std::to_string(lowest) + " to " + std::to_string(highest));
         return lowest;
     }
     return *number;

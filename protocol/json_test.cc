@@ -137,9 +137,9 @@ TEST(Json, ErrorsNameTheMemberAndTheFix) {
               std::string::npos);
     EXPECT_NE(error_of(std::string(100, '[')).find("nested deeper than 32 levels"),
               std::string::npos);
-    EXPECT_NE(error_of(replaced(good, "\"branch\":1", "\"branch\":1,\"branch\":2"))
-                  .find("occurs twice"),
-              std::string::npos);
+    EXPECT_NE(
+        error_of(replaced(good, "\"branch\":1", "\"branch\":1,\"branch\":2")).find("occurs twice"),
+        std::string::npos);
 }
 
 TEST(Json, MutatedBatchesNeverCrash) {

@@ -20,11 +20,11 @@ namespace twofold::protocol {
 using JsonText = std::shared_ptr<const std::string>;
 
 enum class ItemOp : std::uint8_t {
-    execute_prepare = 1,  // run the work, then prepare: one round trip
-    prepare = 2,          // prepare an interactive branch whose work was executed before
-    one_phase = 3,        // run the work and commit at once; the participant holds the outcome
-    commit = 4,           // finish a prepared branch
-    abort = 5,            // finish or forbid a branch; always allowed, idempotent
+    execute_prepare = 1,   // run the work, then prepare: one round trip
+    prepare = 2,           // prepare an interactive branch whose work was executed before
+    one_phase = 3,         // run the work and commit at once; the participant holds the outcome
+    commit = 4,            // finish a prepared branch
+    abort = 5,             // finish or forbid a branch; always allowed, idempotent
     settle_one_phase = 6,  // prove the outcome of a one-phase branch, or forbid it for ever
 };
 
@@ -49,8 +49,8 @@ struct Item {
     // Epoch of the participant at enlistment. Work is refused in any other; commit, abort and
     // settle_one_phase are valid in every epoch.
     std::uint32_t participant_epoch = 0;
-    JsonText work;                // execute_prepare, one_phase
-    BranchOptions options;        // execute_prepare, one_phase
+    JsonText work;                  // execute_prepare, one_phase
+    BranchOptions options;          // execute_prepare, one_phase
     std::uint32_t deadline_ms = 0;  // what is left of the transaction's time, a duration; 0 = none
     std::optional<std::uint32_t> expected_executes;  // prepare
     std::optional<ProofToken> proof;                 // commit: what came with the vote

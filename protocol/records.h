@@ -4,8 +4,8 @@
 //
 // Forced before anything depends on them: EpochRecord, ParticipantRecord, DecisionRecord(commit),
 // HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord.
-// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord. Losing a lazy record never
-// changes an outcome: an absent decision above the horizon is abort.
+// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord. Losing a lazy record
+// never changes an outcome: an absent decision above the horizon is abort.
 #pragma once
 
 #include "base/result.h"

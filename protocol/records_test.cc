@@ -52,26 +52,27 @@ std::vector<Record> one_of_each() {
     BranchRecord plain = test_branch();
     plain.proof.reset();
     plain.vote = Vote::read_only;
-    return {epoch,
-            ParticipantRecord{ParticipantNumber(3), test_uuid(), "orders", {"sqlite", {"u"}}, false},
-            PreparingRecord{test_id(1), {{test_id(1), std::nullopt, {}}}, {plain}},
-            DecisionRecord{test_id(1),
-                           Decision::commit,
-                           {{test_id(1), test_idempotency(), {{"order", "17"}}}},
-                           {test_branch(), plain},
-                           ""},
-            DecisionRecord{test_id(2), Decision::abort, {}, {}, "client_abort"},
-            EndRecord{test_id(1), Outcome::committed},
-            OutcomesRecord{2, 64, {0xff, 0x01}},
-            HorizonRecord{{2, 10}},
-            BranchOutcomeRecord{{test_id(1), 1, 2},
-                                ParticipantNumber(3),
-                                Outcome::heuristic_hazard,
-                                "gid gone, xid unknown",
-                                true},
-            GivenUpRecord{ParticipantNumber(3), {2, 7}},
-            PositionRecord{ParticipantNumber(3), {1, 99}},
-            IdempotentAbortRecord{test_id(2), test_idempotency(), "deadline_exceeded"}};
+    return {
+        epoch,
+        ParticipantRecord{ParticipantNumber(3), test_uuid(), "orders", {"sqlite", {"u"}}, false},
+        PreparingRecord{test_id(1), {{test_id(1), std::nullopt, {}}}, {plain}},
+        DecisionRecord{test_id(1),
+                       Decision::commit,
+                       {{test_id(1), test_idempotency(), {{"order", "17"}}}},
+                       {test_branch(), plain},
+                       ""},
+        DecisionRecord{test_id(2), Decision::abort, {}, {}, "client_abort"},
+        EndRecord{test_id(1), Outcome::committed},
+        OutcomesRecord{2, 64, {0xff, 0x01}},
+        HorizonRecord{{2, 10}},
+        BranchOutcomeRecord{{test_id(1), 1, 2},
+                            ParticipantNumber(3),
+                            Outcome::heuristic_hazard,
+                            "gid gone, xid unknown",
+                            true},
+        GivenUpRecord{ParticipantNumber(3), {2, 7}},
+        PositionRecord{ParticipantNumber(3), {1, 99}},
+        IdempotentAbortRecord{test_id(2), test_idempotency(), "deadline_exceeded"}};
 }
 
 TEST(Records, RoundTripAndNoRecordDecodesAsAnother) {
@@ -88,27 +89,36 @@ TEST(Records, GoldenBytes) {
     EXPECT_EQ(id1.substr(0, 48), "010011111111111111111111000000020000000000010000");
     EXPECT_EQ(base::hex_encode(encode_record(EndRecord{test_id(1), Outcome::committed})),
               "0501" + id1 + "01");
-    EXPECT_EQ(base::hex_encode(encode_record(HorizonRecord{{2, 10}})), "0701020000000a00000000000000");
+    EXPECT_EQ(base::hex_encode(encode_record(HorizonRecord{{2, 10}})),
+              "0701020000000a00000000000000");
     EXPECT_EQ(base::hex_encode(encode_record(PositionRecord{ParticipantNumber(3), {1, 99}})),
               "0a010300010000006300000000000000");
     EXPECT_EQ(base::hex_encode(encode_record(OutcomesRecord{2, 64, {0xff, 0x01}})),
               "06010200000040000000000000000200"
               "0000ff01");
     EXPECT_EQ(
-        base::hex_encode(encode_record(DecisionRecord{test_id(1),
-                                                      Decision::commit,
-                                                      {{test_id(1), std::nullopt, {}}},
-                                                      {test_branch()},
-                                                      ""})),
-        "0401" + id1 + "01" +                      // group, commit
-            "0100" + id1 + "00" + "0000" +         // one member, no key, no labels
-            "0100" +                               // one branch
-            "0100" "0200" "0300" +                 // branch, attempt, participant
+        base::hex_encode(encode_record(DecisionRecord{
+            test_id(1), Decision::commit, {{test_id(1), std::nullopt, {}}}, {test_branch()}, ""})),
+        "0401" + id1 + "01" +               // group, commit
+            "0100" + id1 + "00" + "0000" +  // one member, no key, no labels
+            "0100" +                        // one branch
+            "0100"
+            "0200"
+            "0300" +  // branch, attempt, participant
             std::string("22222222222222222222222222222222") +
-            "0a000000706f737467726573716c" "02" "0400000037333132" "05000000" "3136333834" +
-            "09000000" "01" +                      // participant epoch, yes
-            "01" "0303000000000000" "01000000" "48376b0100000000" "01" +  // proof
-            "00000000");                           // no reason
+            "0a000000706f737467726573716c"
+            "02"
+            "0400000037333132"
+            "05000000"
+            "3136333834" +
+            "09000000"
+            "01" +  // participant epoch, yes
+            "01"
+            "0303000000000000"
+            "01000000"
+            "48376b0100000000"
+            "01" +        // proof
+            "00000000");  // no reason
 }
 
 TEST(Records, EveryTruncationIsRefused) {
