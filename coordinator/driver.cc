@@ -321,7 +321,12 @@ void Driver::on_result(Peer& peer, protocol::ItemResult result) {
 void Driver::on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& end) {
     metrics_.item_answered(peer.status.name, to_string(item.op), to_string(end.outcome));
     submit(CallFailed{peer.status.number, item.key, item.op, end.outcome, end.why});
-    peer_failed(peer, end.why);
+    // A refused connection says that it is down; a lost answer may be one connection's bad luck.
+    if (end.outcome == protocol::CallOutcome::not_sent) {
+        peer_failed(peer, end.why);
+    } else {
+        look_at(peer);
+    }
 }
 
 void Driver::look_at(Peer& peer) {
