@@ -26,11 +26,13 @@ Fence::Admission Fence::admit(const protocol::SenderStamp& stamp) {
     return Admission::persist;
 }
 
-bool Fence::wait(const protocol::Incarnation& incarnation, Waiting input) {
-    Sender& sender = senders_[incarnation];
-    if (sender.waiting.size() >= waiting_max_) return false;
-    sender.waiting.push_back(std::move(input));
-    return true;
+void Fence::wait(const protocol::Incarnation& incarnation, Waiting input) {
+    senders_[incarnation].waiting.push_back(std::move(input));
+}
+
+bool Fence::has_room(const protocol::Incarnation& incarnation) const {
+    auto found = senders_.find(incarnation);
+    return found == senders_.end() || found->second.waiting.size() < waiting_max_;
 }
 
 std::vector<Fence::Waiting> Fence::persisted(const SenderPersisted& input) {

@@ -33,8 +33,9 @@ public:
     void restore(const std::map<protocol::Incarnation, protocol::Epoch>& durable);
     [[nodiscard]] Admission admit(const protocol::SenderStamp& sender);
 
-    // Keeps the input until persisted(). False when too many wait already.
-    [[nodiscard]] bool wait(const protocol::Incarnation& incarnation, Waiting input);
+    // Keeps the input until persisted(). has_room() first.
+    void wait(const protocol::Incarnation& incarnation, Waiting input);
+    [[nodiscard]] bool has_room(const protocol::Incarnation& incarnation) const;
     // The inputs that waited, in order: admit them again when it succeeded, refuse them otherwise.
     [[nodiscard]] std::vector<Waiting> persisted(const SenderPersisted& input);
     // Nobody waits for this item's answer any more; it is done nevertheless.

@@ -194,7 +194,11 @@ void Machine::Impl::on(InquiryAnswered&& input) {
     if (!ready_) return;
     // The fence holds for answers too: a stopped coordinator that wakes up does not know what its
     // successor has decided, and would say "abort" for it.
-    if (!pass_fence(input.reply.sender, input)) return;
+    switch (admit(input.reply.sender)) {
+        case Fence::Admission::accepted: break;
+        case Fence::Admission::stale: return;
+        default: return wait_in_fence(input.reply.sender.incarnation, std::move(input));
+    }
     for (const protocol::InquiryAnswerItem& item : input.reply.items) {
         on_answer(input.reply.sender.incarnation, item);
     }

@@ -105,26 +105,19 @@ bool Machine::Impl::is_addressed(const protocol::ParticipantUuid& uuid,
     return uuid == uuid_ && identity == identity_;
 }
 
-template <class SenderInput>
-bool Machine::Impl::pass_fence(const protocol::SenderStamp& sender, SenderInput& input) {
+Fence::Admission Machine::Impl::admit(const protocol::SenderStamp& sender) {
     Fence::Admission admission = fence_.admit(sender);
-    if (admission == Fence::Admission::stale && config_.sabotage.accept_stale_sender) return true;
-    switch (admission) {
-        case Fence::Admission::accepted: return true;
-        case Fence::Admission::stale:
-            if constexpr (std::is_same_v<SenderInput, ItemReceived>) {
-                refuse(input,
-                       protocol::reason::kStaleSender,
-                       "a newer process of this coordinator has spoken");
-            }
-            return false;
-        case Fence::Admission::persist:
-            emit(PersistSender{sender.incarnation, sender.epoch});
-            [[fallthrough]];
-        case Fence::Admission::wait: break;
+    if (admission == Fence::Admission::stale && config_.sabotage.accept_stale_sender) {
+        return Fence::Admission::accepted;
     }
-    if (!fence_.wait(sender.incarnation, input)) refuse_waiting(input);
-    return false;
+    if (admission != Fence::Admission::persist) return admission;
+    emit(PersistSender{sender.incarnation, sender.epoch});
+    return Fence::Admission::wait;
+}
+
+void Machine::Impl::wait_in_fence(const protocol::Incarnation& incarnation, Fence::Waiting input) {
+    if (!fence_.has_room(incarnation)) return refuse_waiting(input);
+    fence_.wait(incarnation, std::move(input));
 }
 
 void Machine::Impl::refuse_waiting(const Fence::Waiting& input) {
@@ -163,14 +156,25 @@ void Machine::Impl::on(ItemReceived&& input) {
                "this is " + uuid_.text() + " at " + identity_.text());
         return;
     }
-    if (!pass_fence(input.sender, input)) return;
+    switch (admit(input.sender)) {
+        case Fence::Admission::accepted: break;
+        case Fence::Admission::stale:
+            return refuse(input,
+                          protocol::reason::kStaleSender,
+                          "a newer process of this coordinator has spoken");
+        default: return wait_in_fence(input.sender.incarnation, std::move(input));
+    }
     note_marks(input.sender, {input.low_water, input.horizon});
     dispatch(input);
 }
 
 void Machine::Impl::on(SenderSeen&& input) {
     if (!ready_ || !is_addressed(input.addressed_uuid, input.addressed_identity)) return;
-    if (!pass_fence(input.sender, input)) return;
+    switch (admit(input.sender)) {
+        case Fence::Admission::accepted: break;
+        case Fence::Admission::stale: return;
+        default: return wait_in_fence(input.sender.incarnation, std::move(input));
+    }
     note_marks(input.sender, {input.low_water, input.horizon});
 }
 

@@ -58,9 +58,9 @@ private:
     void give_up_older_epoch();
     [[nodiscard]] bool is_addressed(const protocol::ParticipantUuid& uuid,
                                     const protocol::Identity& identity) const;
-    // True when the input may act now. Otherwise it waits in the fence or was refused.
-    template <class SenderInput>
-    bool pass_fence(const protocol::SenderStamp& sender, SenderInput& input);
+    // accepted, stale, or wait: then the input belongs into the fence.
+    [[nodiscard]] Fence::Admission admit(const protocol::SenderStamp& sender);
+    void wait_in_fence(const protocol::Incarnation& incarnation, Fence::Waiting input);
     void refuse_waiting(const Fence::Waiting& input);
     void refuse(const ItemReceived& input, std::string_view code, std::string message);
     void note_marks(const protocol::SenderStamp& sender, const SenderMarks& marks);
