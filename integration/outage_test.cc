@@ -1,0 +1,350 @@
+// Processes that are away, slow, late, twice there or unknown, without a chosen crash point.
+#include "integration/fake_peers.h"
+#include "integration/fixture.h"
+
+#include <csignal>
+#include <future>
+
+namespace twofold::integration {
+namespace {
+
+using protocol::ItemOp;
+using protocol::ItemResult;
+using protocol::ItemStatus;
+
+class Outage : public ClusterTest {
+protected:
+    // Starts a second sidecar with another port on the database of participant `index`.
+    Process start_double(std::size_t index) {
+        std::string text = read_file(cluster().participant_config(index));
+        std::string mine = "127.0.0.1:" + std::to_string(cluster().participant_port(index));
+        double_port_ = free_port();
+        text.replace(text.find(mine), mine.size(), "127.0.0.1:" + std::to_string(double_port_));
+        std::string config = cluster().directory() + "/double.yaml";
+        write_file(config, text);
+        auto started = Process::start({.program = sibling_program("twofold"),
+                                       .arguments = {"participant", "--config", config},
+                                       .environment = {},
+                                       .output_path = cluster().directory() + "/double.log"});
+        return started.has_value() ? std::move(started.value()) : Process();
+    }
+
+    std::string work(std::size_t index, int account = 1) {
+        return "[" +
+               statement(index,
+                         "UPDATE accounts SET balance = balance + 1 WHERE id = ?",
+                         "[" + std::to_string(account) + "]") +
+               "]";
+    }
+
+    std::uint16_t double_port_ = 0;
+};
+
+TEST_F(Outage, ParticipantIsDownInPhaseTwo) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::mixed));
+    ASSERT_TRUE(cluster().start_participant(1, {{"TWOFOLD_CRASH_AT", "part_before_commit"}}));
+    ASSERT_TRUE(cluster().wait_participants_up());
+    RestReply reply = transfer({.deadline_ms = 1500});
+    ASSERT_EQ(reply.status, 202) << reply.summary();
+    EXPECT_EQ(reply.text_at("decision"), "commit");
+    EXPECT_EQ(reply.headers.find("Location"), "/v1/transactions/" + reply.text_at("id"));
+    EXPECT_EQ(cluster().prepared_left(), 1);
+    EXPECT_GE(client().metric("twofold_indoubt_transactions"), 1);
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    expect_consistent();
+}
+
+TEST_F(Outage, ParticipantIsDownBefore) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    cluster().participant(1).kill();
+    RestReply reply = transfer({.deadline_ms = 3000});
+    EXPECT_EQ(reply.status, 409) << reply.summary();
+    EXPECT_EQ(reply.text_at("reason.code"), "participant_unavailable") << reply.summary();
+    EXPECT_EQ(reply.text_at("participant"), "stock");
+    EXPECT_EQ(reply.text_at("retryable"), "true");
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    EXPECT_EQ(transfer().status, 200);
+    expect_consistent();
+}
+
+// A frozen process holds its lock and its promises; when it wakes up it goes on or is refused.
+TEST_F(Outage, CoordinatorIsFrozenForAWhile) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    TransferLoad load(cluster(), {.clients = 2});
+    ASSERT_TRUE(wait_until([&load] { return load.committed() > 5; }));
+    cluster().coordinator().signal(SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // longer than the deadlines
+    cluster().coordinator().signal(SIGCONT);
+    int before = load.committed();
+    EXPECT_TRUE(wait_until([&load, before] { return load.committed() > before + 5; }));
+    remember(load.stop());
+    expect_consistent();
+}
+
+TEST_F(Outage, ParticipantIsFrozenForAWhile) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    TransferLoad load(cluster(), {.clients = 2, .deadline_ms = 700});
+    ASSERT_TRUE(wait_until([&load] { return load.committed() > 5; }));
+    cluster().participant(0).signal(SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+    cluster().participant(0).signal(SIGCONT);
+    int before = load.committed();
+    EXPECT_TRUE(wait_until([&load, before] { return load.committed() > before + 5; }));
+    remember(load.stop());
+    expect_consistent();
+}
+
+// ---- a coordinator that the test plays
+// --------------------------------------------------------------
+
+class ByHand : public Outage, public ::testing::WithParamInterface<Databases> {
+protected:
+    void SetUp() override {
+        ASSERT_NO_FATAL_FAILURE(start(GetParam()));
+        fake_ = std::make_unique<FakeCoordinator>(cluster().participant_client(0));
+        ASSERT_TRUE(fake_->look());
+    }
+
+    std::unique_ptr<FakeCoordinator> fake_;
+};
+
+TEST_P(ByHand, PrepareAfterAbortIsRefused) {
+    auto key = fake_->new_branch();
+    ItemResult aborted = fake_->send(fake_->finish(key, ItemOp::abort));
+    EXPECT_EQ(aborted.status, ItemStatus::aborted) << aborted.reason.message;
+    ItemResult late = fake_->send(fake_->execute_prepare(key, work(0)));
+    EXPECT_EQ(late.status, ItemStatus::refused) << late.reason.message;
+    EXPECT_EQ(late.reason.code, "after_abort");
+    EXPECT_EQ(cluster().prepared_left(), 0);
+    EXPECT_EQ(cluster().balance(0, 1), kBalance);
+    // Abort again is no error; commit after abort is one.
+    EXPECT_EQ(fake_->send(fake_->finish(key, ItemOp::abort)).status, ItemStatus::aborted);
+    ItemResult commit = fake_->send(fake_->finish(key, ItemOp::commit));
+    EXPECT_NE(commit.status, ItemStatus::committed);
+    EXPECT_EQ(commit.reason.code, "protocol_violation") << commit.reason.message;
+}
+
+TEST_P(ByHand, RepeatsChangeNothing) {
+    auto key = fake_->new_branch();
+    auto prepare = fake_->execute_prepare(key, work(0));
+    EXPECT_EQ(fake_->send(prepare).status, ItemStatus::yes);
+    EXPECT_EQ(fake_->send(prepare).status, ItemStatus::yes);
+    EXPECT_EQ(cluster().prepared_left(), 1);
+    for (int i = 0; i < 3; ++i) {
+        ItemResult commit = fake_->send(fake_->finish(key, ItemOp::commit));
+        EXPECT_EQ(commit.status, ItemStatus::committed) << commit.reason.message;
+    }
+    EXPECT_EQ(cluster().balance(0, 1), kBalance + 1);
+    EXPECT_NE(fake_->send(fake_->finish(key, ItemOp::abort)).status, ItemStatus::aborted);
+}
+
+TEST_P(ByHand, WorkOfAnOlderSidecarStartIsRefused) {
+    ASSERT_TRUE(cluster().start_participant(0));
+    FakeCoordinator fresh(cluster().participant_client(0));
+    ASSERT_TRUE(fresh.look());
+    EXPECT_GT(fresh.info().epoch, fake_->info().epoch);
+    auto item = fresh.execute_prepare(fresh.new_branch(), work(0));
+    item.participant_epoch = fake_->info().epoch;
+    ItemResult result = fresh.send(item);
+    EXPECT_EQ(result.status, ItemStatus::refused) << result.reason.message;
+    EXPECT_EQ(result.reason.code, "stale_participant_epoch");
+}
+
+TEST_P(ByHand, OlderCoordinatorProcessIsRefused) {
+    auto key = fake_->new_branch();
+    fake_->stamp().epoch = 2;
+    EXPECT_EQ(fake_->send(fake_->execute_prepare(key, work(0))).status, ItemStatus::yes);
+    fake_->stamp().epoch = 1;
+    ItemResult stale = fake_->send(fake_->finish(key, ItemOp::abort));
+    EXPECT_EQ(stale.status, ItemStatus::refused) << stale.reason.message;
+    EXPECT_EQ(stale.reason.code, "stale_sender");
+    EXPECT_EQ(cluster().prepared_left(), 1);
+    fake_->stamp().epoch = 2;
+    EXPECT_EQ(fake_->send(fake_->finish(key, ItemOp::commit)).status, ItemStatus::committed);
+}
+
+// Somebody else's prepared branch: our coordinator cannot tell its outcome, so it stays.
+TEST_P(ByHand, BranchOfAnUnknownCoordinatorIsLeftAlone) {
+    auto key = fake_->new_branch();
+    EXPECT_EQ(fake_->send(fake_->execute_prepare(key, work(0))).status, ItemStatus::yes);
+    ASSERT_TRUE(cluster().start_participant(0));
+    // It asks at its start and every 300 ms.
+    EXPECT_TRUE(wait_until(
+        [this] { return cluster().participant_client(0).metric("twofold_alarms_total") >= 1; }));
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    EXPECT_EQ(cluster().prepared_left(), 1);
+    RestReply list = cluster().participant_client(0).get("/v1/branches?state=prepared");
+    EXPECT_EQ(list.text_at("branches.0.group"), key.group.text()) << list.summary();
+    // Its own coordinator comes back and finishes it.
+    FakeCoordinator owner(cluster().participant_client(0));
+    ASSERT_TRUE(owner.look());
+    owner.stamp() = fake_->stamp();
+    EXPECT_EQ(owner.send(owner.finish(key, ItemOp::commit)).status, ItemStatus::committed);
+    EXPECT_EQ(cluster().balance(0, 1), kBalance + 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(On,
+                         ByHand,
+                         ::testing::Values(Databases::sqlite, Databases::postgres),
+                         [](const auto& test) { return databases_name(test.param); });
+
+// ---- two of a kind
+// ----------------------------------------------------------------------------------
+
+TEST_F(Outage, SecondSidecarOnOneSqliteFileIsRefused) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    Process second = start_double(0);
+    auto status = second.wait(kPatience);
+    ASSERT_TRUE(status) << second.output();
+    EXPECT_TRUE(status->exited_with(1)) << status->text() << second.output();
+    std::string holder = std::to_string(cluster().participant(0).pid());
+    EXPECT_NE(second.output().find(holder), std::string::npos) << second.output();
+    EXPECT_EQ(transfer().status, 200);
+    expect_consistent();
+}
+
+TEST_F(Outage, SecondSidecarOnPostgresFencesTheFirst) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
+    EXPECT_EQ(transfer().status, 200);
+    Process second = start_double(0);
+    ASSERT_TRUE(second.wait_for_output(": ready on ", kPatience)) << second.output();
+    // From now on the first one can do nothing in the database.
+    RestReply reply = transfer({.deadline_ms = 3000});
+    EXPECT_GE(reply.status, 400) << reply.summary();
+    EXPECT_TRUE(wait_until([this] {
+        return !cluster().participant(0).running() || !cluster().participant_client(0).ready();
+    })) << "the first sidecar believes that it is still in charge";
+    second.kill();
+    ASSERT_TRUE(cluster().start_participant(0));
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    EXPECT_EQ(transfer().status, 200);
+    expect_consistent();
+}
+
+TEST_F(Outage, SecondCoordinatorOnOneLogIsRefused) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    auto second = run_program(sibling_program("twofold"),
+                              {"coordinator", "--config", cluster().coordinator_config()});
+    ASSERT_TRUE(second.has_value()) << second.error().text();
+    EXPECT_TRUE(second.value().status.exited_with(1)) << second.value().output;
+    std::string holder = std::to_string(cluster().coordinator().pid());
+    EXPECT_NE(second.value().output.find(holder), std::string::npos) << second.value().output;
+    EXPECT_EQ(transfer().status, 200);
+}
+
+// ---- starting and stopping
+// --------------------------------------------------------------------------
+
+TEST_F(Outage, ListingMustSucceedBeforeReady) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
+    // An owner may not take rights on a catalogue away, but the server's administrator can.
+    auto revoked =
+        PostgresPair::instance().as_superuser(0, "REVOKE SELECT ON pg_prepared_xacts FROM PUBLIC");
+    ASSERT_TRUE(revoked.has_value()) << revoked.error().text();
+    cluster().launch_participant(0);
+    EXPECT_FALSE(
+        cluster().participant(0).wait_for_output(": ready on ", std::chrono::milliseconds(2500)));
+    if (cluster().participant(0).running()) {
+        EXPECT_EQ(cluster().participant_client(0).get("/readyz").status, 503);
+        EXPECT_EQ(cluster().participant_client(0).get("/v1/participant").status, 503);
+    }
+    auto granted =
+        PostgresPair::instance().as_superuser(0, "GRANT SELECT ON pg_prepared_xacts TO PUBLIC");
+    ASSERT_TRUE(granted.has_value()) << granted.error().text();
+    ASSERT_TRUE(cluster().start_participant(0));
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    EXPECT_EQ(transfer().status, 200);
+    expect_consistent();
+}
+
+TEST_F(Outage, TerminationDrainsAndLeavesACleanLog) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    TransferLoad load(cluster(), {.clients = 3, .deadline_ms = 20'000});
+    ASSERT_TRUE(wait_until([&load] { return load.committed() > 10; }));
+    cluster().coordinator().signal(SIGTERM);
+    auto status = cluster().coordinator().wait(kPatience);
+    ASSERT_TRUE(status);
+    EXPECT_TRUE(status->exited_with(0)) << status->text();
+    remember(load.stop());
+    for (const Told& told : told_) {
+        // Refused with a reason, or not even connected; but no answer was cut off.
+        EXPECT_TRUE(told.reply.answered()) << told.reply.summary();
+    }
+    auto verified = run_program(sibling_program("twofold"),
+                                {"wal", "verify", "--dir", cluster().log_directory()});
+    ASSERT_TRUE(verified.has_value()) << verified.error().text();
+    EXPECT_TRUE(verified.value().status.exited_with(0)) << verified.value().output;
+    EXPECT_NE(verified.value().output.find("clean"), std::string::npos) << verified.value().output;
+    cluster().participant(0).signal(SIGTERM);
+    auto sidecar = cluster().participant(0).wait(kPatience);
+    EXPECT_TRUE(sidecar && sidecar->exited_with(0));
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    EXPECT_EQ(client().metric("twofold_recovery_transactions_total"), 0);
+    EXPECT_EQ(transfer().status, 200);
+    expect_consistent();
+}
+
+// ---- PostgreSQL itself dies
+// -------------------------------------------------------------------------
+
+TEST_F(Outage, PostgresIsKilledDuringTheWork) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
+    std::string body = transaction_json(
+        {branch(0, {statement(0, "UPDATE accounts SET balance = balance - 1 WHERE id = 1")}),
+         branch(1,
+                {statement(1, "UPDATE accounts SET balance = balance + 1 WHERE id = 1"),
+                 statement(1, "SELECT pg_sleep(60)")})},
+        R"(,"deadline_ms":8000)");
+    std::uint16_t port = cluster().coordinator_port();
+    auto answer = std::async(std::launch::async, [body, port] {
+        return RestClient(port).post("/v1/transactions", body, {.deadline = kPatience});
+    });
+    ASSERT_TRUE(wait_until([this] {
+        auto sleeping = cluster().database(1).number(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> "
+            "pg_backend_pid()");
+        return sleeping.has_value() && sleeping.value() > 0;
+    }));
+    PostgresPair::instance().kill(1);
+    ASSERT_TRUE(PostgresPair::instance().start(1));
+    RestReply reply = answer.get();
+    EXPECT_EQ(reply.status, 409) << reply.summary();
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    EXPECT_TRUE(wait_until([this] { return transfer().status == 200; }));
+    expect_consistent();
+    EXPECT_EQ(cluster().balance(1, 2), kBalance);
+}
+
+TEST_F(Outage, PostgresIsKilledAfterThePrepare) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
+    // Both prepared, decision durable, nothing told to anybody: then everything dies.
+    ASSERT_TRUE(cluster().start_coordinator({{"TWOFOLD_CRASH_AT", "coord_after_decision_forced"}}));
+    ASSERT_TRUE(cluster().wait_participants_up());
+    EXPECT_FALSE(transfer({.amount = 7}).answered());
+    PostgresPair::instance().kill(0);
+    PostgresPair::instance().kill(1);
+    ASSERT_TRUE(PostgresPair::instance().start(0));
+    ASSERT_TRUE(PostgresPair::instance().start(1));
+    EXPECT_EQ(cluster().prepared_left(), 2);
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    expect_consistent();
+    EXPECT_EQ(cluster().balance(0, 1), kBalance - 7);
+    EXPECT_EQ(cluster().balance(1, 1), kBalance + 7);
+}
+
+TEST_F(Outage, PostgresIsKilledUnderLoad) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::mixed));
+    TransferLoad load(cluster(), {.clients = 3, .deadline_ms = 3000});
+    for (int round = 0; round < 3; ++round) {
+        int before = load.committed();
+        ASSERT_TRUE(wait_until([&load, before] { return load.committed() > before + 10; }));
+        PostgresPair::instance().kill(1);
+        ASSERT_TRUE(PostgresPair::instance().start(1));
+    }
+    remember(load.stop());
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    expect_consistent();
+}
+
+}  // namespace
+}  // namespace twofold::integration
