@@ -40,7 +40,7 @@ struct CancelTimer {
 };
 
 enum class AnswerKind : std::uint8_t {
-    begun,        // interactive transaction exists
+    begun,  // interactive transaction exists
     enlisted,
     finished,     // outcome is final: committed or aborted (or heuristic)
     decided,      // commit decided, not applied everywhere yet
@@ -107,7 +107,8 @@ struct ParticipantRegistered {
     protocol::ParticipantNumber number;
 };
 struct RaiseAlarm {
-    std::string code;  // stable: "hazard", "heuristic", "identity_mismatch", "protocol_violation", …
+    std::string
+        code;  // stable: "hazard", "heuristic", "identity_mismatch", "protocol_violation", …
     protocol::TxnId txn;
     protocol::ParticipantNumber participant;
     std::string text;

@@ -1,6 +1,6 @@
 // What can happen to the coordinator's machine. Every input is a value; "I do not know whether it
-// arrived" (CallFailed with unknown) and "the log is durable" (Decided, Durable) are inputs like any
-// other, so no shell can forget to wait for them.
+// arrived" (CallFailed with unknown) and "the log is durable" (Decided, Durable) are inputs like
+// any other, so no shell can forget to wait for them.
 #pragma once
 
 #include "protocol/messages.h"
@@ -34,9 +34,9 @@ struct BranchRequest {
 };
 
 struct BeginOptions {
-    Milliseconds deadline{30'000};      // until the decision
-    Milliseconds idle_deadline{0};      // interactive: without any call; 0 = none
-    Milliseconds answer_within{0};      // wait=applied: answer "decided" after this; 0 = deadline
+    Milliseconds deadline{30'000};  // until the decision
+    Milliseconds idle_deadline{0};  // interactive: without any call; 0 = none
+    Milliseconds answer_within{0};  // wait=applied: answer "decided" after this; 0 = deadline
     WaitFor wait = WaitFor::applied;
     std::map<std::string, std::string> labels;
     std::optional<protocol::IdempotencyKey> idempotency;
@@ -70,6 +70,13 @@ struct CommitRequest {
 struct AbortRequest {
     Ticket ticket;
     protocol::TxnId txn;
+};
+// How did it end? Unlike Machine::query this waits for the answer and, where only a participant
+// knows it (an old one-phase id, for which query says cannot_tell), asks that participant.
+struct OutcomeRequest {
+    Ticket ticket;
+    protocol::TxnId txn;
+    Milliseconds answer_within{0};  // 0 = the transaction's deadline
 };
 
 // A complete answer with the right echo. The shell has checked form and addressee; the machine
@@ -132,6 +139,7 @@ using Input = std::variant<SubmitOneShot,
                            Enlist,
                            CommitRequest,
                            AbortRequest,
+                           OutcomeRequest,
                            Reply,
                            CallFailed,
                            Decided,

@@ -16,8 +16,8 @@
 
 namespace twofold::coordinator {
 
-// Deliberate bugs for testing the tests: each switch breaks one rule, and the simulator must notice.
-// All false in production; docs/testing.md lists which check catches which.
+// Deliberate bugs for testing the tests: each switch breaks one rule, and the simulator must
+// notice. All false in production; docs/testing.md lists which check catches which.
 struct Sabotage {
     bool send_commit_before_decided = false;
     bool answer_before_decided = false;
@@ -42,6 +42,14 @@ struct Config {
     Milliseconds deadline_max{3'600'000};
     Milliseconds retry_min{20};
     Milliseconds retry_max{5'000};
+    std::size_t reports_max = 10'000;  // ended transactions whose report stays in memory
+    std::uint16_t attempts_max = 5;    // of one branch whose participant restarts meanwhile
+    // At least this long an idempotency key is remembered; when there are too many, new work with a
+    // key is refused. Never forgotten early.
+    Milliseconds key_lifetime{3'600'000};
+    std::size_t keys_max = 4'000'000;
+    Milliseconds settle_grace{1'000};  // for a one-phase answer after the deadline
+    bool log_preparing = true;         // lets recovery abort at once instead of waiting to be asked
     Sabotage sabotage;
 };
 

@@ -13,6 +13,8 @@ namespace twofold::coordinator {
 struct UnfinishedGroup {
     protocol::DecisionRecord decision;
     std::map<protocol::BranchKey, protocol::BranchOutcomeRecord> branch_outcomes;
+
+    friend bool operator==(const UnfinishedGroup&, const UnfinishedGroup&) = default;
 };
 
 struct RecoveredState {
@@ -24,7 +26,8 @@ struct RecoveredState {
     std::map<protocol::TxnId, UnfinishedGroup> unfinished_commits;
     // Was on its way without a decision: aborted by this recovery.
     std::map<protocol::TxnId, protocol::PreparingRecord> undecided;
-    // Committed and ended, per epoch, one bit per sequence number from 0.
+    // Committed and ended, per epoch, one bit per sequence number from 0. No bit below the horizon,
+    // no zeros at the end, no epoch without a bit.
     std::map<protocol::Epoch, std::vector<bool>> committed;
     // Ended with a heuristic or unprovable branch; kept until forgotten.
     std::map<protocol::TxnId, protocol::Outcome> heuristic;
@@ -32,7 +35,11 @@ struct RecoveredState {
     std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up;
     std::map<protocol::ParticipantNumber, protocol::Position> positions;
     std::map<protocol::TxnId, protocol::IdempotentAbortRecord> idempotent_aborts;
+    // Idempotency keys of committed transactions that have ended.
+    std::map<protocol::TxnId, protocol::IdempotencyKey> committed_keys;
     protocol::IdPosition horizon{};
+
+    friend bool operator==(const RecoveredState&, const RecoveredState&) = default;
 };
 
 // All records that a checkpoint needs so that folding them gives the same state.

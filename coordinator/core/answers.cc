@@ -1,0 +1,250 @@
+// Reports, waiters and queries: what clients are told. "Committed" is said from a durable decision
+// only, "aborted" only of ids that can no longer be committed and are not forgotten.
+#include "base/assert.h"
+#include "coordinator/core/machine_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::Decision;
+using protocol::Outcome;
+using protocol::TxnId;
+namespace reason = protocol::reason;
+
+TransactionReport Machine::Impl::report(const Transaction& txn) const {
+    TransactionReport report;
+    report.txn = txn.id;
+    report.state = to_string(txn.state);
+    report.outcome = outcome_of(txn);
+    report.recorded = txn.recorded;
+    report.results_lost = txn.results_lost;
+    report.reason = txn.reason;
+    report.blamed_branch = txn.blamed_branch;
+    report.labels = txn.member().labels;
+    report.version = txn.version;
+    report.deadline = txn.deadline;
+    report.branches.reserve(txn.branches.size());
+    for (const Branch& branch : txn.branches) {
+        if (branch.replaced) continue;
+        report.branches.push_back({branch.branch,
+                                   branch.attempt,
+                                   branch.at->number,
+                                   std::string(to_string(branch.state)),
+                                   branch.reason,
+                                   branch.results,
+                                   branch.tries});
+    }
+    return report;
+}
+
+void Machine::Impl::answer(Ticket ticket,
+                           AnswerKind kind,
+                           const Transaction& txn,
+                           protocol::Reason why) {
+    emit(Answer{ticket, kind, report(txn), std::move(why)});
+}
+
+void Machine::Impl::answer_plain(Ticket ticket, AnswerKind kind, protocol::Reason why) {
+    emit(Answer{ticket, kind, {}, std::move(why)});
+}
+
+// ---- waiting
+// -------------------------------------------------------------------------------------
+
+// How this waiter can be answered now; nothing while it has to wait.
+std::optional<AnswerKind> Machine::Impl::kind_for(const Transaction& txn, const Waiter& w) const {
+    switch (txn.state) {
+        case TransactionState::fresh:
+        case TransactionState::waiting:
+        case TransactionState::active:
+        case TransactionState::preparing:
+        case TransactionState::proposing:
+        case TransactionState::one_phase:
+        case TransactionState::settling: return std::nullopt;
+        case TransactionState::committing:
+            if (w.wish == Wish::abort) return AnswerKind::opposite;
+            if (w.wish == Wish::outcome || w.wait == WaitFor::decided) return AnswerKind::decided;
+            return std::nullopt;
+        case TransactionState::aborting:
+        case TransactionState::aborted: return AnswerKind::finished;
+        case TransactionState::committed:
+        case TransactionState::heuristic:
+            if (w.wish == Wish::abort && txn.decision == Decision::commit) {
+                return AnswerKind::opposite;
+            }
+            return AnswerKind::finished;
+    }
+    return std::nullopt;
+}
+
+void Machine::Impl::wait(Transaction& txn, Waiter waiter, Milliseconds answer_within) {
+    if (!kind_for(txn, waiter)) {
+        // Without a limit of its own the transaction's deadline answers; when that is over, another
+        // one of the default length.
+        if (answer_within.count() <= 0 && txn.deadline_timer.value == 0) {
+            answer_within = config_.deadline_default;
+        }
+        if (answer_within.count() > 0) {
+            waiter.timer = arm({TimerKind::waiter, {txn.position, 0, 0}, waiter.ticket},
+                               answer_within,
+                               answer_within);
+        }
+    }
+    txn.waiters.push_back(waiter);
+}
+
+void Machine::Impl::answer_ready_waiters(Transaction& txn) {
+    if (txn.waiters.empty()) return;
+    // A client that was told "aborted" under its key must hear the same from the next start.
+    bool aborted =
+        txn.state == TransactionState::aborting || txn.state == TransactionState::aborted;
+    if (aborted && txn.one_shot && txn.sent && txn.member().idempotency && !txn.key_forced) {
+        if (!std::exchange(txn.key_forcing, true)) {
+            force(
+                protocol::IdempotentAbortRecord{txn.id, *txn.member().idempotency, txn.reason.code},
+                {txn.position, 0, 0});
+        }
+        return;
+    }
+    std::vector<Waiter> still;
+    for (Waiter& waiter : txn.waiters) {
+        auto kind = kind_for(txn, waiter);
+        if (!kind) {
+            still.push_back(waiter);
+            continue;
+        }
+        cancel(waiter.timer);
+        answer(waiter.ticket, *kind, txn, txn.reason);
+    }
+    txn.waiters = std::move(still);
+}
+
+// Its time is up: it is told what is known.
+void Machine::Impl::answer_late_waiter(Transaction& txn, const Waiter& waiter) {
+    AnswerKind kind = AnswerKind::undecided;
+    protocol::Reason why;
+    if (txn.state == TransactionState::committing) kind = AnswerKind::decided;
+    if (txn.state == TransactionState::settling && txn.recovered) {
+        kind = AnswerKind::cannot_tell;
+        why = make_reason(reason::kUnavailable,
+                          "only the participant knows, and it has not answered");
+    }
+    answer(waiter.ticket, kind, txn, std::move(why));
+}
+
+void Machine::Impl::answer_deadline_waiters(Transaction& txn) {
+    std::vector<Waiter> still;
+    for (Waiter& waiter : txn.waiters) {
+        if (waiter.timer.value != 0) {
+            still.push_back(waiter);
+        } else {
+            answer_late_waiter(txn, waiter);
+        }
+    }
+    txn.waiters = std::move(still);
+}
+
+// ---- queries
+// -------------------------------------------------------------------------------------
+
+Answer Machine::Impl::query(const TxnId& id) const {
+    const Transaction* txn = find(id);
+    return txn != nullptr ? answer_now(*txn) : answer_forgotten(id);
+}
+
+Answer Machine::Impl::answer_now(const Transaction& txn) const {
+    Answer answer;
+    answer.report = report(txn);
+    if (stopped_) {
+        answer.kind = AnswerKind::cannot_tell;
+        answer.reason = make_reason(reason::kStaleSender, "a newer coordinator has taken over");
+    } else if (txn.state == TransactionState::committing) {
+        answer.kind = AnswerKind::decided;
+    } else if (txn.state == TransactionState::aborting || is_ended(txn.state)) {
+        answer.kind = AnswerKind::finished;
+        answer.reason = txn.reason;
+    } else if (txn.state == TransactionState::settling && txn.recovered) {
+        answer.kind = AnswerKind::cannot_tell;
+        answer.reason = make_reason(reason::kUnavailable,
+                                    "only the participant knows, and it has not answered");
+    } else {
+        answer.kind = AnswerKind::undecided;
+    }
+    return answer;
+}
+
+// Made by this log, as far as the tag can prove it.
+bool Machine::Impl::issued_here(const TxnId& id) const {
+    if (id.incarnation() != incarnation_) return false;
+    auto key = epoch_keys_.find(id.epoch());
+    return key != epoch_keys_.end() && protocol::tag_matches(id, key->second);
+}
+
+// Of an id that is not in memory.
+Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
+    Answer answer;
+    answer.report.txn = id;
+    answer.report.results_lost = true;
+    auto finished = [&](Outcome outcome) {
+        answer.kind = AnswerKind::finished;
+        answer.report.outcome = outcome;
+        answer.report.state = to_string(outcome);
+    };
+    bool this_start = id.epoch() == id_epoch_;
+    if (!issued_here(id) || (this_start && id.sequence() >= next_sequence_)) {
+        answer.kind = AnswerKind::not_found;
+        answer.reason = make_reason(reason::kBadRequest, "no such transaction");
+        return answer;
+    }
+    auto heuristic = old_heuristic_.find(id);
+    auto aborted = idempotent_aborts_.find(id);
+    if (heuristic != old_heuristic_.end()) {
+        finished(heuristic->second);
+    } else if (outcomes_.is_committed(id.position())) {
+        finished(Outcome::committed);
+    } else if (aborted != idempotent_aborts_.end()) {
+        finished(Outcome::aborted);
+        answer.report.reason = make_reason(aborted->second.reason, "aborted; details are not kept");
+    } else if (id.position() < outcomes_.horizon()) {
+        answer.kind = AnswerKind::expired;
+        answer.reason = make_reason(reason::kBadRequest, "its outcome is no longer remembered");
+    } else if (!this_start && id.participant().value != 0) {
+        answer.kind = AnswerKind::cannot_tell;
+        answer.reason =
+            make_reason(reason::kUnavailable, "only the participant knows; it is asked");
+    } else {
+        finished(Outcome::aborted);
+        answer.report.recorded = false;
+        answer.report.reason = make_reason(
+            this_start ? reason::kClientAbort : reason::kCoordinatorRestart, "nothing was changed");
+        if (this_start) answer.report.reason.code.clear();
+    }
+    answer.reason = answer.reason.empty() ? answer.report.reason : answer.reason;
+    return answer;
+}
+
+std::vector<TransactionReport> Machine::Impl::list(const ListFilter& filter) const {
+    std::vector<TransactionReport> out;
+    auto place =
+        filter.after ? transactions_.upper_bound(filter.after->position()) : transactions_.begin();
+    for (; place != transactions_.end() && out.size() < filter.limit; ++place) {
+        const Transaction& txn = *place->second;
+        if (filter.state && *filter.state != to_string(txn.state)) continue;
+        const auto& labels = txn.member().labels;
+        bool labelled = std::ranges::all_of(filter.labels, [&](const auto& wanted) {
+            auto found = labels.find(wanted.first);
+            return found != labels.end() && found->second == wanted.second;
+        });
+        if (!labelled) continue;
+        bool there = !filter.participant;
+        for (const Branch& branch : txn.branches) {
+            there = there || branch.at->number == *filter.participant;
+        }
+        if (there) out.push_back(report(txn));
+    }
+    return out;
+}
+
+}  // namespace twofold::coordinator

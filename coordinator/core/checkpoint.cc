@@ -1,0 +1,219 @@
+// From RecoveredState to a running machine, and back into a checkpoint.
+#include "base/assert.h"
+#include "coordinator/core/machine_impl.h"
+
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::Decision;
+using protocol::TxnId;
+
+Machine::Impl::Impl(Config config, RecoveredState recovered)
+    : config_(config),
+      incarnation_(recovered.incarnation),
+      epoch_(recovered.epoch),
+      id_epoch_(recovered.epoch),
+      epochs_(std::move(recovered.epochs)),
+      directory_(std::move(recovered.participants)),
+      outcomes_(recovered.horizon, std::move(recovered.committed), config.outcomes_max),
+      old_heuristic_(std::move(recovered.heuristic)),
+      old_branch_outcomes_(std::move(recovered.branch_outcomes)),
+      given_up_(std::move(recovered.given_up)),
+      idempotent_aborts_(std::move(recovered.idempotent_aborts)) {
+    TWOFOLD_ASSERT(epochs_.contains(epoch_), "the epoch's record and key come before the machine");
+    for (const auto& [epoch, record] : epochs_) epoch_keys_.try_emplace(epoch, record.key);
+    if (config_.sabotage.reuse_sequence_after_restart && epochs_.contains(epoch_ - 1)) {
+        id_epoch_ = epoch_ - 1;
+    }
+    for (const auto& [number, position] : recovered.positions) {
+        if (Participant* participant = directory_.find(number)) participant->position = position;
+    }
+    if (!config_.sabotage.forget_unfinished_on_recovery) {
+        for (const auto& [id, group] : recovered.unfinished_commits) restore_commit(id, group);
+    }
+    for (const auto& [id, record] : recovered.undecided) restore_undecided(id, record);
+    for (const auto& [id, key] : recovered.committed_keys) remember_key(id, key, true);
+    for (const auto& [id, record] : idempotent_aborts_) remember_key(id, record.idempotency, false);
+}
+
+// Re-drives what recovery found. The constructor's effects (timers) come first.
+void Machine::Impl::start(Effects& effects) {
+    for (Effect& effect : scratch_) effects.push_back(std::move(effect));
+    scratch_.clear();
+    out_ = &effects;
+    std::vector<protocol::IdPosition> all;
+    all.reserve(transactions_.size());
+    for (const auto& [position, txn] : transactions_) all.push_back(position);
+    for (protocol::IdPosition position : all) {
+        Transaction* txn = find(position);
+        if (txn == nullptr) continue;
+        for (Branch& branch : txn->branches) {
+            bool told =
+                branch.state == BranchState::committing || branch.state == BranchState::aborting;
+            if (told) drive(*txn, branch);
+        }
+        finish_if_done(*txn);
+    }
+    out_ = &scratch_;
+}
+
+void Machine::Impl::restore_branch(Transaction& txn, const protocol::BranchRecord& record) {
+    // A branch of a participant without a record cannot be: participants are forced first.
+    TWOFOLD_ASSERT(directory_.find(record.participant) != nullptr,
+                   "branch of an unknown participant");
+    Branch branch;
+    branch.branch = record.branch;
+    branch.attempt = record.attempt;
+    // As enlisted then, not as the directory knows it now.
+    branch.at = std::make_shared<const Enlistment>(
+        Enlistment{record.participant, record.uuid, record.identity});
+    branch.participant_epoch = record.participant_epoch;
+    branch.proof = record.proof;
+    branch.delay = config_.retry_min;
+    // Not among the current attempts: the numbers of branches may have gaps here.
+    branch.replaced = false;
+    txn.branches.push_back(std::move(branch));
+}
+
+void Machine::Impl::restore_commit(const TxnId& id, const UnfinishedGroup& group) {
+    Transaction& txn = create(id);
+    txn.recovered = true;
+    txn.logged = true;
+    txn.sent = true;
+    txn.results_lost = true;
+    txn.decision = Decision::commit;
+    txn.members = group.decision.members;
+    if (txn.members.empty()) txn.members.push_back({id, std::nullopt, {}});
+    enter(txn, TransactionState::committing);
+    for (const protocol::BranchRecord& record : group.decision.branches) {
+        restore_branch(txn, record);
+        Branch& branch = txn.branches.back();
+        branch.in_decision = true;
+        auto ended = group.branch_outcomes.find({id, record.branch, record.attempt});
+        if (ended != group.branch_outcomes.end()) {
+            branch.outcome = ended->second.outcome;
+            branch.evidence = ended->second.evidence;
+            enter(txn, branch, BranchState::heuristic);
+            continue;
+        }
+        slots_.occupy(record.participant);
+        branch.holds_slot = true;
+        enter(txn, branch, BranchState::committing);
+    }
+    remember_key(txn, true);
+}
+
+void Machine::Impl::restore_undecided(const TxnId& id, const protocol::PreparingRecord& record) {
+    Transaction& txn = create(id);
+    txn.recovered = true;
+    txn.logged = true;
+    txn.sent = true;
+    txn.results_lost = true;
+    txn.decision = Decision::abort;
+    txn.reason = make_reason(protocol::reason::kCoordinatorRestart,
+                             "the coordinator restarted before the decision");
+    txn.members = record.members;
+    if (txn.members.empty()) txn.members.push_back({id, std::nullopt, {}});
+    enter(txn, TransactionState::aborting);
+    for (const protocol::BranchRecord& branch : record.branches) {
+        restore_branch(txn, branch);
+        slots_.occupy(branch.participant);
+        txn.branches.back().holds_slot = true;
+        enter(txn, txn.branches.back(), BranchState::aborting);
+    }
+}
+
+// ---- checkpoint
+// ----------------------------------------------------------------------------------
+
+std::vector<protocol::Record> Machine::Impl::checkpoint() const {
+    return checkpoint_records(snapshot());
+}
+
+// What was appended before counts as covered: a proposed decision, and every record that is being
+// forced, are part of the checkpoint although nobody was told of them yet.
+RecoveredState Machine::Impl::snapshot() const {
+    RecoveredState state;
+    state.incarnation = incarnation_;
+    state.epoch = epoch_;
+    state.epochs = epochs_;
+    state.participants = directory_.records();
+    state.horizon = outcomes_.horizon();
+    state.heuristic = old_heuristic_;
+    state.branch_outcomes = old_branch_outcomes_;
+    state.given_up = given_up_;
+    state.idempotent_aborts = idempotent_aborts_;
+    for (const auto& [number, record] : state.participants) {
+        const Participant& participant = *directory_.find(number);
+        if (participant.position != protocol::Position{}) {
+            state.positions[number] = participant.position;
+        }
+    }
+    for (const auto& [token, forcing] : forcing_) {
+        if (auto* record = std::get_if<protocol::ParticipantRecord>(&forcing.record)) {
+            state.participants[record->number] = *record;
+        } else if (auto* horizon = std::get_if<protocol::HorizonRecord>(&forcing.record)) {
+            state.horizon = horizon->horizon;
+        } else if (auto* abort = std::get_if<protocol::IdempotentAbortRecord>(&forcing.record)) {
+            state.idempotent_aborts[abort->txn] = *abort;
+        }
+    }
+    OutcomeMemory remembered(state.horizon, outcomes_.bits(), config_.outcomes_max);
+    state.committed = remembered.bits();
+    for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);
+    for (const auto& [hash, entry] : keys_) {
+        if (!entry.committed || state.unfinished_commits.contains(entry.txn)) continue;
+        state.committed_keys[entry.txn] = {hash, entry.fingerprint};
+    }
+    return state;
+}
+
+void Machine::Impl::save_transaction(const Transaction& txn, RecoveredState& state) const {
+    std::vector<protocol::BranchOutcomeRecord> outcomes;
+    for (const Branch& branch : txn.branches) {
+        bool odd = branch.state == BranchState::recording || branch.state == BranchState::heuristic;
+        if (!odd) continue;
+        outcomes.push_back({{txn.id, branch.branch, branch.attempt},
+                            branch.at->number,
+                            branch.outcome,
+                            branch.evidence,
+                            false});
+    }
+    switch (txn.state) {
+        case TransactionState::proposing:
+        case TransactionState::committing: {
+            UnfinishedGroup& group = state.unfinished_commits[txn.id];
+            group.decision = decision_record(txn);
+            for (auto& outcome : outcomes) group.branch_outcomes[outcome.key] = std::move(outcome);
+            return;
+        }
+        case TransactionState::preparing:
+        case TransactionState::aborting: {
+            protocol::PreparingRecord record{txn.id, txn.members, {}};
+            for (const Branch& branch : txn.branches) {
+                if (is_outstanding(branch.state) && branch.state != BranchState::recording) {
+                    record.branches.push_back(branch_record(branch));
+                }
+            }
+            if (txn.logged) state.undecided[txn.id] = std::move(record);
+            if (!outcomes.empty()) state.branch_outcomes[txn.id] = std::move(outcomes);
+            return;
+        }
+        case TransactionState::settling:
+            if (!outcomes.empty()) state.branch_outcomes[txn.id] = std::move(outcomes);
+            return;
+        case TransactionState::heuristic:
+            state.heuristic[txn.id] = outcome_of(txn);
+            state.branch_outcomes[txn.id] = std::move(outcomes);
+            return;
+        case TransactionState::fresh:
+        case TransactionState::waiting:
+        case TransactionState::active:
+        case TransactionState::one_phase:
+        case TransactionState::committed:
+        case TransactionState::aborted: return;
+    }
+}
+
+}  // namespace twofold::coordinator

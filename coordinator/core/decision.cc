@@ -1,0 +1,225 @@
+// Proposing, deciding, ending.
+//
+// What a crash leaves:
+//   before Propose is durable   no decision: recovery and every inquiry say abort
+//   after it, before Decided    the decision may have survived: recovery then commits; nobody was
+//   told after Decided               recovery commits again, and is acknowledged again after END
+//   was appended      END may be lost: as after Decided
+#include "base/assert.h"
+#include "coordinator/core/machine_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::Decision;
+using protocol::ItemOp;
+using protocol::Outcome;
+
+protocol::BranchRecord Machine::Impl::branch_record(const Branch& branch) {
+    protocol::BranchRecord record;
+    record.branch = branch.branch;
+    record.attempt = branch.attempt;
+    record.participant = branch.at->number;
+    record.uuid = branch.at->uuid;
+    record.identity = branch.at->identity;
+    record.participant_epoch = branch.participant_epoch;
+    record.vote = protocol::Vote::yes;
+    record.proof = branch.proof;
+    return record;
+}
+
+// Names the branches that hold a promise, and only those: no other gid of this group is ever told
+// to commit.
+protocol::DecisionRecord Machine::Impl::decision_record(const Transaction& txn) const {
+    protocol::DecisionRecord record;
+    record.group = txn.id;
+    record.decision = Decision::commit;
+    record.members = txn.members;
+    for (const Branch& branch : txn.branches) {
+        if (branch.in_decision) record.branches.push_back(branch_record(branch));
+    }
+    return record;
+}
+
+// All votes are in and none is no.
+void Machine::Impl::propose(Transaction& txn) {
+    bool any_yes = false;
+    for (Branch& branch : txn.branches) {
+        branch.in_decision = branch.state == BranchState::yes;
+        any_yes = any_yes || branch.in_decision;
+    }
+    if (!any_yes) {  // nothing was written anywhere: nothing to record, nothing to finish
+        txn.recorded = false;
+        txn.decision = Decision::commit;
+        end(txn);
+        return;
+    }
+    enter(txn, TransactionState::proposing);
+    txn.logged = true;
+    emit(Propose{decision_record(txn)});
+    if (config_.sabotage.send_commit_before_decided) {
+        for (Branch& branch : txn.branches) {
+            if (branch.in_decision) send(txn, branch, ItemOp::commit);
+        }
+    }
+    if (config_.sabotage.answer_before_decided) {
+        txn.decision = Decision::commit;
+        for (const Waiter& waiter : std::exchange(txn.waiters, {})) {
+            answer(waiter.ticket, AnswerKind::finished, txn);
+        }
+    }
+}
+
+void Machine::Impl::handle(Decided& input) {
+    Transaction* txn = find(input.group);
+    if (txn == nullptr || txn->state != TransactionState::proposing) return;
+    if (input.decision == Decision::commit) {
+        commit_decided(*txn);
+        return;
+    }
+    // A replicated log: somebody else aborted it first, and that counts.
+    decide_abort(*txn,
+                 make_reason(protocol::reason::kCoordinatorRestart,
+                             "another coordinator had aborted the transaction"),
+                 0);
+}
+
+void Machine::Impl::commit_decided(Transaction& txn) {
+    txn.decision = Decision::commit;
+    cancel(txn.idle_timer);
+    if (txn.member().idempotency) remember_key(txn, true);
+    enter(txn, TransactionState::committing);
+    for (Branch& branch : txn.branches) {
+        if (!branch.in_decision) continue;
+        enter(txn, branch, BranchState::committing);
+        drive(txn, branch);
+    }
+    answer_ready_waiters(txn);
+}
+
+// Presumed abort: nothing is forced, the answer does not wait, and a crash changes nothing. The
+// abort goes to every branch that may exist; only branches that certainly left nothing are spared.
+void Machine::Impl::decide_abort(Transaction& txn, protocol::Reason reason, std::uint16_t blamed) {
+    txn.decision = Decision::abort;
+    txn.reason = std::move(reason);
+    txn.blamed_branch = blamed;
+    slots_.cancel(txn.position);
+    cancel(txn.deadline_timer);
+    cancel(txn.idle_timer);
+    if (txn.sent) {
+        protocol::DecisionRecord record;
+        record.group = txn.id;
+        record.decision = Decision::abort;
+        record.members = txn.members;
+        record.reason = txn.reason.code;
+        for (const Branch& branch : txn.branches) {
+            if (is_outstanding(branch.state)) record.branches.push_back(branch_record(branch));
+        }
+        txn.logged = true;
+        emit(Append{std::move(record)});
+    } else {
+        forget_key(txn);  // nothing was tried: the client may use its key again
+    }
+    enter(txn, TransactionState::aborting);
+    for (Branch& branch : txn.branches) {
+        branch.in_decision = false;
+        if (branch.state == BranchState::waiting) enter(txn, branch, BranchState::no);
+        if (!is_outstanding(branch.state) || branch.replaced) continue;
+        enter(txn, branch, BranchState::aborting);
+        drive(txn, branch);
+    }
+    answer_ready_waiters(txn);
+    finish_if_done(txn);
+}
+
+// Every branch has acknowledged, replaced attempts too.
+void Machine::Impl::finish_if_done(Transaction& txn) {
+    bool deciding =
+        txn.state == TransactionState::committing || txn.state == TransactionState::aborting;
+    if (!deciding) return;
+    if (txn.outstanding > 0) {
+        if (!config_.sabotage.end_before_all_acks) return;
+        for (Branch& branch : txn.branches) {
+            if (!is_outstanding(branch.state)) continue;
+            count_outstanding(txn, branch, true, false);
+            cancel(branch.retry_timer);
+        }
+    }
+    end(txn);
+}
+
+Outcome Machine::Impl::outcome_of(const Transaction& txn) {
+    bool commit = txn.decision == Decision::commit;
+    bool hazard = false;
+    bool against = false;  // a branch ended against the decision
+    bool mixed = false;
+    bool as_decided = false;
+    for (const Branch& branch : txn.branches) {
+        bool ended_oddly =
+            branch.state == BranchState::recording || branch.state == BranchState::heuristic;
+        if (ended_oddly) {
+            hazard = hazard || branch.outcome == Outcome::heuristic_hazard;
+            mixed = mixed || branch.outcome == Outcome::heuristic_mixed;
+            against = against || branch.outcome == (commit ? Outcome::heuristic_abort
+                                                           : Outcome::heuristic_commit);
+        } else {
+            as_decided = as_decided || branch.state == BranchState::committed ||
+                         (branch.state == BranchState::aborted && !branch.replaced);
+        }
+    }
+    if (hazard) return Outcome::heuristic_hazard;
+    if (!txn.decision) return Outcome::unknown;
+    if (mixed || (against && as_decided)) return Outcome::heuristic_mixed;
+    if (against) return commit ? Outcome::heuristic_abort : Outcome::heuristic_commit;
+    return commit ? Outcome::committed : Outcome::aborted;
+}
+
+void Machine::Impl::end(Transaction& txn) {
+    Outcome outcome = outcome_of(txn);
+    TransactionState state = TransactionState::heuristic;
+    if (outcome == Outcome::committed) state = TransactionState::committed;
+    if (outcome == Outcome::aborted) state = TransactionState::aborted;
+    if (txn.logged) emit(Append{protocol::EndRecord{txn.id, outcome}});
+    if (outcome == Outcome::committed) {
+        outcomes_.set_committed(txn.position);
+        if (txn.member().idempotency) remember_key(txn, true);
+    }
+    cancel(txn.deadline_timer);
+    cancel(txn.idle_timer);
+    enter(txn, state);
+    emit(Finished{txn.id, outcome, txn.reason.code, txn.recovered});
+    answer_ready_waiters(txn);
+    remember(txn);
+    maybe_move_horizon();
+}
+
+// Keeps the report for late questions; the oldest goes. Heuristic outcomes stay until a person has
+// acknowledged them. `txn` may be gone afterwards.
+void Machine::Impl::remember(Transaction& txn) {
+    for (Branch& branch : txn.branches) branch.work = nullptr;
+    if (txn.state == TransactionState::heuristic) return;
+    ended_.push_back(txn.position);
+    // The one that has just ended stays: its caller may look at it still.
+    while (ended_.size() > std::max<std::size_t>(config_.reports_max, 1)) {
+        Transaction* oldest = find(ended_.front());
+        if (!oldest->waiters.empty()) return;  // its key is still being forced
+        --by_state_[static_cast<std::size_t>(oldest->state)];
+        transactions_.erase(ended_.front());
+        ended_.pop_front();
+    }
+}
+
+void Machine::Impl::maybe_move_horizon() {
+    std::uint64_t interval = std::clamp<std::uint64_t>(config_.outcomes_max / 64, 1, 4096);
+    if (horizon_forcing_ || next_sequence_ % interval != 0) return;
+    protocol::IdPosition limit = next_position();
+    if (!undecided_.empty()) limit = std::min(limit, *undecided_.begin());
+    auto horizon = outcomes_.choose_horizon(next_position(), limit);
+    if (!horizon) return;
+    horizon_forcing_ = true;
+    force(protocol::HorizonRecord{*horizon});
+}
+
+}  // namespace twofold::coordinator

@@ -1,0 +1,59 @@
+// Participants: who they are (durable: a number is given once and never again) and what is known of
+// them now (reachable, epoch, slots). Numbers are small and dense, so looking one up is an index.
+#pragma once
+
+#include "coordinator/core/state.h"
+#include "protocol/messages.h"
+#include "protocol/records.h"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace twofold::coordinator {
+
+struct Participant {
+    EnlistmentPtr enlistment;
+    bool seen = false;        // it has answered since this coordinator started
+    bool reachable = false;   // and not been lost since
+    bool mismatched = false;  // another database answers in its place: nothing is sent
+    bool went_back = false;   // its database was restored: no new work, no presumed abort
+    std::uint32_t epoch = 0;
+    bool one_phase = false;
+    bool exclusive = false;
+    protocol::Position position;  // the newest known
+    // Positions of transactions that may have something there, with the number of branches.
+    std::map<protocol::IdPosition, std::uint32_t> outstanding;
+    std::set<BranchRef> sleeping;  // wait for their retry timer
+};
+
+class Directory {
+public:
+    explicit Directory(std::map<protocol::ParticipantNumber, protocol::ParticipantRecord> records);
+
+    [[nodiscard]] const std::map<protocol::ParticipantNumber, protocol::ParticipantRecord>&
+    records() const {
+        return records_;
+    }
+    // nullptr: no such number.
+    [[nodiscard]] Participant* find(protocol::ParticipantNumber number);
+    [[nodiscard]] const Participant* find(protocol::ParticipantNumber number) const;
+    [[nodiscard]] Participant& at(protocol::ParticipantNumber number);
+    [[nodiscard]] const protocol::ParticipantRecord* find_by_uuid(
+        const protocol::ParticipantUuid& uuid) const;
+    [[nodiscard]] std::string name_of(protocol::ParticipantNumber number) const;
+    // Adds or replaces. The record must be durable.
+    void put(const protocol::ParticipantRecord& record);
+    // The next unused number; nothing when all 65535 are taken.
+    [[nodiscard]] std::optional<protocol::ParticipantNumber> next_number() const;
+
+private:
+    std::map<protocol::ParticipantNumber, protocol::ParticipantRecord> records_;
+    std::map<protocol::ParticipantUuid, protocol::ParticipantNumber> by_uuid_;
+    std::vector<std::unique_ptr<Participant>> entries_;  // by number
+};
+
+}  // namespace twofold::coordinator

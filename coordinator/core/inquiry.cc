@@ -1,0 +1,118 @@
+// What participants in doubt are told. A wrong answer here breaks atomicity with nobody watching,
+// so every row that is not proved is "cannot tell" or "expired", and never "abort".
+#include "coordinator/core/machine_impl.h"
+
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::Decision;
+using protocol::InquiryAnswer;
+using protocol::InquiryAnswerItem;
+using protocol::InquiryItem;
+using protocol::InquiryRequest;
+using protocol::ParticipantNumber;
+using protocol::TxnId;
+
+void Machine::Impl::handle(Inquire& input) {
+    protocol::InquiryReply reply;
+    reply.sender.incarnation = incarnation_;
+    reply.sender.epoch = epoch_;
+    reply.items.reserve(input.request.items.size());
+    for (const InquiryItem& item : input.request.items) {
+        if (stopped_) {
+            reply.items.push_back({item.key, InquiryAnswer::cannot_tell, std::nullopt});
+        } else {
+            reply.items.push_back(answer_inquiry(input.request, item));
+        }
+    }
+    emit(AnswerInquiry{input.ticket, std::move(reply)});
+}
+
+InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
+                                                const InquiryItem& item) {
+    InquiryAnswerItem answer{item.key, InquiryAnswer::cannot_tell, std::nullopt};
+    const TxnId& id = item.key.group;
+    if (id.incarnation() != incarnation_) return answer;
+    const protocol::ParticipantRecord* known = directory_.find_by_uuid(request.participant);
+    ParticipantNumber number = known != nullptr ? known->number : ParticipantNumber{};
+    if (const Transaction* txn = find(id)) return answer_known(*txn, request, item);
+
+    bool later_than_us = id.epoch() > epoch_;
+    bool never_issued = id.epoch() == id_epoch_ && id.sequence() >= next_sequence_;
+    if (later_than_us || never_issued || !issued_here(id)) {
+        // It holds an id of our incarnation that we cannot have made: our log is older than that.
+        alarm("log_went_back",
+              id,
+              number,
+              "a participant holds a branch that this log knows nothing of: was it restored?");
+        return answer;
+    }
+    if (id.participant().value != 0) return answer;  // one-phase: its own witness decides
+    bool same_identity = known != nullptr && known->identity == request.identity;
+    if (!same_identity && !config_.sabotage.skip_identity_check) {
+        alarm("identity_mismatch", id, number, "another database asks in this participant's name");
+        return answer;
+    }
+    answer.answer = answer_unknown(number, id);
+    return answer;
+}
+
+InquiryAnswerItem Machine::Impl::answer_known(const Transaction& txn,
+                                              const InquiryRequest& request,
+                                              const InquiryItem& item) {
+    InquiryAnswerItem answer{item.key, InquiryAnswer::cannot_tell, std::nullopt};
+    if (txn.id.participant().value != 0) return answer;
+    if (is_undecided(txn.state)) {
+        answer.answer = config_.sabotage.inquiry_abort_while_active ? InquiryAnswer::abort
+                                                                    : InquiryAnswer::still_active;
+        return answer;
+    }
+    if (txn.decision != Decision::commit) {
+        answer.answer = InquiryAnswer::abort;
+        return answer;
+    }
+    for (const Branch& branch : txn.branches) {
+        if (branch.branch != item.key.branch || branch.attempt != item.key.attempt) continue;
+        if (!branch.in_decision || branch.at->uuid != request.participant) continue;
+        if (branch.at->identity != request.identity && !config_.sabotage.skip_identity_check) {
+            alarm("identity_mismatch",
+                  txn.id,
+                  branch.at->number,
+                  "another database asks for a branch that is to be committed");
+            return answer;
+        }
+        answer.answer = InquiryAnswer::commit;
+        answer.proof = branch.proof;
+        return answer;
+    }
+    // A replaced attempt, or one that never voted: the decision does not name it.
+    answer.answer = InquiryAnswer::abort;
+    return answer;
+}
+
+// Of an id that was issued here and is not in memory.
+InquiryAnswer Machine::Impl::answer_unknown(ParticipantNumber participant, const TxnId& id) {
+    protocol::IdPosition position = id.position();
+    if (outcomes_.is_committed(position) || old_heuristic_.contains(id)) {
+        alarm("finished_branch_in_doubt",
+              id,
+              participant,
+              "a participant holds a branch that it had acknowledged: was its database restored?");
+        return InquiryAnswer::expired;
+    }
+    if (position < outcomes_.horizon() && !config_.sabotage.inquiry_abort_below_horizon) {
+        alarm("expired_branch_in_doubt",
+              id,
+              participant,
+              "a participant holds a branch whose outcome is no longer remembered");
+        return InquiryAnswer::expired;
+    }
+    auto given_up = given_up_.find(participant);
+    if (given_up != given_up_.end() && position <= given_up->second) return InquiryAnswer::expired;
+    const Participant* asking = directory_.find(participant);
+    if (asking != nullptr && asking->went_back) return InquiryAnswer::cannot_tell;
+    return InquiryAnswer::abort;  // presumed: no commit decision exists, and none can be made
+}
+
+}  // namespace twofold::coordinator

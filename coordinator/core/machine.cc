@@ -1,0 +1,358 @@
+#include "coordinator/core/machine.h"
+
+#include "base/assert.h"
+#include "coordinator/core/machine_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::IdPosition;
+using protocol::ParticipantNumber;
+using protocol::TxnId;
+
+protocol::Reason make_reason(std::string_view code, std::string message) {
+    protocol::Reason reason;
+    reason.code = code;
+    reason.message = std::move(message);
+    return reason;
+}
+
+// ---- the public face
+// -----------------------------------------------------------------------------
+
+Machine::Machine(Config config, RecoveredState recovered)
+    : impl_(std::make_unique<Impl>(config, std::move(recovered))) {}
+Machine::~Machine() = default;
+Machine::Machine(Machine&&) noexcept = default;
+Machine& Machine::operator=(Machine&&) noexcept = default;
+
+void Machine::start(Effects& effects) { impl_->start(effects); }
+void Machine::step(Input input, Effects& effects) { impl_->step(std::move(input), effects); }
+Answer Machine::query(const TxnId& txn) const { return impl_->query(txn); }
+std::vector<TransactionReport> Machine::list(const ListFilter& filter) const {
+    return impl_->list(filter);
+}
+IdPosition Machine::low_water(ParticipantNumber participant) const {
+    return impl_->low_water(participant);
+}
+IdPosition Machine::horizon() const { return impl_->horizon(); }
+protocol::Incarnation Machine::incarnation() const { return impl_->incarnation(); }
+protocol::Epoch Machine::epoch() const { return impl_->epoch(); }
+const std::map<ParticipantNumber, protocol::ParticipantRecord>& Machine::participants() const {
+    return impl_->directory().records();
+}
+std::vector<protocol::Record> Machine::checkpoint() const { return impl_->checkpoint(); }
+Machine::Counts Machine::counts() const { return impl_->counts(); }
+
+// ---- steps
+// ---------------------------------------------------------------------------------------
+
+void Machine::Impl::step(Input input, Effects& effects) {
+    out_ = &effects;
+    if (stopped_) {
+        step_stopped(input);
+    } else {
+        std::visit([this](auto& alternative) { handle(alternative); }, input);
+        if (!stopped_) run_granted();
+    }
+    out_ = &scratch_;
+}
+
+// Somebody newer drives. Whatever we said now could contradict it: requests are told to ask again
+// (there), everything else is ignored. Nothing is aborted: the newer one has read our log.
+void Machine::Impl::step_stopped(Input& input) {
+    auto refuse = [this](Ticket ticket) {
+        answer_plain(ticket,
+                     AnswerKind::cannot_tell,
+                     make_reason(protocol::reason::kStaleSender,
+                                 "a newer coordinator has taken over; this one has stopped"));
+    };
+    if (auto* submit = std::get_if<SubmitOneShot>(&input)) refuse(submit->ticket);
+    if (auto* begin = std::get_if<Begin>(&input)) refuse(begin->ticket);
+    if (auto* enlist = std::get_if<Enlist>(&input)) refuse(enlist->ticket);
+    if (auto* commit = std::get_if<CommitRequest>(&input)) refuse(commit->ticket);
+    if (auto* abort = std::get_if<AbortRequest>(&input)) refuse(abort->ticket);
+    if (auto* outcome = std::get_if<OutcomeRequest>(&input)) refuse(outcome->ticket);
+    if (auto* inquire = std::get_if<Inquire>(&input)) handle(*inquire);
+}
+
+void Machine::Impl::stop(const Transaction& txn, const Branch& branch) {
+    stopped_ = true;
+    alarm("stale_sender",
+          txn.id,
+          branch.at->number,
+          "a participant has heard from a newer coordinator of this log: this one stops driving");
+    for (auto& [position, other] : transactions_) {
+        for (const Waiter& waiter : other->waiters) {
+            answer(waiter.ticket,
+                   AnswerKind::cannot_tell,
+                   *other,
+                   make_reason(protocol::reason::kStaleSender,
+                               "a newer coordinator has taken over; ask it for the outcome"));
+        }
+        other->waiters.clear();
+    }
+}
+
+// ---- transactions
+// --------------------------------------------------------------------------------
+
+Transaction* Machine::Impl::find(IdPosition position) {
+    auto found = transactions_.find(position);
+    return found == transactions_.end() ? nullptr : found->second.get();
+}
+
+// The whole id must be equal: a forged one may have the position of a real transaction.
+const Transaction* Machine::Impl::find(const TxnId& id) const {
+    auto found = transactions_.find(id.position());
+    if (found == transactions_.end() || found->second->id != id) return nullptr;
+    return found->second.get();
+}
+
+Transaction* Machine::Impl::find(const TxnId& id) {
+    return const_cast<Transaction*>(std::as_const(*this).find(id));
+}
+
+Branch* Machine::Impl::find_branch(Transaction& txn, std::uint16_t branch, std::uint16_t attempt) {
+    if (branch >= 1 && branch <= txn.branch_count) {
+        Branch& current = txn.branches[branch - 1U];
+        if (current.attempt == attempt) return &current;
+    }
+    for (std::size_t i = txn.branch_count; i < txn.branches.size(); ++i) {
+        Branch& replaced = txn.branches[i];
+        if (replaced.branch == branch && replaced.attempt == attempt) return &replaced;
+    }
+    return nullptr;
+}
+
+Transaction& Machine::Impl::create(const TxnId& id) {
+    auto txn = std::make_unique<Transaction>();
+    txn->id = id;
+    txn->position = id.position();
+    Transaction& created = *txn;
+    auto [place, fresh] = transactions_.emplace(created.position, std::move(txn));
+    TWOFOLD_ASSERT(fresh, "two transactions with one id");
+    return created;
+}
+
+TxnId Machine::Impl::next_id(ParticipantNumber one_phase) {
+    // Only a sabotaged machine meets ids of a former start here.
+    while (transactions_.contains(next_position())) ++next_sequence_;
+    TWOFOLD_ASSERT(next_sequence_ <= protocol::kSequenceMax, "this epoch has no ids left");
+    return protocol::make_txn_id(
+        incarnation_, id_epoch_, next_sequence_++, one_phase, epoch_keys_.at(id_epoch_));
+}
+
+// ---- the gate
+// ------------------------------------------------------------------------------------
+
+void Machine::Impl::enter(Transaction& txn, TransactionState state) {
+    TWOFOLD_ASSERT(is_legal(txn.state, state), "illegal change of a transaction's state");
+    bool was_undecided = is_undecided(txn.state);
+    bool undecided = is_undecided(state);
+    if (txn.state != TransactionState::fresh) --by_state_[static_cast<std::size_t>(txn.state)];
+    ++by_state_[static_cast<std::size_t>(state)];
+    if (undecided && !was_undecided) undecided_.insert(txn.position);
+    if (!undecided && was_undecided) undecided_.erase(txn.position);
+    txn.state = state;
+    ++txn.version;
+    emit(Changed{txn.id, txn.version});
+}
+
+void Machine::Impl::enter(Transaction& txn, Branch& branch, BranchState state) {
+    TWOFOLD_ASSERT(is_legal(branch.state, state), "illegal change of a branch's state");
+    bool was = is_outstanding(branch.state);
+    bool is = is_outstanding(state);
+    branch.state = state;
+    ++txn.version;
+    if (was != is) count_outstanding(txn, branch, was, is);
+    if (is) return;
+    cancel(branch.retry_timer);
+    if (branch.holds_slot) {
+        branch.holds_slot = false;
+        slots_.release(branch.at->number);
+    }
+}
+
+void Machine::Impl::count_outstanding(Transaction& txn, const Branch& branch, bool was, bool is) {
+    auto& positions = directory_.at(branch.at->number).outstanding;
+    if (is && !was) {
+        ++txn.outstanding;
+        ++positions[txn.position];
+        return;
+    }
+    TWOFOLD_ASSERT(txn.outstanding > 0, "outstanding branches are counted once");
+    --txn.outstanding;
+    auto found = positions.find(txn.position);
+    TWOFOLD_ASSERT(found != positions.end(), "outstanding branches are counted at participants");
+    if (--found->second == 0) positions.erase(found);
+}
+
+IdPosition Machine::Impl::low_water(ParticipantNumber participant) const {
+    IdPosition mark = next_position();
+    if (!undecided_.empty()) mark = std::min(mark, *undecided_.begin());
+    const Participant* known = directory_.find(participant);
+    if (known != nullptr && !known->outstanding.empty()) {
+        mark = std::min(mark, known->outstanding.begin()->first);
+    }
+    return mark;
+}
+
+// ---- effects
+// -------------------------------------------------------------------------------------
+
+void Machine::Impl::force(protocol::Record record, BranchRef ref) {
+    ForceToken token(next_token_++);
+    forcing_.emplace(token, Forcing{record, ref});
+    emit(AppendForced{std::move(record), token});
+}
+
+void Machine::Impl::alarm(std::string_view code,
+                          const TxnId& txn,
+                          ParticipantNumber participant,
+                          std::string text) {
+    emit(RaiseAlarm{std::string(code), txn, participant, std::move(text)});
+}
+
+void Machine::Impl::handle(Durable& input) {
+    auto found = forcing_.find(input.token);
+    if (found == forcing_.end()) return;
+    Forcing forcing = std::move(found->second);
+    forcing_.erase(found);
+    if (auto* participant = std::get_if<protocol::ParticipantRecord>(&forcing.record)) {
+        participant_recorded(*participant);
+    } else if (auto* horizon = std::get_if<protocol::HorizonRecord>(&forcing.record)) {
+        horizon_forcing_ = false;
+        outcomes_.move_horizon(horizon->horizon);
+    } else if (std::holds_alternative<protocol::BranchOutcomeRecord>(forcing.record)) {
+        outcome_recorded(forcing.ref);
+    } else if (auto* abort = std::get_if<protocol::IdempotentAbortRecord>(&forcing.record)) {
+        idempotent_aborts_[abort->txn] = *abort;
+        Transaction* txn = find(forcing.ref.position);
+        if (txn == nullptr) return;
+        txn->key_forced = true;
+        answer_ready_waiters(*txn);
+    }
+}
+
+// ---- timers
+// --------------------------------------------------------------------------------------
+
+TimerId Machine::Impl::arm(TimerTarget target, Milliseconds delay_min, Milliseconds delay_max) {
+    TimerId timer(next_timer_++);
+    timers_.emplace(timer, target);
+    emit(ArmTimer{timer, delay_min, delay_max});
+    return timer;
+}
+
+void Machine::Impl::cancel(TimerId& timer) {
+    if (timer.value == 0) return;
+    auto found = timers_.find(timer);
+    if (found != timers_.end()) {
+        const TimerTarget& target = found->second;
+        if (target.kind == TimerKind::retry) {
+            Transaction* txn = find(target.ref.position);
+            Branch* branch =
+                txn != nullptr ? find_branch(*txn, target.ref.branch, target.ref.attempt) : nullptr;
+            if (branch != nullptr) directory_.at(branch->at->number).sleeping.erase(target.ref);
+        }
+        timers_.erase(found);
+        emit(CancelTimer{timer});
+    }
+    timer = TimerId{};
+}
+
+void Machine::Impl::handle(TimerFired& input) {
+    auto found = timers_.find(input.timer);
+    if (found == timers_.end()) return;  // cancelled while it fired
+    TimerTarget target = found->second;
+    if (target.kind == TimerKind::keys) {
+        timers_.erase(found);
+        rotate_keys();
+        return;
+    }
+    Transaction* txn = find(target.ref.position);
+    TWOFOLD_ASSERT(txn != nullptr, "a transaction's timers are cancelled before it is forgotten");
+    switch (target.kind) {
+        case TimerKind::deadline:
+            timers_.erase(found);
+            txn->deadline_timer = TimerId{};
+            on_deadline(*txn);
+            return;
+        case TimerKind::idle:
+            timers_.erase(found);
+            txn->idle_timer = TimerId{};
+            decide_abort(*txn,
+                         make_reason(protocol::reason::kDeadline,
+                                     "nobody used the transaction for too long"),
+                         0);
+            return;
+        case TimerKind::waiter: {
+            timers_.erase(found);
+            auto waiter = std::find_if(txn->waiters.begin(),
+                                       txn->waiters.end(),
+                                       [&](const Waiter& w) { return w.ticket == target.ticket; });
+            if (waiter == txn->waiters.end()) return;
+            answer_late_waiter(*txn, *waiter);
+            txn->waiters.erase(waiter);
+            return;
+        }
+        case TimerKind::retry: {
+            Branch* branch = find_branch(*txn, target.ref.branch, target.ref.attempt);
+            TWOFOLD_ASSERT(branch != nullptr, "a retry has a branch");
+            wake(*txn, *branch);
+            return;
+        }
+        case TimerKind::keys: return;
+    }
+}
+
+void Machine::Impl::on_deadline(Transaction& txn) {
+    using enum TransactionState;
+    switch (txn.state) {
+        case waiting:
+        case active:
+        case preparing:
+            decide_abort(txn,
+                         make_reason(protocol::reason::kDeadline,
+                                     "the transaction was not decided before its deadline"),
+                         0);
+            return;
+        case one_phase:
+            // Like an abort, as far as one is still possible: the participant proves that it has
+            // committed, or forbids it for ever.
+            txn.deadline_timer = arm({TimerKind::deadline, {txn.position, 0, 0}, {}},
+                                     config_.settle_grace,
+                                     config_.settle_grace);
+            settle(txn,
+                   txn.branches.front(),
+                   make_reason(protocol::reason::kDeadline,
+                               "the transaction was not committed before its deadline"));
+            return;
+        case proposing:
+        case settling:
+        case committing: answer_deadline_waiters(txn); return;
+        case fresh:
+        case aborting:
+        case committed:
+        case aborted:
+        case heuristic: return;
+    }
+}
+
+Machine::Counts Machine::Impl::counts() const {
+    auto count = [this](TransactionState state) {
+        return by_state_[static_cast<std::size_t>(state)];
+    };
+    Counts counts;
+    counts.remembered = count(TransactionState::committed) + count(TransactionState::aborted) +
+                        count(TransactionState::heuristic);
+    counts.active = transactions_.size() - counts.remembered;
+    counts.in_doubt = count(TransactionState::committing);
+    counts.waiting = count(TransactionState::waiting);
+    return counts;
+}
+
+}  // namespace twofold::coordinator

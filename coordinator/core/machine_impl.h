@@ -1,0 +1,267 @@
+// The machine's inside. One class, because every part needs the transactions and the effects; its
+// functions are spread over files by topic:
+//
+//   machine.cc       the public face, dispatch, timers, the transition gate
+//   requests.cc      what clients ask for
+//   prepare.cc       from the slots to the votes
+//   decision.cc      proposing, deciding, ending
+//   phase_two.cc     telling branches, retries, parking, heuristic ends
+//   one_phase.cc     transactions whose only participant decides
+//   answers.cc       reports, waiters, queries
+//   keys.cc          idempotency keys
+//   inquiry.cc       what participants in doubt are told
+//   participants.cc  who is there
+//   checkpoint.cc    state from and to RecoveredState
+#pragma once
+
+#include "base/keyed_hash.h"
+#include "coordinator/core/directory.h"
+#include "coordinator/core/machine.h"
+#include "coordinator/core/outcomes.h"
+#include "coordinator/core/slots.h"
+#include "coordinator/core/state.h"
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace twofold::coordinator {
+
+class Machine::Impl {
+public:
+    Impl(Config config, RecoveredState recovered);
+
+    void start(Effects& effects);
+    void step(Input input, Effects& effects);
+    [[nodiscard]] Answer query(const protocol::TxnId& id) const;
+    [[nodiscard]] std::vector<TransactionReport> list(const ListFilter& filter) const;
+    [[nodiscard]] protocol::IdPosition low_water(protocol::ParticipantNumber participant) const;
+    [[nodiscard]] protocol::IdPosition horizon() const { return outcomes_.horizon(); }
+    [[nodiscard]] protocol::Incarnation incarnation() const { return incarnation_; }
+    [[nodiscard]] protocol::Epoch epoch() const { return epoch_; }
+    [[nodiscard]] const Directory& directory() const { return directory_; }
+    [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
+    [[nodiscard]] Counts counts() const;
+
+private:
+    using KeyHash = std::array<std::uint8_t, 16>;
+    enum class TimerKind : std::uint8_t { deadline, idle, waiter, retry, keys };
+    struct TimerTarget {
+        TimerKind kind = TimerKind::deadline;
+        BranchRef ref;
+        Ticket ticket;
+    };
+    // What an AppendForced is for.
+    struct Forcing {
+        protocol::Record record;
+        BranchRef ref;
+    };
+    struct KeyEntry {
+        std::array<std::uint8_t, 16> fingerprint{};
+        protocol::TxnId txn;
+        std::uint64_t generation = 0;
+        bool committed = false;  // ended so; its report may be gone
+    };
+
+    // ---- inputs, one function each
+    void handle(SubmitOneShot& input);
+    void handle(Begin& input);
+    void handle(Enlist& input);
+    void handle(CommitRequest& input);
+    void handle(AbortRequest& input);
+    void handle(OutcomeRequest& input);
+    void handle(Reply& input);
+    void handle(CallFailed& input);
+    void handle(Decided& input);
+    void handle(Durable& input);
+    void handle(TimerFired& input);
+    void handle(ParticipantSeen& input);
+    void handle(ParticipantLost& input);
+    void handle(RegisterParticipant& input);
+    void handle(Inquire& input);
+    void handle(LogRoom& input) { room_ = input.room_for_new_work; }
+    void handle(Drain&) { draining_ = true; }
+    void step_stopped(Input& input);
+
+    // ---- machine.cc: lookup, gate, effects, timers
+    [[nodiscard]] Transaction* find(const protocol::TxnId& id);
+    [[nodiscard]] const Transaction* find(const protocol::TxnId& id) const;
+    [[nodiscard]] Transaction* find(protocol::IdPosition position);
+    [[nodiscard]] static Branch* find_branch(Transaction& txn,
+                                             std::uint16_t branch,
+                                             std::uint16_t attempt);
+    Transaction& create(const protocol::TxnId& id);
+    [[nodiscard]] protocol::TxnId next_id(protocol::ParticipantNumber one_phase);
+    [[nodiscard]] protocol::IdPosition next_position() const { return {id_epoch_, next_sequence_}; }
+    void enter(Transaction& txn, TransactionState state);
+    void enter(Transaction& txn, Branch& branch, BranchState state);
+    void count_outstanding(Transaction& txn, const Branch& branch, bool was, bool is);
+    template <class E>
+    void emit(E effect) {
+        out_->emplace_back(std::move(effect));
+    }
+    void force(protocol::Record record, BranchRef ref = {});
+    void alarm(std::string_view code,
+               const protocol::TxnId& txn,
+               protocol::ParticipantNumber participant,
+               std::string text);
+    void stop(const Transaction& txn, const Branch& branch);
+    TimerId arm(TimerTarget target, Milliseconds delay_min, Milliseconds delay_max);
+    void cancel(TimerId& timer);
+    void on_deadline(Transaction& txn);
+
+    // ---- requests.cc
+    [[nodiscard]] bool refuse_new_work(Ticket ticket, const BeginOptions& options);
+    [[nodiscard]] bool refuse_branches(const SubmitOneShot& input);
+    Transaction& open(const BeginOptions& options, protocol::ParticipantNumber one_phase);
+    [[nodiscard]] const Branch* same_database(const Transaction& txn, const Enlistment& at) const;
+    void add_branch(Transaction& txn, protocol::ParticipantNumber participant);
+    void touch(Transaction& txn);
+    void start_commit(Transaction& txn, const CommitRequest& input);
+    [[nodiscard]] Transaction* find_or_settle(const protocol::TxnId& id);
+
+    // ---- prepare.cc
+    [[nodiscard]] const Branch* unusable_branch(const Transaction& txn,
+                                                protocol::Reason& why) const;
+    void request_slots(Transaction& txn);
+    void run_granted();
+    void launch(Transaction& txn);
+    void send_prepares(Transaction& txn);
+    void append_preparing(Transaction& txn);
+    void send(Transaction& txn, Branch& branch, protocol::ItemOp op);
+    void on_vote(Transaction& txn, Branch& branch, protocol::ItemResult& result);
+    void on_refused_vote(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
+    void on_unanswered_vote(Transaction& txn, Branch& branch, std::string why);
+    void retry_in_new_epoch(Transaction& txn, Branch& branch);
+    void count_votes(Transaction& txn);
+
+    // ---- decision.cc
+    void propose(Transaction& txn);
+    [[nodiscard]] protocol::DecisionRecord decision_record(const Transaction& txn) const;
+    [[nodiscard]] static protocol::BranchRecord branch_record(const Branch& branch);
+    void commit_decided(Transaction& txn);
+    void decide_abort(Transaction& txn, protocol::Reason reason, std::uint16_t blamed);
+    void finish_if_done(Transaction& txn);
+    void end(Transaction& txn);
+    void remember(Transaction& txn);
+    void maybe_move_horizon();
+    [[nodiscard]] static protocol::Outcome outcome_of(const Transaction& txn);
+
+    // ---- phase_two.cc
+    void drive(Transaction& txn, Branch& branch);
+    void on_commit_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
+    void on_abort_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
+    void on_refused_decision(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
+    void acknowledged(Transaction& txn, Branch& branch);
+    void schedule_retry(Transaction& txn, Branch& branch);
+    void wake(Transaction& txn, Branch& branch);
+    void park(Transaction& txn, Branch& branch, ParkedBecause why, const std::string& text);
+    void resume(Transaction& txn, Branch& branch);
+    void record_outcome(Transaction& txn,
+                        Branch& branch,
+                        protocol::Outcome outcome,
+                        const protocol::ItemResult& result);
+    void outcome_recorded(const BranchRef& ref);
+    [[nodiscard]] bool echo_fits(Transaction& txn, Branch& branch, const Reply& input);
+    void note_answer(const Branch& branch, const protocol::ItemResult& result);
+    void wrong_database(Transaction& txn, Branch& branch, const std::string& text);
+
+    // ---- one_phase.cc
+    void on_one_phase_reply(Transaction& txn, Branch& branch, protocol::ItemResult& result);
+    void on_settle_reply(Transaction& txn, Branch& branch, protocol::ItemResult& result);
+    void settle(Transaction& txn, Branch& branch, protocol::Reason reason);
+    void one_phase_committed(Transaction& txn, Branch& branch, protocol::ItemResult& result);
+    void one_phase_aborted(Transaction& txn, Branch& branch, protocol::Reason reason);
+
+    // ---- answers.cc
+    [[nodiscard]] TransactionReport report(const Transaction& txn) const;
+    [[nodiscard]] Answer answer_now(const Transaction& txn) const;
+    [[nodiscard]] Answer answer_forgotten(const protocol::TxnId& id) const;
+    [[nodiscard]] std::optional<AnswerKind> kind_for(const Transaction& txn, const Waiter& w) const;
+    void answer(Ticket ticket, AnswerKind kind, const Transaction& txn, protocol::Reason why = {});
+    void answer_plain(Ticket ticket, AnswerKind kind, protocol::Reason why);
+    void wait(Transaction& txn, Waiter waiter, Milliseconds answer_within);
+    void answer_ready_waiters(Transaction& txn);
+    void answer_late_waiter(Transaction& txn, const Waiter& waiter);
+    void answer_deadline_waiters(Transaction& txn);
+    [[nodiscard]] bool issued_here(const protocol::TxnId& id) const;
+
+    // ---- keys.cc
+    [[nodiscard]] bool attach_to_key(Ticket ticket, const BeginOptions& options, bool one_shot);
+    void remember_key(const Transaction& txn, bool committed);
+    void remember_key(const protocol::TxnId& id,
+                      const protocol::IdempotencyKey& key,
+                      bool committed);
+    void forget_key(const Transaction& txn);
+    void rotate_keys();
+
+    // ---- inquiry.cc
+    [[nodiscard]] protocol::InquiryAnswerItem answer_inquiry(
+        const protocol::InquiryRequest& request, const protocol::InquiryItem& item);
+    [[nodiscard]] protocol::InquiryAnswerItem answer_known(const Transaction& txn,
+                                                           const protocol::InquiryRequest& request,
+                                                           const protocol::InquiryItem& item);
+    [[nodiscard]] protocol::InquiryAnswer answer_unknown(protocol::ParticipantNumber participant,
+                                                         const protocol::TxnId& id);
+
+    // ---- participants.cc
+    void identity_changed(protocol::ParticipantNumber number, Participant& participant);
+    void identity_restored(protocol::ParticipantNumber number, Participant& participant);
+    void lost_sessions(protocol::ParticipantNumber number, std::uint32_t epoch);
+    [[nodiscard]] std::vector<BranchRef> outstanding_at(protocol::ParticipantNumber number);
+    void participant_recorded(const protocol::ParticipantRecord& record);
+
+    // ---- checkpoint.cc
+    void restore_commit(const protocol::TxnId& id, const UnfinishedGroup& group);
+    void restore_undecided(const protocol::TxnId& id, const protocol::PreparingRecord& record);
+    void restore_branch(Transaction& txn, const protocol::BranchRecord& record);
+    void save_transaction(const Transaction& txn, RecoveredState& state) const;
+    [[nodiscard]] RecoveredState snapshot() const;
+
+    Config config_;
+    protocol::Incarnation incarnation_;
+    protocol::Epoch epoch_ = 0;
+    protocol::Epoch id_epoch_ = 0;  // of new ids: epoch_
+    protocol::Sequence next_sequence_ = 1;
+    std::map<protocol::Epoch, protocol::EpochRecord> epochs_;
+    std::map<protocol::Epoch, base::KeyedHash> epoch_keys_;
+    Directory directory_;
+    SlotTable slots_;
+    OutcomeMemory outcomes_;
+    // Ended before this start, not everywhere as decided.
+    std::map<protocol::TxnId, protocol::Outcome> old_heuristic_;
+    std::map<protocol::TxnId, std::vector<protocol::BranchOutcomeRecord>> old_branch_outcomes_;
+    std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up_;
+    std::map<protocol::TxnId, protocol::IdempotentAbortRecord> idempotent_aborts_;
+
+    std::map<protocol::IdPosition, std::unique_ptr<Transaction>> transactions_;
+    std::set<protocol::IdPosition> undecided_;
+    std::deque<protocol::IdPosition> ended_;  // oldest first; their reports are still here
+    std::array<std::size_t, kTransactionStates> by_state_{};
+
+    std::map<TimerId, TimerTarget> timers_;
+    std::uint64_t next_timer_ = 1;
+    std::map<ForceToken, Forcing> forcing_;
+    std::uint64_t next_token_ = 1;
+    bool horizon_forcing_ = false;
+
+    std::map<KeyHash, KeyEntry> keys_;
+    std::deque<std::vector<KeyHash>> key_generations_;
+    std::uint64_t key_generation_ = 0;  // of key_generations_.back()
+    TimerId keys_timer_;
+
+    bool room_ = true;
+    bool draining_ = false;
+    bool stopped_ = false;  // a newer coordinator drives: say nothing, decide nothing
+    Effects scratch_;
+    Effects* out_ = &scratch_;
+};
+
+[[nodiscard]] protocol::Reason make_reason(std::string_view code, std::string message);
+
+}  // namespace twofold::coordinator

@@ -1,0 +1,117 @@
+#include "coordinator/core/outcomes.h"
+
+#include "base/assert.h"
+
+#include <algorithm>
+
+namespace twofold::coordinator {
+
+using protocol::Epoch;
+using protocol::IdPosition;
+using protocol::Sequence;
+
+namespace {
+constexpr Sequence kWordBits = 64;
+}
+
+void OutcomeMemory::EpochBits::set(Sequence sequence) {
+    if (words.empty()) first = sequence / kWordBits * kWordBits;
+    if (sequence < first) {
+        auto missing = static_cast<std::ptrdiff_t>(first / kWordBits - sequence / kWordBits);
+        words.insert(words.begin(), static_cast<std::size_t>(missing), 0);
+        first = sequence / kWordBits * kWordBits;
+    }
+    auto word = static_cast<std::size_t>((sequence - first) / kWordBits);
+    if (word >= words.size()) words.resize(word + 1, 0);
+    words[word] |= std::uint64_t{1} << (sequence % kWordBits);
+    last = std::max(last, sequence);
+}
+
+bool OutcomeMemory::EpochBits::test(Sequence sequence) const {
+    if (sequence < first) return false;
+    auto word = static_cast<std::size_t>((sequence - first) / kWordBits);
+    return word < words.size() && ((words[word] >> (sequence % kWordBits)) & 1U) != 0;
+}
+
+void OutcomeMemory::EpochBits::forget_below(Sequence sequence) {
+    if (sequence <= first || words.empty()) return;
+    auto whole = static_cast<std::size_t>((sequence - first) / kWordBits);
+    whole = std::min(whole, words.size());
+    words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(whole));
+    first += static_cast<Sequence>(whole) * kWordBits;
+    if (!words.empty() && sequence > first) {
+        words.front() &= ~std::uint64_t{0} << ((sequence - first) % kWordBits);
+    }
+}
+
+OutcomeMemory::OutcomeMemory(IdPosition horizon,
+                             std::map<Epoch, std::vector<bool>> committed,
+                             std::uint64_t ids_max)
+    : horizon_(horizon), ids_max_(std::max<std::uint64_t>(ids_max, 1)) {
+    for (const auto& [epoch, bits] : committed) {
+        EpochBits& mine = epochs_[epoch];
+        for (std::size_t i = 0; i < bits.size(); ++i) {
+            if (bits[i] && IdPosition{epoch, i} >= horizon_) mine.set(i);
+        }
+    }
+}
+
+void OutcomeMemory::set_committed(IdPosition position) {
+    if (position < horizon_) return;  // an unfinished commit below the horizon has ended
+    epochs_[position.epoch].set(position.sequence);
+}
+
+bool OutcomeMemory::is_committed(IdPosition position) const {
+    auto found = epochs_.find(position.epoch);
+    return found != epochs_.end() && found->second.test(position.sequence);
+}
+
+std::optional<IdPosition> OutcomeMemory::choose_horizon(IdPosition next, IdPosition limit) const {
+    // Ids that the bits stand for, newest epoch first. Of older epochs the ids behind the last
+    // committed one are not counted: they take no room.
+    std::uint64_t keep = ids_max_ - ids_max_ / 8;  // move rarely, and then by a good piece
+    std::uint64_t total = 0;
+    std::map<Epoch, Sequence> ends;
+    for (const auto& [epoch, bits] : epochs_) ends[epoch] = bits.last + 1;
+    ends[next.epoch] = next.sequence;
+    std::optional<IdPosition> chosen;
+    for (auto entry = ends.rbegin(); entry != ends.rend(); ++entry) {
+        auto [epoch, end] = *entry;
+        if (epoch < horizon_.epoch) break;
+        Sequence begin = epoch == horizon_.epoch ? std::max<Sequence>(horizon_.sequence, 1) : 1;
+        std::uint64_t count = end > begin ? end - begin : 0;
+        if (!chosen && total + count > keep) chosen = IdPosition{epoch, end - (keep - total)};
+        total += count;
+    }
+    if (total <= ids_max_ || !chosen) return std::nullopt;
+    IdPosition horizon = std::min(*chosen, limit);
+    if (horizon <= horizon_) return std::nullopt;
+    return horizon;
+}
+
+void OutcomeMemory::move_horizon(IdPosition horizon) {
+    TWOFOLD_ASSERT(horizon >= horizon_, "the forget horizon never goes back");
+    horizon_ = horizon;
+    epochs_.erase(epochs_.begin(), epochs_.lower_bound(horizon.epoch));
+    auto found = epochs_.find(horizon.epoch);
+    if (found != epochs_.end()) found->second.forget_below(horizon.sequence);
+}
+
+std::map<Epoch, std::vector<bool>> OutcomeMemory::bits() const {
+    std::map<Epoch, std::vector<bool>> out;
+    for (const auto& [epoch, mine] : epochs_) {
+        std::vector<bool> bits;
+        for (std::size_t w = 0; w < mine.words.size(); ++w) {
+            for (Sequence b = 0; b < kWordBits; ++b) {
+                if (((mine.words[w] >> b) & 1U) == 0) continue;
+                auto at = static_cast<std::size_t>(mine.first + w * kWordBits + b);
+                if (at >= bits.size()) bits.resize(at + 1, false);
+                bits[at] = true;
+            }
+        }
+        if (!bits.empty()) out.emplace(epoch, std::move(bits));
+    }
+    return out;
+}
+
+}  // namespace twofold::coordinator

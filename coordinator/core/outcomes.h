@@ -1,0 +1,53 @@
+// Which transactions were committed and have ended: one bit per id above the forget horizon. An id
+// below the horizon has no remembered outcome, and is never said to be aborted.
+//
+// The horizon moves in two steps: choose_horizon() proposes, the caller forces a record, and only
+// then move_horizon() forgets. A crash in between leaves the old horizon with all of its bits.
+#pragma once
+
+#include "protocol/ids.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace twofold::coordinator {
+
+class OutcomeMemory {
+public:
+    OutcomeMemory(protocol::IdPosition horizon,
+                  std::map<protocol::Epoch, std::vector<bool>> committed,
+                  std::uint64_t ids_max);
+
+    void set_committed(protocol::IdPosition position);
+    [[nodiscard]] bool is_committed(protocol::IdPosition position) const;
+    [[nodiscard]] protocol::IdPosition horizon() const { return horizon_; }
+
+    // A higher horizon when more ids than wanted are remembered; never above `limit` (the oldest
+    // undecided id). `next` is the position of the next id.
+    [[nodiscard]] std::optional<protocol::IdPosition> choose_horizon(
+        protocol::IdPosition next, protocol::IdPosition limit) const;
+    void move_horizon(protocol::IdPosition horizon);
+
+    // One bit per sequence number from 0; epochs without a bit are left out, so that equal memories
+    // have equal bits.
+    [[nodiscard]] std::map<protocol::Epoch, std::vector<bool>> bits() const;
+
+private:
+    struct EpochBits {
+        protocol::Sequence first = 0;  // multiple of 64
+        std::vector<std::uint64_t> words;
+        protocol::Sequence last = 0;  // the highest id known of this epoch
+
+        void set(protocol::Sequence sequence);
+        [[nodiscard]] bool test(protocol::Sequence sequence) const;
+        void forget_below(protocol::Sequence sequence);
+    };
+
+    protocol::IdPosition horizon_;
+    std::map<protocol::Epoch, EpochBits> epochs_;
+    std::uint64_t ids_max_;
+};
+
+}  // namespace twofold::coordinator

@@ -1,0 +1,370 @@
+// Telling branches the decision, for ever if need be, and what becomes of those that do not follow.
+#include "base/assert.h"
+#include "coordinator/core/machine_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::ItemOp;
+using protocol::ItemResult;
+using protocol::ItemStatus;
+using protocol::Outcome;
+namespace reason = protocol::reason;
+
+// ---- answers in general
+// --------------------------------------------------------------------------
+
+void Machine::Impl::handle(Reply& input) {
+    ItemResult& result = input.result;
+    Transaction* txn = find(result.key.group);
+    if (txn == nullptr || is_ended(txn->state)) return;  // late
+    Branch* branch = find_branch(*txn, result.key.branch, result.key.attempt);
+    if (branch == nullptr) return;
+    if (!echo_fits(*txn, *branch, input)) return;
+    if (result.status == ItemStatus::refused && result.reason.code == reason::kStaleSender) {
+        stop(*txn, *branch);
+        return;
+    }
+    note_answer(*branch, result);
+    switch (branch->state) {
+        case BranchState::preparing: on_vote(*txn, *branch, result); return;
+        case BranchState::one_phase: on_one_phase_reply(*txn, *branch, result); return;
+        case BranchState::settling: on_settle_reply(*txn, *branch, result); return;
+        case BranchState::committing: on_commit_reply(*txn, *branch, result); return;
+        case BranchState::aborting: on_abort_reply(*txn, *branch, result); return;
+        // A duplicate, or an answer that was overtaken: it was counted, or counts no more.
+        case BranchState::waiting:
+        case BranchState::enlisted:
+        case BranchState::yes:
+        case BranchState::no:
+        case BranchState::read_only:
+        case BranchState::committed:
+        case BranchState::aborted:
+        case BranchState::recording:
+        case BranchState::heuristic:
+        case BranchState::parked: return;
+    }
+}
+
+// Only the database that was enlisted can answer for a branch.
+bool Machine::Impl::echo_fits(Transaction& txn, Branch& branch, const Reply& input) {
+    if (input.from != branch.at->number) {
+        alarm("protocol_violation",
+              txn.id,
+              input.from,
+              "it answers for a branch of " + directory_.name_of(branch.at->number));
+        return false;
+    }
+    if (config_.sabotage.skip_identity_check) return true;
+    if (input.result.participant == branch.at->uuid &&
+        input.result.identity == branch.at->identity) {
+        return true;
+    }
+    wrong_database(txn,
+                   branch,
+                   "enlisted was " + branch.at->identity.text() + " (" + branch.at->uuid.text() +
+                       "), but " + input.result.identity.text() + " (" +
+                       input.result.participant.text() + ") answers");
+    return false;
+}
+
+// An answer proves that the participant is there, and what its epoch and position are. A position
+// behind the one that we knew when we asked proves that its database went back in time.
+void Machine::Impl::note_answer(const Branch& branch, const ItemResult& result) {
+    Participant& participant = directory_.at(branch.at->number);
+    participant.reachable = participant.reachable || participant.seen;
+    participant.epoch = std::max(participant.epoch, result.participant_epoch);
+    const protocol::Position& now = result.position;
+    // A late answer to something else may be older than what we last asked.
+    if (now == protocol::Position{} || result.op != branch.last_op) return;
+    bool back = now.timeline < branch.position_at_send.timeline ||
+                (now.timeline == branch.position_at_send.timeline &&
+                 now.value < branch.position_at_send.value);
+    if (back && !participant.went_back) {
+        participant.went_back = true;
+        alarm("participant_went_back",
+              result.key.group,
+              branch.at->number,
+              "its database is older than before: restored from a backup? It gets no new work");
+    }
+    participant.position = std::max(participant.position, now);
+}
+
+void Machine::Impl::wrong_database(Transaction& txn, Branch& branch, const std::string& text) {
+    protocol::ParticipantNumber number = branch.at->number;
+    Participant& participant = directory_.at(number);
+    if (participant.mismatched) return;
+    participant.mismatched = true;
+    alarm("identity_mismatch", txn.id, number, directory_.name_of(number) + ": " + text);
+    identity_changed(number, participant);
+}
+
+// ---- telling
+// -------------------------------------------------------------------------------------
+
+// Sends what the branch's state demands, unless another database would get it.
+void Machine::Impl::drive(Transaction& txn, Branch& branch) {
+    if (directory_.at(branch.at->number).mismatched && !config_.sabotage.skip_identity_check) {
+        park(txn, branch, ParkedBecause::identity, "another database answers for the participant");
+        return;
+    }
+    switch (branch.state) {
+        case BranchState::committing: send(txn, branch, ItemOp::commit); return;
+        case BranchState::aborting: send(txn, branch, ItemOp::abort); return;
+        case BranchState::settling: send(txn, branch, ItemOp::settle_one_phase); return;
+        default: TWOFOLD_UNREACHABLE("only decisions and settlements are driven");
+    }
+}
+
+void Machine::Impl::handle(CallFailed& input) {
+    Transaction* txn = find(input.key.group);
+    if (txn == nullptr || is_ended(txn->state)) return;
+    Branch* branch = find_branch(*txn, input.key.branch, input.key.attempt);
+    if (branch == nullptr || branch->at->number != input.participant) return;
+    bool not_sent = input.outcome == protocol::CallOutcome::not_sent;
+    std::uint16_t number = branch->branch;
+    auto unavailable = [&] {
+        return make_reason(reason::kUnavailable,
+                           "participant " + directory_.name_of(input.participant) +
+                               " cannot be reached: " + input.why);
+    };
+    switch (branch->state) {
+        case BranchState::preparing:
+            if (input.op != ItemOp::execute_prepare && input.op != ItemOp::prepare) return;
+            if (!not_sent) {
+                on_unanswered_vote(*txn, *branch, "no complete answer: " + input.why);
+                return;
+            }
+            // An interactive branch exists although its prepare was never sent.
+            if (input.op == ItemOp::execute_prepare) enter(*txn, *branch, BranchState::no);
+            branch->reason = unavailable();
+            decide_abort(*txn, unavailable(), number);
+            return;
+        case BranchState::one_phase:
+            if (input.op != ItemOp::one_phase) return;
+            if (not_sent) {
+                one_phase_aborted(*txn, *branch, unavailable());
+            } else {
+                settle(*txn,
+                       *branch,
+                       make_reason(reason::kUnansweredPrepare, "no complete answer: " + input.why));
+            }
+            return;
+        case BranchState::settling:
+            if (input.op == ItemOp::settle_one_phase) schedule_retry(*txn, *branch);
+            return;
+        case BranchState::committing:
+            if (input.op == ItemOp::commit) schedule_retry(*txn, *branch);
+            return;
+        case BranchState::aborting:
+            if (input.op == ItemOp::abort) schedule_retry(*txn, *branch);
+            return;
+        default: return;
+    }
+}
+
+void Machine::Impl::on_commit_reply(Transaction& txn, Branch& branch, const ItemResult& result) {
+    if (result.op != ItemOp::commit) return;  // a late vote
+    branch.reason = result.reason;
+    switch (result.status) {
+        case ItemStatus::committed: acknowledged(txn, branch); return;
+        case ItemStatus::heuristic_commit:
+            alarm("heuristic",
+                  txn.id,
+                  branch.at->number,
+                  "a person committed the branch before us, as was decided");
+            acknowledged(txn, branch);
+            return;
+        case ItemStatus::finished_earlier:
+            // Said of ids below low water only. Ours is held down by this very branch, unless it
+            // was acknowledged to our former life, which did not live to note its END.
+            if (txn.recovered) {
+                acknowledged(txn, branch);
+            } else {
+                park(txn,
+                     branch,
+                     ParkedBecause::violation,
+                     "finished earlier, but not acknowledged");
+            }
+            return;
+        case ItemStatus::heuristic_abort:
+            record_outcome(txn, branch, Outcome::heuristic_abort, result);
+            return;
+        case ItemStatus::hazard:
+            if (config_.sabotage.hazard_counts_as_committed) {
+                acknowledged(txn, branch);
+            } else {
+                record_outcome(txn, branch, Outcome::heuristic_hazard, result);
+            }
+            return;
+        case ItemStatus::unknown: schedule_retry(txn, branch); return;
+        case ItemStatus::refused: on_refused_decision(txn, branch, result); return;
+        case ItemStatus::yes:
+        case ItemStatus::no:
+        case ItemStatus::read_only:
+        case ItemStatus::aborted:
+            park(txn,
+                 branch,
+                 ParkedBecause::violation,
+                 "commit was answered with " + std::string(to_string(result.status)));
+            return;
+    }
+}
+
+void Machine::Impl::on_abort_reply(Transaction& txn, Branch& branch, const ItemResult& result) {
+    if (result.op != ItemOp::abort) {
+        // A late yes changes nothing: the branch must be told again, and now it is there to listen.
+        if (branch.retry_timer.value != 0) wake(txn, branch);
+        return;
+    }
+    switch (result.status) {
+        case ItemStatus::aborted:
+        case ItemStatus::heuristic_abort: acknowledged(txn, branch); return;
+        case ItemStatus::finished_earlier:
+            if (txn.recovered) {
+                acknowledged(txn, branch);
+            } else {
+                park(txn,
+                     branch,
+                     ParkedBecause::violation,
+                     "finished earlier, but not acknowledged");
+            }
+            return;
+        case ItemStatus::heuristic_commit:
+            record_outcome(txn, branch, Outcome::heuristic_commit, result);
+            return;
+        case ItemStatus::hazard:
+            record_outcome(txn, branch, Outcome::heuristic_hazard, result);
+            return;
+        case ItemStatus::unknown: schedule_retry(txn, branch); return;
+        case ItemStatus::refused: on_refused_decision(txn, branch, result); return;
+        case ItemStatus::yes:
+        case ItemStatus::no:
+        case ItemStatus::read_only:
+        case ItemStatus::committed:
+            park(txn,
+                 branch,
+                 ParkedBecause::violation,
+                 "abort was answered with " + std::string(to_string(result.status)));
+            return;
+    }
+}
+
+void Machine::Impl::on_refused_decision(Transaction& txn,
+                                        Branch& branch,
+                                        const ItemResult& result) {
+    const std::string& code = result.reason.code;
+    if (code == reason::kIdentityMismatch) {
+        wrong_database(txn, branch, "it refuses the identity that it was addressed with");
+        return;
+    }
+    bool contradiction = code == reason::kProtocolViolation || code == reason::kNotPrepared ||
+                         code == reason::kAfterAbort || code == reason::kBelowLowWater;
+    if (contradiction) {
+        park(txn, branch, ParkedBecause::violation, code + ": " + result.reason.message);
+    } else {
+        schedule_retry(txn, branch);
+    }
+}
+
+void Machine::Impl::acknowledged(Transaction& txn, Branch& branch) {
+    bool commit = branch.state == BranchState::committing;
+    enter(txn, branch, commit ? BranchState::committed : BranchState::aborted);
+    finish_if_done(txn);
+}
+
+// ---- retries
+// -------------------------------------------------------------------------------------
+
+// Decisions are retried for ever; only the pace slows down.
+void Machine::Impl::schedule_retry(Transaction& txn, Branch& branch) {
+    if (branch.retry_timer.value != 0) return;
+    if (config_.sabotage.give_up_after_three_tries && branch.tries >= 3 &&
+        branch.state != BranchState::settling) {
+        acknowledged(txn, branch);
+        return;
+    }
+    BranchRef ref{txn.position, branch.branch, branch.attempt};
+    Milliseconds high = std::min(branch.delay * 2, config_.retry_max);
+    Milliseconds low = std::min(branch.delay, high);
+    branch.retry_timer = arm({TimerKind::retry, ref, {}}, low, high);
+    branch.delay = std::min(branch.delay * 2, std::max(config_.retry_max / 2, config_.retry_min));
+    directory_.at(branch.at->number).sleeping.insert(ref);
+}
+
+void Machine::Impl::wake(Transaction& txn, Branch& branch) {
+    cancel(branch.retry_timer);
+    drive(txn, branch);
+}
+
+// ---- branches that need a person
+// -----------------------------------------------------------------
+
+void Machine::Impl::park(Transaction& txn,
+                         Branch& branch,
+                         ParkedBecause why,
+                         const std::string& text) {
+    cancel(branch.retry_timer);
+    branch.parked = why;
+    enter(txn, branch, BranchState::parked);
+    emit(Changed{txn.id, txn.version});
+    if (why == ParkedBecause::identity) return;  // the alarm was raised for the participant
+    alarm("protocol_violation",
+          txn.id,
+          branch.at->number,
+          "branch " + std::to_string(branch.branch) + " is parked: " + text);
+}
+
+// The enlisted database is back: go on where the branch was parked.
+void Machine::Impl::resume(Transaction& txn, Branch& branch) {
+    if (branch.state != BranchState::parked || branch.parked != ParkedBecause::identity) return;
+    branch.parked = ParkedBecause::not_parked;
+    branch.delay = config_.retry_min;
+    if (txn.state == TransactionState::settling) {
+        enter(txn, branch, BranchState::settling);
+    } else {
+        enter(txn, branch, branch.in_decision ? BranchState::committing : BranchState::aborting);
+    }
+    drive(txn, branch);
+}
+
+// Ended against the decision, or nobody can prove how. That is made durable before anybody hears of
+// it, so that no later answer can be a plain "committed".
+void Machine::Impl::record_outcome(Transaction& txn,
+                                   Branch& branch,
+                                   Outcome outcome,
+                                   const ItemResult& result) {
+    txn.logged = true;
+    branch.outcome = outcome;
+    branch.evidence = result.reason.code + ": " + result.reason.message;
+    enter(txn, branch, BranchState::recording);
+    alarm(outcome == Outcome::heuristic_hazard ? "hazard" : "heuristic",
+          txn.id,
+          branch.at->number,
+          "branch " + std::to_string(branch.branch) + " is " + std::string(to_string(outcome)) +
+              ": " + branch.evidence);
+    protocol::BranchOutcomeRecord record;
+    record.key = {txn.id, branch.branch, branch.attempt};
+    record.participant = branch.at->number;
+    record.outcome = outcome;
+    record.evidence = branch.evidence;
+    force(std::move(record), {txn.position, branch.branch, branch.attempt});
+}
+
+void Machine::Impl::outcome_recorded(const BranchRef& ref) {
+    Transaction* txn = find(ref.position);
+    TWOFOLD_ASSERT(txn != nullptr, "a transaction stays until its branches have ended");
+    Branch* branch = find_branch(*txn, ref.branch, ref.attempt);
+    TWOFOLD_ASSERT(branch != nullptr, "an outcome belongs to a branch");
+    enter(*txn, *branch, BranchState::heuristic);
+    emit(Changed{txn->id, txn->version});
+    if (txn->state == TransactionState::settling) {
+        end(*txn);
+    } else {
+        finish_if_done(*txn);
+    }
+}
+
+}  // namespace twofold::coordinator

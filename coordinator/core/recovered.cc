@@ -1,0 +1,80 @@
+#include "coordinator/core/recovered.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::Record;
+
+namespace {
+
+// Keeps a record well below any limit of the log: half a million ids each.
+constexpr std::size_t kBitsPerRecord = std::size_t{1} << 19U;
+
+void append_outcomes(protocol::Epoch epoch,
+                     const std::vector<bool>& bits,
+                     std::vector<Record>& out) {
+    for (std::size_t begin = 0; begin < bits.size(); begin += kBitsPerRecord) {
+        std::size_t end = std::min(begin + kBitsPerRecord, bits.size());
+        protocol::OutcomesRecord record;
+        record.epoch = epoch;
+        record.first_sequence = begin;
+        record.committed_bits.resize((end - begin + 7) / 8);
+        bool any = false;
+        for (std::size_t i = begin; i < end; ++i) {
+            if (!bits[i]) continue;
+            any = true;
+            auto bit = static_cast<std::uint8_t>(1U << ((i - begin) % 8));
+            record.committed_bits[(i - begin) / 8] |= bit;
+        }
+        if (any) out.emplace_back(std::move(record));
+    }
+}
+
+// An ended transaction whose key is still remembered: a decision without branches, and its end.
+void append_key(const protocol::TxnId& id,
+                const protocol::IdempotencyKey& key,
+                std::vector<Record>& out) {
+    protocol::DecisionRecord decision;
+    decision.group = id;
+    decision.members.push_back({id, key, {}});
+    out.emplace_back(std::move(decision));
+    out.emplace_back(protocol::EndRecord{id, protocol::Outcome::committed});
+}
+
+}  // namespace
+
+// Order matters to a reader only in that the horizon comes before the outcomes, and a group's
+// outcomes before its end.
+std::vector<Record> checkpoint_records(const RecoveredState& state) {
+    std::vector<Record> out;
+    for (const auto& [epoch, record] : state.epochs) out.emplace_back(record);
+    for (const auto& [number, record] : state.participants) out.emplace_back(record);
+    if (state.horizon != protocol::IdPosition{}) {
+        out.emplace_back(protocol::HorizonRecord{state.horizon});
+    }
+    for (const auto& [participant, newest] : state.given_up) {
+        out.emplace_back(protocol::GivenUpRecord{participant, newest});
+    }
+    for (const auto& [participant, position] : state.positions) {
+        out.emplace_back(protocol::PositionRecord{participant, position});
+    }
+    for (const auto& [epoch, bits] : state.committed) append_outcomes(epoch, bits, out);
+    for (const auto& [id, record] : state.undecided) out.emplace_back(record);
+    for (const auto& [id, group] : state.unfinished_commits) {
+        out.emplace_back(group.decision);
+        for (const auto& [key, outcome] : group.branch_outcomes) out.emplace_back(outcome);
+    }
+    for (const auto& [id, outcomes] : state.branch_outcomes) {
+        for (const auto& outcome : outcomes) out.emplace_back(outcome);
+    }
+    for (const auto& [id, outcome] : state.heuristic) {
+        out.emplace_back(protocol::EndRecord{id, outcome});
+    }
+    for (const auto& [id, key] : state.committed_keys) append_key(id, key, out);
+    for (const auto& [id, record] : state.idempotent_aborts) out.emplace_back(record);
+    return out;
+}
+
+}  // namespace twofold::coordinator

@@ -1,0 +1,326 @@
+// What clients (and, for enlist, participants on behalf of applications) ask for.
+#include "base/assert.h"
+#include "coordinator/core/machine_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::ParticipantNumber;
+namespace reason = protocol::reason;
+
+// True: it was answered. Work that was accepted is always finished; only new work is refused.
+bool Machine::Impl::refuse_new_work(Ticket ticket, const BeginOptions& options) {
+    if (draining_) {
+        answer_plain(ticket,
+                     AnswerKind::draining,
+                     make_reason(reason::kUnavailable, "the coordinator is shutting down"));
+        return true;
+    }
+    std::string full;
+    if (!room_) full = "the log has no room for new work";
+    if (counts().active >= config_.transactions_max) full = "too many transactions are in flight";
+    if (options.idempotency && keys_.size() >= config_.keys_max) {
+        full = "too many idempotency keys are remembered";
+    }
+    if (full.empty()) return false;
+    answer_plain(
+        ticket, AnswerKind::overloaded, make_reason(reason::kUnavailable, std::move(full)));
+    return true;
+}
+
+// True: it was answered as invalid.
+bool Machine::Impl::refuse_branches(const SubmitOneShot& input) {
+    std::string wrong;
+    if (input.branches.empty()) wrong = "a one-shot needs at least one branch";
+    if (input.branches.size() > config_.branches_max) {
+        wrong = std::to_string(input.branches.size()) + " branches: at most " +
+                std::to_string(config_.branches_max) + " are allowed";
+    }
+    std::vector<const Enlistment*> enlisted;
+    for (std::size_t i = 0; wrong.empty() && i < input.branches.size(); ++i) {
+        ParticipantNumber number = input.branches[i].participant;
+        const Participant* participant = directory_.find(number);
+        if (participant == nullptr || directory_.records().at(number).retired) {
+            wrong = "branch " + std::to_string(i + 1) + " names a participant that does not exist";
+            break;
+        }
+        const Enlistment* at = participant->enlistment.get();
+        for (std::size_t k = 0; k < enlisted.size(); ++k) {
+            if (enlisted[k]->identity != at->identity) continue;
+            wrong = "branches " + std::to_string(k + 1) + " (" +
+                    directory_.name_of(enlisted[k]->number) + ") and " + std::to_string(i + 1) +
+                    " (" + directory_.name_of(number) +
+                    ") are in the same database: put their work into one branch";
+        }
+        enlisted.push_back(at);
+    }
+    if (wrong.empty()) return false;
+    answer_plain(
+        input.ticket, AnswerKind::invalid, make_reason(reason::kBadRequest, std::move(wrong)));
+    return true;
+}
+
+// A transaction with an id and its deadline; not in any state yet.
+Transaction& Machine::Impl::open(const BeginOptions& options, ParticipantNumber one_phase) {
+    Transaction& txn = create(next_id(one_phase));
+    txn.deadline = options.deadline.count() > 0 ? options.deadline : config_.deadline_default;
+    txn.deadline = std::min(txn.deadline, config_.deadline_max);
+    txn.members.push_back({txn.id, options.idempotency, options.labels});
+    txn.deadline_timer =
+        arm({TimerKind::deadline, {txn.position, 0, 0}, {}}, txn.deadline, txn.deadline);
+    remember_key(txn, false);
+    return txn;
+}
+
+void Machine::Impl::add_branch(Transaction& txn, ParticipantNumber participant) {
+    TWOFOLD_ASSERT(txn.branches.size() == txn.branch_count, "replaced attempts come last");
+    Branch branch;
+    branch.branch = ++txn.branch_count;
+    branch.at = directory_.at(participant).enlistment;
+    branch.delay = config_.retry_min;
+    txn.branches.push_back(std::move(branch));
+}
+
+void Machine::Impl::handle(SubmitOneShot& input) {
+    if (attach_to_key(input.ticket, input.options, true)) return;
+    if (refuse_new_work(input.ticket, input.options)) return;
+    if (refuse_branches(input)) return;
+    ParticipantNumber one_phase;
+    if (input.branches.size() == 1 && directory_.at(input.branches[0].participant).one_phase) {
+        one_phase = input.branches[0].participant;
+    }
+    Transaction& txn = open(input.options, one_phase);
+    txn.one_shot = true;
+    for (BranchRequest& request : input.branches) {
+        add_branch(txn, request.participant);
+        txn.branches.back().work = std::move(request.work);
+        txn.branches.back().options = request.options;
+    }
+    enter(txn, TransactionState::waiting);
+    wait(txn,
+         {input.ticket, Wish::commit, input.options.wait, TimerId{}},
+         input.options.answer_within);
+    protocol::Reason why;
+    if (const Branch* unusable = unusable_branch(txn, why)) {
+        decide_abort(txn, std::move(why), unusable->branch);
+        return;
+    }
+    request_slots(txn);
+}
+
+void Machine::Impl::handle(Begin& input) {
+    if (attach_to_key(input.ticket, input.options, false)) return;
+    if (refuse_new_work(input.ticket, input.options)) return;
+    Transaction& txn = open(input.options, ParticipantNumber{});
+    txn.idle_deadline = input.options.idle_deadline;
+    enter(txn, TransactionState::active);
+    touch(txn);
+    answer(input.ticket, AnswerKind::begun, txn);
+}
+
+// Somebody used it: the idle deadline starts again.
+void Machine::Impl::touch(Transaction& txn) {
+    cancel(txn.idle_timer);
+    if (txn.idle_deadline.count() <= 0 || txn.state != TransactionState::active) return;
+    txn.idle_timer =
+        arm({TimerKind::idle, {txn.position, 0, 0}, {}}, txn.idle_deadline, txn.idle_deadline);
+}
+
+const Branch* Machine::Impl::same_database(const Transaction& txn, const Enlistment& at) const {
+    for (const Branch& branch : txn.branches) {
+        if (branch.at->number != at.number && branch.at->identity == at.identity) return &branch;
+    }
+    return nullptr;
+}
+
+void Machine::Impl::handle(Enlist& input) {
+    Transaction* txn = find(input.txn);
+    if (txn == nullptr) {
+        Answer known = answer_forgotten(input.txn);
+        known.ticket = input.ticket;
+        emit(std::move(known));
+        return;
+    }
+    if (txn->state != TransactionState::active) {
+        bool doomed = txn->reason.code == reason::kBranchLost;
+        answer(input.ticket,
+               doomed ? AnswerKind::doomed : AnswerKind::wrong_state,
+               *txn,
+               doomed ? txn->reason
+                      : make_reason(reason::kBadRequest,
+                                    "the transaction takes no more branches: it is " +
+                                        std::string(to_string(txn->state))));
+        return;
+    }
+    const Participant* participant = directory_.find(input.participant);
+    auto refuse = [&](std::string_view code, std::string why) {
+        answer(input.ticket, AnswerKind::invalid, *txn, make_reason(code, std::move(why)));
+    };
+    if (participant == nullptr || directory_.records().at(input.participant).retired) {
+        refuse(reason::kBadRequest, "this participant does not exist");
+        return;
+    }
+    touch(*txn);
+    for (const Branch& branch : txn->branches) {
+        if (branch.at->number != input.participant) continue;
+        if (branch.participant_epoch == input.participant_epoch &&
+            branch.session == input.session) {
+            answer(input.ticket, AnswerKind::enlisted, *txn);  // the same once more
+            return;
+        }
+        // What the first session did is gone, or will never be prepared together with the rest.
+        std::uint16_t lost = branch.branch;
+        decide_abort(*txn,
+                     make_reason(reason::kBranchLost,
+                                 "the branch's database session was lost: the participant "
+                                 "enlisted it again from another one"),
+                     lost);
+        answer(input.ticket, AnswerKind::doomed, *txn, txn->reason);
+        return;
+    }
+    if (txn->branch_count >= config_.branches_max) {
+        refuse(reason::kBadRequest, "too many branches");
+        return;
+    }
+    if (participant->mismatched || participant->went_back) {
+        refuse(reason::kIdentityMismatch, "another database answers for this participant");
+        return;
+    }
+    if (input.participant_epoch < participant->epoch) {
+        refuse(reason::kStaleParticipantEpoch, "the participant has restarted since");
+        return;
+    }
+    if (const Branch* other = same_database(*txn, *participant->enlistment)) {
+        refuse(reason::kBadRequest,
+               directory_.name_of(other->at->number) + " and " +
+                   directory_.name_of(input.participant) +
+                   " are the same database: one transaction has one branch there");
+        return;
+    }
+    directory_.at(input.participant).epoch = input.participant_epoch;
+    add_branch(*txn, input.participant);
+    Branch& branch = txn->branches.back();
+    branch.participant_epoch = input.participant_epoch;
+    branch.session = input.session;
+    branch.options = input.options;
+    // In exclusive mode the work itself holds the participant's only slot.
+    if (participant->exclusive) {
+        slots_.occupy(input.participant);
+        branch.holds_slot = true;
+    }
+    txn->sent = true;
+    enter(*txn, branch, BranchState::enlisted);
+    emit(Changed{txn->id, txn->version});
+    answer(input.ticket, AnswerKind::enlisted, *txn);
+}
+
+void Machine::Impl::start_commit(Transaction& txn, const CommitRequest& input) {
+    cancel(txn.idle_timer);
+    for (const auto& [number, executes] : input.expected_executes) {
+        auto branch = std::find_if(txn.branches.begin(), txn.branches.end(), [&](const Branch& b) {
+            return b.at->number == number;
+        });
+        if (branch != txn.branches.end()) {
+            branch->expected_executes = executes;
+        } else if (executes > 0) {
+            decide_abort(txn,
+                         make_reason(reason::kExecutesDiffer,
+                                     "the client executed work at " + directory_.name_of(number) +
+                                         ", but no branch is enlisted there"),
+                         0);
+            return;
+        }
+    }
+    if (txn.branches.empty()) {
+        txn.recorded = false;
+        txn.decision = protocol::Decision::commit;
+        end(txn);
+        return;
+    }
+    for (Branch& branch : txn.branches) {
+        if (branch.holds_slot) continue;
+        slots_.occupy(branch.at->number);
+        branch.holds_slot = true;
+    }
+    send_prepares(txn);
+}
+
+// The transaction in memory. An old one-phase id is taken back into memory: only its participant
+// knows how it ended, and is asked until it says so.
+Transaction* Machine::Impl::find_or_settle(const protocol::TxnId& id) {
+    if (Transaction* txn = find(id)) return txn;
+    if (answer_forgotten(id).kind != AnswerKind::cannot_tell) return nullptr;
+    if (directory_.find(id.participant()) == nullptr || stopped_) return nullptr;
+    Transaction& txn = create(id);
+    txn.one_shot = true;
+    txn.recovered = true;
+    txn.sent = true;
+    txn.results_lost = true;
+    txn.members.push_back({id, std::nullopt, {}});
+    txn.deadline = config_.deadline_default;
+    add_branch(txn, id.participant());
+    enter(txn, TransactionState::settling);
+    Branch& branch = txn.branches.front();
+    enter(txn, branch, BranchState::settling);
+    txn.reason = make_reason(reason::kCoordinatorRestart, "nothing was changed");
+    drive(txn, branch);
+    return &txn;
+}
+
+void Machine::Impl::handle(CommitRequest& input) {
+    Transaction* txn = find_or_settle(input.txn);
+    if (txn == nullptr) {
+        Answer known = answer_forgotten(input.txn);
+        known.ticket = input.ticket;
+        emit(std::move(known));
+        return;
+    }
+    if (txn->decision == protocol::Decision::abort && txn->reason.code == reason::kClientAbort) {
+        answer(input.ticket, AnswerKind::opposite, *txn, txn->reason);
+        return;
+    }
+    wait(*txn, {input.ticket, Wish::commit, input.wait, TimerId{}}, input.answer_within);
+    if (txn->state == TransactionState::active) {
+        start_commit(*txn, input);
+    } else {
+        answer_ready_waiters(*txn);
+    }
+}
+
+void Machine::Impl::handle(AbortRequest& input) {
+    Transaction* txn = find_or_settle(input.txn);
+    if (txn == nullptr) {
+        Answer known = answer_forgotten(input.txn);
+        known.ticket = input.ticket;
+        if (known.report.outcome == protocol::Outcome::committed) known.kind = AnswerKind::opposite;
+        emit(std::move(known));
+        return;
+    }
+    wait(*txn, {input.ticket, Wish::abort, WaitFor::decided, TimerId{}}, Milliseconds{0});
+    protocol::Reason why = make_reason(reason::kClientAbort, "the client aborted the transaction");
+    switch (txn->state) {
+        case TransactionState::waiting:
+        case TransactionState::active:
+        case TransactionState::preparing: decide_abort(*txn, std::move(why), 0); return;
+        case TransactionState::one_phase:
+            settle(*txn, txn->branches.front(), std::move(why));
+            return;
+        default: answer_ready_waiters(*txn); return;
+    }
+}
+
+void Machine::Impl::handle(OutcomeRequest& input) {
+    Transaction* txn = find_or_settle(input.txn);
+    if (txn == nullptr) {
+        Answer known = answer_forgotten(input.txn);
+        known.ticket = input.ticket;
+        emit(std::move(known));
+        return;
+    }
+    wait(*txn, {input.ticket, Wish::outcome, WaitFor::decided, TimerId{}}, input.answer_within);
+    answer_ready_waiters(*txn);
+}
+
+}  // namespace twofold::coordinator
