@@ -1,0 +1,117 @@
+// docker-compose.yml cannot be run where the tests run, but it can be read: services that wait for
+// each other in a circle, a health check of a program that does not exist or a setting that the
+// program refuses would only be noticed by the first user.
+#include "integration/process.h"
+#include "integration/temp_dir.h"
+
+#include <gtest/gtest.h>
+#include <yaml-cpp/yaml.h>
+
+#include <filesystem>
+#include <set>
+
+namespace twofold::integration {
+namespace {
+
+class Deployment : public ::testing::Test {
+protected:
+    YAML::Node compose_ = YAML::LoadFile("docker-compose.yml");
+
+    [[nodiscard]] YAML::Node service(const std::string& name) { return compose_["services"][name]; }
+
+    // yaml-cpp leaves the merge key "<<" to its users.
+    [[nodiscard]] YAML::Node member(const std::string& name, const std::string& key) {
+        YAML::Node own = service(name)[key];
+        return own ? own : service(name)["<<"][key];
+    }
+
+    // What the program says to the settings of a service; it cannot do any harm with them here.
+    [[nodiscard]] Finished run_with_settings(const std::string& name) {
+        std::map<std::string, std::string> environment;
+        for (const auto& entry : service(name)["environment"]) {
+            environment[entry.first.as<std::string>()] = entry.second.as<std::string>();
+        }
+        environment["TWOFOLD_LISTEN"] = "256.256.256.256:1";  // fails after the settings were read
+        environment["TWOFOLD_DATA_DIR"] = "/proc/no-log-here";
+        auto done = run_program(sibling_program("twofold"),
+                                {member(name, "command")[0].as<std::string>()},
+                                environment);
+        return done.has_value() ? done.value() : Finished{{}, done.error().text()};
+    }
+};
+
+TEST_F(Deployment, EveryServiceIsThereAndChecked) {
+    std::set<std::string> names;
+    for (const auto& entry : compose_["services"]) names.insert(entry.first.as<std::string>());
+    EXPECT_EQ(names,
+              (std::set<std::string>{"coordinator", "orders", "stock", "orders-db", "stock-db"}));
+    for (const std::string& name : names) {
+        EXPECT_TRUE(member(name, "image")) << name;
+        EXPECT_TRUE(member(name, "healthcheck")["test"]) << name;
+        EXPECT_TRUE(member(name, "restart")) << name;
+    }
+    for (const char* name : {"coordinator", "orders", "stock"}) {
+        YAML::Node test = member(name, "healthcheck")["test"];
+        EXPECT_EQ(test[1].as<std::string>(), "twofold") << name;
+        EXPECT_EQ(test[2].as<std::string>(), "healthcheck") << name;
+        EXPECT_TRUE(member(name, "read_only").as<bool>()) << name;
+    }
+}
+
+TEST_F(Deployment, WaitsForHealthWithoutACircle) {
+    EXPECT_EQ(service("coordinator")["depends_on"]["orders"]["condition"].as<std::string>(),
+              "service_healthy");
+    EXPECT_EQ(service("coordinator")["depends_on"]["stock"]["condition"].as<std::string>(),
+              "service_healthy");
+    for (const char* name : {"orders", "stock"}) {
+        YAML::Node waits = service(name)["depends_on"];
+        EXPECT_EQ(waits.size(), 1U);
+        EXPECT_EQ(waits[std::string(name) + "-db"]["condition"].as<std::string>(),
+                  "service_healthy");
+        EXPECT_FALSE(service(std::string(name) + "-db")["depends_on"]);
+    }
+}
+
+TEST_F(Deployment, DatabasesCanPrepare) {
+    for (const char* name : {"orders-db", "stock-db"}) {
+        std::string command = YAML::Dump(member(name, "command"));
+        EXPECT_NE(command.find("max_prepared_transactions=64"), std::string::npos) << name;
+    }
+}
+
+TEST_F(Deployment, VolumesNetworksAndFilesExist) {
+    for (const auto& entry : compose_["services"]) {
+        std::string name = entry.first.as<std::string>();
+        for (const YAML::Node& network : member(name, "networks")) {
+            EXPECT_TRUE(compose_["networks"][network.as<std::string>()]) << name;
+        }
+        for (const YAML::Node& volume : service(name)["volumes"]) {
+            std::string source = volume.as<std::string>();
+            source.resize(source.find(':'));
+            bool named = static_cast<bool>(compose_["volumes"][source]);
+            EXPECT_TRUE(named || std::filesystem::exists(source)) << source;
+        }
+    }
+    EXPECT_TRUE(
+        std::filesystem::exists(compose_["x-twofold"]["build"]["dockerfile"].as<std::string>()));
+    // Only loopback of the host sees the coordinator; the rest is seen by nobody.
+    EXPECT_EQ(service("coordinator")["ports"][0].as<std::string>(), "127.0.0.1:8420:8420");
+    EXPECT_TRUE(compose_["networks"]["inside"]["internal"].as<bool>());
+}
+
+TEST_F(Deployment, TheProgramAcceptsTheSettings) {
+    for (const char* name : {"coordinator", "orders", "stock"}) {
+        Finished done = run_with_settings(name);
+        EXPECT_TRUE(done.status.exited_with(1)) << name << ": " << done.output;
+    }
+}
+
+TEST_F(Deployment, ImageRunsWithoutPrivileges) {
+    std::string text = read_file("deploy/Dockerfile");
+    EXPECT_NE(text.find("\nUSER 10001"), std::string::npos);
+    EXPECT_NE(text.find("\nENTRYPOINT [\"/usr/local/bin/twofold\"]"), std::string::npos);
+    EXPECT_NE(text.find("\nVOLUME /var/lib/twofold"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace twofold::integration
