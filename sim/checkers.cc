@@ -1,0 +1,251 @@
+#include "sim/checkers.h"
+
+#include <utility>
+
+namespace twofold::sim {
+
+using coordinator::AnswerKind;
+using protocol::BranchKey;
+using protocol::Decision;
+using protocol::ItemOp;
+using protocol::ItemStatus;
+using protocol::Outcome;
+using protocol::TxnId;
+
+// ---- the log -------------------------------------------------------------------------------------
+
+void Checkers::on_record_durable(const protocol::Record& record) {
+    if (const auto* decision = std::get_if<protocol::DecisionRecord>(&record)) {
+        on_decision(*decision);
+    }
+}
+
+void Checkers::on_decision(const protocol::DecisionRecord& record) {
+    Group& group = groups_[record.group];
+    if (group.decision.has_value()) {
+        if (*group.decision != record.decision) {
+            violate("one-decision", short_text(record.group) + " was decided both ways");
+        }
+        return;  // repeated by a checkpoint
+    }
+    group.decision = record.decision;
+    world_.mark(1, record.group.sequence(), static_cast<std::uint64_t>(record.decision));
+    if (record.decision == Decision::abort) return;
+    ++commits_;
+    if (world_.tracing()) world_.say("log", "commit of " + short_text(record.group) + " is durable");
+    if (!record.branches.empty()) {
+        check_votes(record, group);
+    } else if (!one_phase_done(record.group)) {
+        // A checkpoint's way of remembering the key of a transaction that a participant committed.
+        violate("validity", short_text(record.group) + " is remembered as committed without proof");
+    }
+    if (group.abort_said) {
+        violate("no-abort-before-commit",
+                short_text(record.group) + " is decided commit after somebody was told abort");
+    }
+}
+
+void Checkers::check_votes(const protocol::DecisionRecord& record, const Group& group) {
+    std::set<std::uint16_t> covered;
+    for (const protocol::BranchRecord& branch : record.branches) {
+        BranchKey key{record.group, branch.branch, branch.attempt};
+        covered.insert(branch.branch);
+        bool yes = false;
+        bool read_only = false;
+        for (const auto& database : databases_) {
+            if (database->uuid() != branch.uuid) continue;
+            yes = database->ever_prepared(key);
+            read_only = database->ever_read_only(key);
+        }
+        if (branch.vote == protocol::Vote::yes ? !yes : !read_only) {
+            violate("validity", short_text(key) + " is committed without having voted so");
+        }
+        if (branch.vote == protocol::Vote::yes) groups_[record.group].in_decision.insert(key);
+    }
+    for (std::uint16_t branch : group.branches) {
+        if (covered.contains(branch)) continue;
+        bool read_only = false;
+        for (const auto& [key, participant] : group.participants) {
+            if (key.branch == branch) {
+                read_only = read_only || databases_[participant]->ever_read_only(key);
+            }
+        }
+        if (!read_only) {
+            violate("validity",
+                    short_text(record.group) + " is committed without branch " +
+                        std::to_string(branch));
+        }
+    }
+}
+
+// ---- messages ------------------------------------------------------------------------------------
+
+void Checkers::on_batch_sent(const protocol::BatchRequest& batch) {
+    for (const protocol::Item& item : batch.items) {
+        check_item(item);
+        for (std::uint32_t i = 0; i < databases_.size(); ++i) {
+            if (databases_[i]->uuid() != batch.participant) continue;
+            Group& group = groups_[item.key.group];
+            group.participants.emplace(item.key, i);
+        }
+    }
+}
+
+void Checkers::check_item(const protocol::Item& item) {
+    Group& group = groups_[item.key.group];
+    switch (item.op) {
+        case ItemOp::commit:
+            if (group.decision != Decision::commit || !group.in_decision.contains(item.key)) {
+                violate("write-ahead",
+                        "commit of " + short_text(item.key) +
+                            " is sent although no durable decision has it");
+            }
+            return;
+        case ItemOp::abort:
+            if (group.decision == Decision::commit && group.in_decision.contains(item.key)) {
+                violate("agreement",
+                        "abort of " + short_text(item.key) + " is sent, which was decided commit");
+            }
+            return;
+        case ItemOp::execute_prepare:
+        case ItemOp::one_phase: {
+            group.branches.insert(item.key.branch);
+            std::uint32_t work = WorkTable::id_of(item.work);
+            auto [known, is_new] = work_of_.emplace(item.key, work);
+            if (known->second != work) {
+                violate("unique-ids", short_text(item.key) + " names two different pieces of work");
+            }
+            return;
+        }
+        case ItemOp::prepare: group.branches.insert(item.key.branch); return;
+        case ItemOp::settle_one_phase: return;
+    }
+}
+
+void Checkers::on_inquiry_answered(const protocol::InquiryReply& reply) {
+    for (const protocol::InquiryAnswerItem& item : reply.items) {
+        Group& group = groups_[item.key.group];
+        bool committed =
+            group.decision == Decision::commit && group.in_decision.contains(item.key);
+        if (item.answer == protocol::InquiryAnswer::commit && !committed) {
+            violate("write-ahead",
+                    "an inquiry is answered commit for " + short_text(item.key) +
+                        " although no durable decision has it");
+        }
+        if (item.answer != protocol::InquiryAnswer::abort) continue;
+        if (committed) {
+            violate("agreement",
+                    "an inquiry is answered abort for " + short_text(item.key) +
+                        ", which was decided commit");
+        }
+        if (group.decision != Decision::commit) group.abort_said = true;
+    }
+}
+
+void Checkers::on_work_started(std::uint32_t participant,
+                               const BranchKey& key,
+                               const protocol::SenderStamp& sender) {
+    const ModelDatabase& database = *databases_[participant];
+    groups_[key.group].branches.insert(key.branch);
+    groups_[key.group].participants.emplace(key, participant);
+    if (database.accepted(sender.incarnation) > sender.epoch) {
+        violate("fencing",
+                short_text(key) + " is started for a coordinator of epoch " +
+                    std::to_string(sender.epoch) + " although epoch " +
+                    std::to_string(database.accepted(sender.incarnation)) + " was accepted");
+    }
+    if (abort_acknowledged_.contains(key)) {
+        violate("no-work-after-abort", short_text(key) + " is started after its abort was answered");
+    }
+    bool occupied = database.prepared() > 0 ||
+                    (database.running() > 0 && !database.is_running(key));
+    if (database.exclusive() && occupied && !database.is_prepared(key)) {
+        violate("slots", short_text(key) + " is started in an exclusive database that is taken");
+    }
+}
+
+void Checkers::on_result_sent(std::uint32_t participant, const protocol::ItemResult& result) {
+    const ModelDatabase& database = *databases_[participant];
+    const BranchKey& key = result.key;
+    bool votes = result.op == ItemOp::execute_prepare || result.op == ItemOp::prepare;
+    switch (result.status) {
+        case ItemStatus::yes:
+            if (votes && !database.ever_prepared(key)) {
+                violate("write-ahead", "yes for " + short_text(key) + ", which is not prepared");
+            }
+            return;
+        case ItemStatus::read_only:
+            if (!database.ever_read_only(key)) {
+                violate("write-ahead", "read-only vote for " + short_text(key) + ", which wrote");
+            }
+            return;
+        case ItemStatus::committed:
+            if (!database.applied(key) && !database.answered_without_effect(key) &&
+                !database.ever_read_only(key)) {
+                violate("write-ahead",
+                        short_text(key) + " is reported committed, which the database is not");
+            }
+            return;
+        case ItemStatus::aborted:
+            if (database.applied(key)) {
+                violate("agreement", short_text(key) + " is reported aborted but is committed");
+            }
+            abort_acknowledged_.insert(key);
+            return;
+        default: return;
+    }
+}
+
+// ---- the databases -------------------------------------------------------------------------------
+
+void Checkers::on_prepared(std::uint32_t participant, const BranchKey& key) {
+    world_.mark(2, participant, key.group.sequence());
+    if (abort_acknowledged_.contains(key)) {
+        violate("no-prepare-after-abort",
+                short_text(key) + " becomes prepared after its abort was answered");
+    }
+}
+
+void Checkers::on_committed(std::uint32_t participant, const BranchKey& key) {
+    world_.mark(3, participant, key.group.sequence());
+    if (operator_acts_) {
+        heuristic_.insert(key.group);
+        return;
+    }
+    const Group& group = groups_[key.group];
+    if (group.decision != Decision::commit || !group.in_decision.contains(key)) {
+        violate("agreement", short_text(key) + " is committed without a durable decision");
+    }
+}
+
+void Checkers::on_rolled_back(std::uint32_t participant, const BranchKey& key) {
+    world_.mark(4, participant, key.group.sequence());
+    if (operator_acts_) {
+        heuristic_.insert(key.group);
+        return;
+    }
+    const Group& group = groups_[key.group];
+    if (group.decision == Decision::commit && group.in_decision.contains(key)) {
+        violate("agreement", short_text(key) + " is rolled back although it was decided commit");
+    }
+}
+
+void Checkers::on_one_phase(std::uint32_t participant, const BranchKey& key) {
+    world_.mark(5, participant, key.group.sequence());
+    if (abort_acknowledged_.contains(key) || told_txn_[key.group] == Told::aborted) {
+        violate("no-prepare-after-abort",
+                short_text(key) + " commits in one phase after it was said to be aborted");
+    }
+}
+
+void Checkers::on_read_only(std::uint32_t participant, const BranchKey& key) {
+    world_.mark(6, participant, key.group.sequence());
+}
+
+void Checkers::on_slots_exceeded(std::uint32_t participant, const BranchKey& key) {
+    violate("slots",
+            "participant " + std::to_string(participant) + " prepares " + short_text(key) +
+                " although no slot is free");
+}
+
+}  // namespace twofold::sim

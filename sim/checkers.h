@@ -1,0 +1,111 @@
+// Observers from outside. They see what leaves the processes (messages, answers), what is durable
+// (in the log, in the databases), and compare. They know nothing of the machines' inner states, and
+// the machines know nothing of them. The name of each check is what docs/testing.md lists.
+#pragma once
+
+#include "coordinator/core/effects.h"
+#include "protocol/messages.h"
+#include "protocol/records.h"
+#include "sim/model_database.h"
+#include "sim/work.h"
+#include "sim/world.h"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace twofold::sim {
+
+// What a client was promised about one of its intentions.
+enum class Told : std::uint8_t { nothing, committed, aborted };
+
+class Checkers : public DatabaseObserver {
+public:
+    using Databases = std::vector<std::unique_ptr<ModelDatabase>>;
+
+    Checkers(World& world, const WorkTable& work, const Databases& databases)
+        : world_(world), work_(work), databases_(databases) {}
+
+    // ---- the log ----
+    void on_record_durable(const protocol::Record& record);
+    // ---- what a coordinator sends ----
+    void on_batch_sent(const protocol::BatchRequest& batch);
+    void on_inquiry_answered(const protocol::InquiryReply& reply);
+    // `operation`: the client's intention, `horizon`: of who answers.
+    void on_answer(std::uint32_t operation,
+                   const coordinator::Answer& answer,
+                   const protocol::IdPosition& horizon);
+    // ---- what a participant does ----
+    void on_work_started(std::uint32_t participant,
+                         const protocol::BranchKey& key,
+                         const protocol::SenderStamp& sender);
+    void on_result_sent(std::uint32_t participant, const protocol::ItemResult& result);
+    // ---- the databases ----
+    void on_prepared(std::uint32_t participant, const protocol::BranchKey& key) override;
+    void on_committed(std::uint32_t participant, const protocol::BranchKey& key) override;
+    void on_rolled_back(std::uint32_t participant, const protocol::BranchKey& key) override;
+    void on_one_phase(std::uint32_t participant, const protocol::BranchKey& key) override;
+    void on_read_only(std::uint32_t participant, const protocol::BranchKey& key) override;
+    void on_slots_exceeded(std::uint32_t participant, const protocol::BranchKey& key) override;
+
+    // An operator finishes branches by hand while this is true; they are flagged.
+    void operator_acts(bool acting) { operator_acts_ = acting; }
+    [[nodiscard]] bool is_heuristic(const protocol::TxnId& group) const {
+        return heuristic_.contains(group);
+    }
+
+    // ---- at the end, when everything has settled ----
+    void check_ledger();
+    [[nodiscard]] const std::map<protocol::TxnId, std::uint32_t>& known_ids() const {
+        return operation_of_;
+    }
+    [[nodiscard]] std::uint64_t commits() const { return commits_; }
+
+private:
+    struct Group {
+        std::optional<protocol::Decision> decision;  // durable
+        std::set<protocol::BranchKey> in_decision;   // that voted yes
+        bool abort_said = false;                     // to a participant or a client
+        bool begun_branches_known = true;
+        std::set<std::uint16_t> branches;            // sent or executed
+        std::map<protocol::BranchKey, std::uint32_t> participants;
+    };
+    struct Issued {
+        protocol::TxnId txn;
+        std::uint32_t operation = 0;
+    };
+
+    void on_decision(const protocol::DecisionRecord& record);
+    void check_votes(const protocol::DecisionRecord& record, const Group& group);
+    void check_item(const protocol::Item& item);
+    void check_committed_answer(const protocol::TxnId& txn, const coordinator::Answer& answer);
+    void check_aborted_answer(const protocol::TxnId& txn, std::string_view who);
+    void check_identity(std::uint32_t operation, const protocol::TxnId& txn);
+    void check_works(const std::map<std::uint32_t, std::uint32_t>& times);
+    void check_balances(std::uint32_t participant, const ModelDatabase& database);
+    [[nodiscard]] bool applied_anywhere(const protocol::TxnId& txn) const;
+    [[nodiscard]] bool one_phase_done(const protocol::TxnId& txn) const;
+    void violate(std::string_view checker, std::string text) {
+        world_.violate(checker, std::move(text));
+    }
+
+    World& world_;
+    const WorkTable& work_;
+    const Databases& databases_;
+    std::map<protocol::TxnId, Group> groups_;
+    std::map<protocol::BranchKey, std::uint32_t> work_of_;
+    std::map<protocol::TxnId, std::uint32_t> operation_of_;
+    std::map<protocol::IdPosition, Issued> issued_;
+    std::map<std::uint32_t, Told> told_;  // by operation
+    std::map<protocol::TxnId, Told> told_txn_;
+    std::set<protocol::BranchKey> abort_acknowledged_;
+    std::set<protocol::TxnId> heuristic_;
+    bool operator_acts_ = false;
+    std::uint64_t commits_ = 0;
+};
+
+}  // namespace twofold::sim

@@ -1,0 +1,190 @@
+// What clients are told, and what is there in the end.
+#include "sim/checkers.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::sim {
+
+using coordinator::AnswerKind;
+using protocol::BranchKey;
+using protocol::Decision;
+using protocol::Outcome;
+using protocol::TxnId;
+
+bool Checkers::applied_anywhere(const TxnId& txn) const {
+    return std::ranges::any_of(databases_, [&](const auto& database) {
+        return std::ranges::any_of(database->ledger(),
+                                   [&](const auto& entry) { return entry.first.group == txn; });
+    });
+}
+
+bool Checkers::one_phase_done(const TxnId& txn) const {
+    BranchKey key{txn, 1, 1};
+    return std::ranges::any_of(databases_, [&](const auto& database) {
+        return database->applied(key) || database->answered_without_effect(key);
+    });
+}
+
+// An id belongs to one intention of one client, and an (epoch, sequence) to one id.
+void Checkers::check_identity(std::uint32_t operation, const TxnId& txn) {
+    auto [known, is_new] = operation_of_.emplace(txn, operation);
+    if (known->second != operation) {
+        violate("unique-ids", short_text(txn) + " was given to two clients");
+    }
+    auto [issued, first] = issued_.emplace(txn.position(), Issued{txn, operation});
+    if (issued->second.txn != txn) {
+        violate("unique-ids", "two ids share the place " + short_text(txn));
+    }
+}
+
+void Checkers::check_committed_answer(const TxnId& txn, const coordinator::Answer& answer) {
+    Group& group = groups_[txn];
+    bool decided = group.decision == Decision::commit;
+    bool by_participant = one_phase_done(txn);
+    bool empty = !answer.report.recorded && !applied_anywhere(txn);
+    if (!decided && !by_participant && !empty) {
+        violate("write-ahead", short_text(txn) + " is answered committed, which nothing proves");
+        return;
+    }
+    if (answer.kind != AnswerKind::finished || is_heuristic(txn)) return;
+    for (const BranchKey& key : group.in_decision) {
+        const auto& database = databases_[group.participants.at(key)];
+        if (!database->applied(key)) {
+            violate("applied",
+                    short_text(key) + " is not applied although the client was told finished");
+        }
+    }
+}
+
+void Checkers::check_aborted_answer(const TxnId& txn, std::string_view who) {
+    Group& group = groups_[txn];
+    if (is_heuristic(txn)) return;
+    if (group.decision == Decision::commit || applied_anywhere(txn)) {
+        violate("answered-outcomes",
+                std::string(who) + " is told that " + short_text(txn) +
+                    " aborted, which was committed");
+    }
+    group.abort_said = true;
+}
+
+void Checkers::on_answer(std::uint32_t operation,
+                         const coordinator::Answer& answer,
+                         const protocol::IdPosition& horizon) {
+    const TxnId& txn = answer.report.txn;
+    world_.mark(7, operation, static_cast<std::uint64_t>(answer.kind));
+    if (txn == TxnId{}) return;
+    switch (answer.kind) {
+        case AnswerKind::not_found:
+            if (operation_of_.contains(txn)) {
+                violate("no-lies", short_text(txn) + " is said never to have existed");
+            }
+            return;
+        case AnswerKind::expired:
+            if (txn.position() >= horizon) {
+                violate("no-lies", short_text(txn) + " is said to be expired above the horizon");
+            }
+            return;
+        default: break;
+    }
+    check_identity(operation, txn);
+    Outcome outcome = answer.report.outcome;
+    if (answer.kind == AnswerKind::decided) outcome = Outcome::committed;
+    if (answer.kind != AnswerKind::decided && answer.kind != AnswerKind::finished &&
+        answer.kind != AnswerKind::opposite) {
+        return;
+    }
+    Told& told = told_txn_[txn];
+    if (outcome == Outcome::committed) {
+        if (told == Told::aborted) {
+            violate("answered-outcomes", short_text(txn) + " was told aborted, then committed");
+        }
+        // What changed nothing is recorded nowhere, and later "nothing was changed" is no lie.
+        if (answer.report.recorded) {
+            told = Told::committed;
+            told_[operation] = Told::committed;
+        }
+        check_committed_answer(txn, answer);
+    } else if (outcome == Outcome::aborted) {
+        if (told == Told::committed) {
+            violate("answered-outcomes", short_text(txn) + " was told committed, then aborted");
+        }
+        told = Told::aborted;
+        check_aborted_answer(txn, "a client");
+    }
+}
+
+// ---- the end -------------------------------------------------------------------------------------
+
+// How often each piece of work took effect: exactly once when its group committed, else never.
+void Checkers::check_ledger() {
+    std::map<std::uint32_t, std::uint32_t> times;
+    for (std::uint32_t i = 0; i < databases_.size(); ++i) {
+        check_balances(i, *databases_[i]);
+        for (std::uint32_t work : databases_[i]->appended()) ++times[work];
+        for (const auto& [key, effect] : databases_[i]->ledger()) {
+            if (effect.times != 1) {
+                violate("exactly-once", short_text(key) + " took effect more than once");
+            }
+        }
+    }
+    check_works(times);
+    for (const auto& [txn, group] : groups_) {
+        if (is_heuristic(txn)) continue;
+        for (const BranchKey& key : group.in_decision) {
+            if (!databases_[group.participants.at(key)]->applied(key)) {
+                violate("agreement", short_text(key) + " was decided commit but is not applied");
+            }
+        }
+    }
+}
+
+void Checkers::check_works(const std::map<std::uint32_t, std::uint32_t>& times) {
+    // All or nothing, once, for every intention of a client.
+    std::map<std::uint32_t, std::pair<std::uint32_t, std::uint32_t>> seen;  // done, not done
+    for (std::uint32_t id = 0; id < work_.size(); ++id) {
+        const WorkSpec& spec = work_.at(id);
+        if (spec.changes.empty()) continue;
+        auto found = times.find(id);
+        std::uint32_t count = found == times.end() ? 0 : found->second;
+        if (count > 1) {
+            violate("exactly-once",
+                    "work " + std::to_string(id) + " of operation " +
+                        std::to_string(spec.operation) + " took effect " + std::to_string(count) +
+                        " times");
+        }
+        auto& [done, missing] = seen[spec.operation];
+        (count > 0 ? done : missing) += 1;
+    }
+    bool any_heuristic = !heuristic_.empty();
+    for (const auto& [operation, counts] : seen) {
+        if (counts.first > 0 && counts.second > 0 && !any_heuristic) {
+            violate("all-or-nothing",
+                    "operation " + std::to_string(operation) + " took effect in part");
+        }
+        if (told_[operation] == Told::committed && counts.second > 0 && !any_heuristic) {
+            violate("answered-outcomes",
+                    "operation " + std::to_string(operation) +
+                        " was answered committed but has left no effect");
+        }
+    }
+}
+
+void Checkers::check_balances(std::uint32_t participant, const ModelDatabase& database) {
+    std::vector<std::int64_t> expected(database.balances().size(),
+                                       ModelDatabase::kOpeningBalance);
+    for (const auto& [key, effect] : database.ledger()) {
+        for (std::uint32_t work : effect.work) {
+            for (const Change& change : work_.at(work).changes) {
+                expected[change.account] += change.amount;
+            }
+        }
+    }
+    if (expected != database.balances()) {
+        violate("exactly-once",
+                "the balances of participant " + std::to_string(participant) +
+                    " do not follow from its ledger");
+    }
+}
+
+}  // namespace twofold::sim

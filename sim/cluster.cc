@@ -1,0 +1,116 @@
+#include "sim/cluster.h"
+
+#include "sim/coordinator_node.h"
+#include "sim/participant_node.h"
+
+#include <utility>
+
+namespace twofold::sim {
+
+Cluster::Cluster(const Options& chosen, const Sabotage& bugs, bool tracing)
+    : options(chosen),
+      sabotage(bugs),
+      world(chosen.seed, tracing),
+      net(world, options.net),
+      disk(world, options.disk),
+      checkers(world, work, databases) {
+    for (std::uint32_t i = 0; i < options.workload.participants; ++i) {
+        DatabaseOptions database = options.database;
+        database.exclusive = i == 0 && database.exclusive;  // one at most: the others stay busy
+        if (database.exclusive) database.slots = 1;
+        databases.push_back(std::make_unique<ModelDatabase>(
+            world, work, database, checkers, i, options.workload.accounts));
+        databases.back()->skip_fencing(sabotage.start_without_fencing);
+        participants.push_back(std::make_unique<ParticipantNode>(*this, i));
+    }
+    disk.skip_force(sabotage.log_skips_force);
+    disk.skip_directory_force(sabotage.log_skips_directory_force);
+    disk.on_durable([this](const protocol::Record& record) { checkers.on_record_durable(record); });
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::start() {
+    for (auto& participant : participants) participant->start();
+    start_coordinator();
+}
+
+void Cluster::start_coordinator() {
+    restart_planned_ = false;
+    if (coordinator_ != nullptr) return;
+    lives_.push_back(std::make_unique<CoordinatorNode>(*this, kCoordinatorAddress));
+    coordinator_ = lives_.back().get();
+    coordinator_->start();
+}
+
+void Cluster::kill_coordinator(bool power) {
+    if (coordinator_ == nullptr) return;
+    coordinator_->kill();
+    coordinator_died(power);
+}
+
+void Cluster::coordinator_died(bool power) {
+    ++crashes_;
+    coordinator_ = nullptr;
+    if (power) {
+        if (world.tracing()) world.say("disk", "power is lost");
+        disk.crash();
+    }
+    if (std::exchange(restart_planned_, true)) return;
+    world.after(world.between(ms(1), options.nemesis.outage_max), kWorld, [this] {
+        start_coordinator();
+    });
+}
+
+// The old process keeps its memory and its connections; its volume is mounted elsewhere now, with
+// what was not forced lost or not.
+void Cluster::make_zombie() {
+    if (coordinator_ == nullptr || !coordinator_->is_ready()) return;
+    CoordinatorNode* zombie = coordinator_;
+    ++crashes_;
+    zombie->become_zombie();
+    coordinator_ = nullptr;
+    disk.crash();
+    start_coordinator();
+    world.after(world.between(ms(100), seconds(4)), kWorld, [zombie] { zombie->kill(); });
+}
+
+CoordinatorNode* Cluster::any_coordinator() {
+    if (healed_ || !world.chance(300)) return coordinator_;
+    for (const auto& life : lives_) {
+        if (life->is_zombie() && life->alive()) return life.get();
+    }
+    return coordinator_;
+}
+
+void Cluster::on_alarm(const std::string& code, const protocol::TxnId& txn) {
+    world.mark(8, txn.sequence(), code.size());
+    ++alarms_[code];
+}
+
+void Cluster::heal() {
+    healed_ = true;
+    net.calm();
+    disk.set_faults(false);
+    disk.set_full(false);
+    options.nemesis.outage_max = ms(50);
+    for (auto& database : databases) {
+        database->calm();
+        database->restart();
+    }
+    for (auto& participant : participants) {
+        world.resume(participant->process());
+        participant->start();
+    }
+    for (auto& life : lives_) {
+        if (life->is_zombie()) life->kill();
+        world.resume(life->process());
+    }
+    if (coordinator_ == nullptr) start_coordinator();
+}
+
+void Cluster::random_bytes(std::span<std::uint8_t> out) {
+    for (std::uint8_t& byte : out) byte = static_cast<std::uint8_t>(world.rng().next());
+}
+
+}  // namespace twofold::sim

@@ -1,0 +1,201 @@
+// The coordinator's shell towards its log: recovery, group commit, checkpoints.
+#include "recovery/recover.h"
+#include "sim/coordinator_node.h"
+#include "sim/coordinator_peer.h"
+
+#include <utility>
+
+namespace twofold::sim {
+
+using base::Bytes;
+using coordinator::Input;
+
+// ---- recovery ------------------------------------------------------------------------------------
+
+void CoordinatorNode::start() {
+    say("starts");
+    world_.after(world_.between(ms(1), ms(20)), process_, [this] { recover_now(); });
+}
+
+void CoordinatorNode::recover_now() {
+    wal::Directory& directory = cluster_.disk.directory();
+    auto lock = directory.lock();
+    if (!lock.has_value()) return die(lock.error().text());
+    lock_ = std::move(lock.value());
+    coordinator::RecoveredState state;
+    auto summary = wal::read_log(directory, [&](const wal::RecoveredRecord& r) {
+        auto record = protocol::decode_record(r.payload);
+        recovery_stub::fold(state, std::move(record.value()));
+    });
+    if (!summary.has_value()) {
+        if (summary.error().code == base::Errc::corrupt) {
+            world_.violate("log-honesty", "the log is refused: " + summary.error().text());
+        }
+        return die(summary.error().text());
+    }
+    protocol::EpochRecord epoch;
+    epoch.epoch = summary.value().last_epoch + 1;
+    if (summary.value().has_incarnation) {
+        epoch.incarnation.bytes = summary.value().incarnation;
+    } else {
+        cluster_.random_bytes(epoch.incarnation.bytes);
+    }
+    cluster_.random_bytes(epoch.key);
+    state.incarnation = epoch.incarnation;
+    state.epoch = epoch.epoch;
+    state.epochs[epoch.epoch] = epoch;
+    std::vector<Bytes> records;
+    for (const auto& record : coordinator::checkpoint_records(state)) records.push_back(protocol::encode_record(record));
+    wal::WriterOptions options;
+    options.segment_size_bytes = cluster_.options.disk.segment_size_bytes;
+    options.salt_seed = world_.rng().next() | 1U;
+    auto writer = wal::Writer::start(directory, summary.value(), options, epoch.incarnation.bytes, records);
+    if (!writer.has_value()) return die(writer.error().text());
+    writer_ = std::move(writer.value());
+    coordinator::Config config;
+    config.outcomes_max = cluster_.options.outcomes_max;
+    config.retry_max = coordinator::Milliseconds(cluster_.options.retry_max / 1000);
+    config.sabotage = cluster_.sabotage.coordinator;
+    machine_.emplace(config, std::move(state));
+    world_.after(world_.between(us(100), ms(20)), process_, [this] { open_for_business(); });
+}
+
+void CoordinatorNode::open_for_business() {
+    ready_ = true;
+    epoch_ = machine_->epoch();
+    for (const auto& [number, record] : machine_->participants()) {
+        for (auto& peer : peers_) {
+            const ModelDatabase& database = *cluster_.databases[peer->index];
+            if (database.uuid() != record.uuid || record.retired) continue;
+            peer->number = number;
+            peer->info.uuid = record.uuid;
+            peer->info.identity = record.identity;
+            by_number_[number] = peer.get();
+        }
+    }
+    say("is ready");
+    coordinator::Effects effects;
+    stepping_ = true;
+    machine_->start(effects);
+    for (coordinator::Effect& effect : effects) execute(std::move(effect));
+    stepping_ = false;
+    for (Input& input : std::exchange(inputs_, {})) step(std::move(input));
+    schedule_flush();
+    for (auto& peer : peers_) look_at(*peer);
+}
+
+// ---- group commit --------------------------------------------------------------------------------
+
+void CoordinatorNode::append(const protocol::Record& record) {
+    appended_.push_back(protocol::encode_record(record));
+}
+
+void CoordinatorNode::schedule_flush() {
+    if (flush_scheduled_ || zombie_) return;
+    flush_scheduled_ = true;
+    world_.after(0, process_, [this] { flush(); });
+}
+
+void CoordinatorNode::flush() {
+    flush_scheduled_ = false;
+    if (forcing_ || zombie_) return;
+    maybe_checkpoint();
+    if (forcing_ || waiting_for_log_.empty()) return;
+    forcing_ = true;
+    auto inputs = std::exchange(waiting_for_log_, {});
+    auto records = std::exchange(appended_, {});
+    const DiskOptions& disk = cluster_.options.disk;
+    world_.after(world_.between(disk.force_min, disk.force_max),
+                 process_,
+                 [this, inputs = std::move(inputs), records = std::move(records)] {
+                     if (zombie_) return;
+                     for (const Bytes& record : records) writer_->append(record);
+                     force_now(inputs);
+                 });
+}
+
+void CoordinatorNode::force_now(std::vector<Input> inputs) {
+    if (zombie_) return;
+    auto result = writer_->force();
+    if (!result.has_value()) {
+        if (result.error().code == base::Errc::disk_full) {
+            retry_full([this, inputs = std::move(inputs)] { force_now(inputs); });
+            return;
+        }
+        if (!cluster_.sabotage.ignore_failed_force || cluster_.disk.take_power_cut()) {
+            die(result.error().text());
+            return;
+        }
+    }
+    // The force has returned; the process may still die before it does anything with that.
+    world_.after(us(20), process_, [this, inputs = std::move(inputs)] { forced(inputs); });
+}
+
+void CoordinatorNode::forced(std::vector<Input> inputs) {
+    forcing_ = false;
+    note_room();
+    for (Input& input : inputs) step(std::move(input));
+    schedule_flush();
+}
+
+void CoordinatorNode::retry_full(Action action) {
+    say("the disk is full");
+    note_room();
+    world_.after(ms(20), process_, std::move(action));
+}
+
+void CoordinatorNode::note_room() {
+    if (zombie_) return;
+    bool room = writer_->has_room_for_new_work();
+    if (room == room_) return;
+    room_ = room;
+    step(coordinator::LogRoom{room});
+}
+
+// ---- checkpoints ---------------------------------------------------------------------------------
+
+void CoordinatorNode::maybe_checkpoint() {
+    bool due = writer_->live_bytes() > cluster_.options.disk.checkpoint_after_bytes ||
+               checkpoint_wanted_;
+    if (!due || !ready_) return;
+    checkpoint_wanted_ = false;
+    forcing_ = true;
+    std::vector<Bytes> records;
+    if (cluster_.sabotage.stale_checkpoint && !stale_checkpoint_.empty()) {
+        records = stale_checkpoint_;
+    } else {
+        for (const protocol::Record& record : machine_->checkpoint()) {
+            records.push_back(protocol::encode_record(record));
+        }
+    }
+    if (cluster_.sabotage.stale_checkpoint && stale_checkpoint_.empty()) stale_checkpoint_ = records;
+    say("checkpoint of " + std::to_string(records.size()) + " records");
+    // The checkpoint covers what was appended before, which it forces first.
+    for (const Bytes& record : std::exchange(appended_, {})) writer_->append(record);
+    const DiskOptions& disk = cluster_.options.disk;
+    world_.after(world_.between(disk.force_min, disk.force_max),
+                 process_,
+                 [this, records = std::move(records),
+                  inputs = std::exchange(waiting_for_log_, {})] {
+                     checkpoint_now(records, inputs);
+                 });
+}
+
+void CoordinatorNode::checkpoint_now(const std::vector<Bytes>& records,
+                                     std::vector<Input> inputs) {
+    if (zombie_) return;
+    auto result = writer_->checkpoint(records);
+    if (!result.has_value()) {
+        if (result.error().code == base::Errc::disk_full) {
+            retry_full([this, records, inputs = std::move(inputs)] {
+                checkpoint_now(records, inputs);
+            });
+            return;
+        }
+        die(result.error().text());
+        return;
+    }
+    world_.after(us(20), process_, [this, inputs = std::move(inputs)] { forced(inputs); });
+}
+
+}  // namespace twofold::sim

@@ -1,0 +1,403 @@
+#include "sim/model_database.h"
+
+#include "base/assert.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::sim {
+
+using protocol::FinishResult;
+using protocol::FinishStatus;
+using protocol::WorkResult;
+using protocol::WorkStatus;
+namespace reason = protocol::reason;
+
+namespace {
+
+protocol::Reason because(std::string_view code) { return {std::string(code), "model", -1, {}}; }
+
+}  // namespace
+
+ModelDatabase::ModelDatabase(World& world,
+                             const WorkTable& work,
+                             DatabaseOptions options,
+                             DatabaseObserver& observer,
+                             std::uint32_t number,
+                             std::uint32_t accounts)
+    : world_(world),
+      work_(work),
+      options_(options),
+      observer_(observer),
+      number_(number),
+      balances_(accounts, kOpeningBalance),
+      process_(world.spawn()) {
+    uuid_.bytes.fill(static_cast<std::uint8_t>(number + 0x10));
+    identity_ = {"model", {"system" + std::to_string(number), "1"}};
+}
+
+void ModelDatabase::say(const std::string& what) const {
+    if (world_.tracing()) world_.say(name(), what);
+}
+
+// ---- calls and their answers ---------------------------------------------------------------------
+
+std::uint64_t ModelDatabase::open_call(ProcessId client, std::function<void()> lost) {
+    std::uint64_t id = next_id_++;
+    if (!up_) {
+        world_.after(latency(), client, std::move(lost));
+        return id;
+    }
+    // The connection may break under the call: the client is told at once, the work goes on.
+    bool breaks = world_.chance(options_.connection_lost);
+    calls_.emplace(id, Call{client, std::move(lost)});
+    if (breaks) {
+        world_.after(latency(), process_, [this, id] {
+            auto call = calls_.extract(id);
+            if (!call.empty()) world_.after(0, call.mapped().client, call.mapped().lost);
+        });
+    }
+    return id;
+}
+
+void ModelDatabase::answer(std::uint64_t call, Action action) {
+    auto found = calls_.extract(call);
+    if (found.empty()) return;
+    world_.after(us(50), found.mapped().client, std::move(action));
+}
+
+void ModelDatabase::later(Action step) {
+    if (up_) world_.after(latency(), process_, std::move(step));
+}
+
+void ModelDatabase::finish(ProcessId client,
+                           FinishCallback done,
+                           std::function<FinishResult()> act) {
+    std::uint64_t call = open_call(client, [done] {
+        done({FinishStatus::unknown, because(reason::kUnavailable)});
+    });
+    later([this, call, done, act] {
+        FinishResult result = act();
+        // The commit is durable; its answer takes another moment, in which a crash can fall.
+        later([this, call, done, result] { answer(call, [done, result] { done(result); }); });
+    });
+}
+
+// ---- sessions ------------------------------------------------------------------------------------
+
+ModelDatabase::Session* ModelDatabase::find(std::uint64_t id) {
+    auto found = sessions_.find(id);
+    return found == sessions_.end() ? nullptr : &found->second;
+}
+
+ModelDatabase::Session* ModelDatabase::find(const protocol::BranchKey& key) {
+    for (auto& [id, session] : sessions_) {
+        if (session.key == key) return &session;
+    }
+    return nullptr;
+}
+
+bool ModelDatabase::is_running(const protocol::BranchKey& key) const {
+    return std::ranges::any_of(sessions_, [&](const auto& s) { return s.second.key == key; });
+}
+
+protocol::Epoch ModelDatabase::accepted(const protocol::Incarnation& incarnation) const {
+    auto found = sender_epochs_.find(incarnation);
+    return found == sender_epochs_.end() ? 0 : found->second;
+}
+
+std::uint64_t ModelDatabase::open_work(ProcessId client, WorkCallback done) {
+    std::uint64_t call = open_call(client, [done] {
+        WorkResult result;
+        result.reason = because(reason::kUnavailable);
+        done(result);
+    });
+    if (up_) work_done_.emplace(call, std::move(done));
+    return call;
+}
+
+void ModelDatabase::begin(Session session, WorkCallback done, std::uint32_t work) {
+    std::uint64_t id = next_id_++;
+    session.id = id;
+    session.lock_until = world_.now() + options_.lock_timeout;
+    session.call = open_work(session.client, std::move(done));
+    if (!up_) return;
+    sessions_.emplace(id, std::move(session));
+    later([this, id, work] { run_work(id, work); });
+}
+
+void ModelDatabase::answer_work(Session& session, WorkResult result) {
+    auto done = work_done_.extract(session.call);
+    if (done.empty()) return;
+    answer(session.call, [callback = std::move(done.mapped()), result = std::move(result)] {
+        callback(result);
+    });
+}
+
+void ModelDatabase::end_session(std::uint64_t id) {
+    Session* session = find(id);
+    if (session == nullptr) return;
+    unlock(id, session->locks);
+    sessions_.erase(id);
+}
+
+void ModelDatabase::refuse(Session& session, std::string_view code) {
+    WorkResult result;
+    result.status = WorkStatus::refused;
+    result.reason = because(code);
+    result.executed = session.executed;
+    say("refuses " + short_text(session.key) + ": " + std::string(code));
+    answer_work(session, std::move(result));
+    end_session(session.id);
+}
+
+bool ModelDatabase::lock_all(Session& session, const WorkSpec& spec) {
+    for (const Change& change : spec.changes) {
+        auto held = locks_.find(change.account);
+        if (held != locks_.end() && held->second != session.id) return false;
+    }
+    for (const Change& change : spec.changes) {
+        if (locks_.emplace(change.account, session.id).second) {
+            session.locks.push_back(change.account);
+        }
+    }
+    return true;
+}
+
+bool ModelDatabase::would_overdraw(const Session& session, const WorkSpec& spec) const {
+    auto sum_of = [&](std::uint32_t account) {
+        std::int64_t sum = balances_[account];
+        auto add = [&](const WorkSpec& work) {
+            for (const Change& change : work.changes) {
+                if (change.account == account) sum += change.amount;
+            }
+        };
+        for (std::uint32_t work : session.work) add(work_.at(work));
+        add(spec);
+        return sum;
+    };
+    return std::ranges::any_of(spec.changes,
+                               [&](const Change& change) { return sum_of(change.account) < 0; });
+}
+
+void ModelDatabase::run_work(std::uint64_t id, std::uint32_t work) {
+    Session* session = find(id);
+    if (session == nullptr) return;
+    const WorkSpec& spec = work_.at(work);
+    if (!lock_all(*session, spec)) {
+        if (world_.now() > session->lock_until) return refuse(*session, reason::kLockTimeout);
+        world_.after(world_.between(ms(1), ms(20)), process_, [this, id, work] {
+            run_work(id, work);
+        });
+        return;
+    }
+    session->executed = true;
+    if (spec.refuse || would_overdraw(*session, spec)) {
+        return refuse(*session, reason::kConstraint);
+    }
+    if (world_.chance(options_.definite_refusal)) {
+        return refuse(*session, reason::kSerialization);
+    }
+    session->work.push_back(work);
+    session->wrote = session->wrote || !spec.changes.empty();
+    after_work(*session);
+}
+
+void ModelDatabase::after_work(Session& session) {
+    std::uint64_t id = session.id;
+    switch (session.mode) {
+        case Mode::prepare: later([this, id] { prepare_point(id); }); return;
+        case Mode::one_phase: later([this, id] { one_phase_point(id); }); return;
+        case Mode::interactive: {
+            session.stage = Stage::idle;
+            WorkResult result;
+            result.status = WorkStatus::prepared;
+            answer_work(session, std::move(result));
+            return;
+        }
+    }
+}
+
+// ---- the durable moments of a session ------------------------------------------------------------
+
+void ModelDatabase::prepare_point(std::uint64_t id) {
+    Session* session = find(id);
+    if (session == nullptr) return;
+    WorkResult result;
+    if (!session->wrote) {
+        ever_read_only_.insert(session->key);
+        observer_.on_read_only(number_, session->key);
+        say("read only " + short_text(session->key));
+        result.status = WorkStatus::read_only;
+        answer_work(*session, std::move(result));
+        end_session(id);
+        return;
+    }
+    if (tombstones_.contains(session->key)) return refuse(*session, reason::kAfterAbort);
+    if (prepared_.contains(session->key)) return refuse(*session, reason::kProtocolViolation);
+    if (prepared_.size() >= options_.slots) {
+        observer_.on_slots_exceeded(number_, session->key);
+        return refuse(*session, reason::kSlotsExhausted);
+    }
+    Prepared prepared{session->gid, id, next_xid_++, {1, position_++}, session->work,
+                      session->locks, world_.now()};
+    result.status = WorkStatus::prepared;
+    result.proof = protocol::ProofToken{prepared.xid, prepared.position, options_.witness};
+    if (options_.witness) witnesses_.emplace(session->key, prepared.xid);
+    protocol::BranchKey key = session->key;
+    prepared_.emplace(key, std::move(prepared));
+    ever_prepared_.insert(key);
+    session->locks.clear();  // the prepared branch holds them now, under the same number
+    session->stage = Stage::ending;
+    say("prepared " + short_text(key));
+    observer_.on_prepared(number_, key);
+    later([this, id, result = std::move(result)] {
+        if (Session* ending = find(id)) answer_work(*ending, result);
+        end_session(id);
+    });
+}
+
+void ModelDatabase::one_phase_point(std::uint64_t id) {
+    Session* session = find(id);
+    if (session == nullptr) return;
+    WorkResult result;
+    result.status = WorkStatus::committed;
+    const protocol::BranchKey key = session->key;
+    if (tombstones_.contains(key)) return refuse(*session, reason::kAfterAbort);
+    if (!session->wrote) {
+        result.recorded = false;
+        without_effect_.insert(key);
+        answer_work(*session, std::move(result));
+        end_session(id);
+        return;
+    }
+    if (session->idempotency.has_value()) {
+        auto [witness, is_new] =
+            witness_keys_.emplace(session->idempotency->key_hash, *session->idempotency);
+        if (!is_new) {
+            if (witness->second.fingerprint != session->idempotency->fingerprint) {
+                return refuse(*session, reason::kKeyConflict);
+            }
+            without_effect_.insert(key);
+            say("one-phase repeat " + short_text(key));
+            answer_work(*session, std::move(result));
+            end_session(id);
+            return;
+        }
+    }
+    std::uint64_t xid = next_xid_++;
+    result.proof = protocol::ProofToken{xid, {1, position_++}, true};
+    commit_log_.emplace(xid, true);
+    witnesses_.emplace(key, xid);
+    apply(key, session->work);
+    unlock(id, std::exchange(session->locks, {}));
+    session->stage = Stage::ending;
+    say("one-phase commit " + short_text(key));
+    observer_.on_one_phase(number_, key);
+    later([this, id, result = std::move(result)] {
+        if (Session* ending = find(id)) answer_work(*ending, result);
+        end_session(id);
+    });
+}
+
+void ModelDatabase::apply(const protocol::BranchKey& key, const std::vector<std::uint32_t>& work) {
+    Effect& effect = ledger_[key];
+    effect.work = work;
+    ++effect.times;
+    for (std::uint32_t id : work) {
+        const WorkSpec& spec = work_.at(id);
+        for (const Change& change : spec.changes) balances_[change.account] += change.amount;
+        if (!spec.changes.empty()) appended_.push_back(id);
+    }
+}
+
+void ModelDatabase::unlock(std::uint64_t owner, const std::vector<std::uint32_t>& locks) {
+    for (std::uint32_t account : locks) {
+        auto held = locks_.find(account);
+        if (held != locks_.end() && held->second == owner) locks_.erase(held);
+    }
+}
+
+// ---- finishing -----------------------------------------------------------------------------------
+
+FinishResult ModelDatabase::commit_now(const protocol::FinishRequest& request) {
+    auto found = prepared_.find(request.key);
+    if (found != prepared_.end()) {
+        Prepared branch = std::move(found->second);
+        prepared_.erase(found);
+        apply(request.key, branch.work);
+        unlock(branch.session, branch.locks);
+        commit_log_.emplace(branch.xid, true);
+        ++position_;
+        say("committed " + short_text(request.key));
+        observer_.on_committed(number_, request.key);
+        return {FinishStatus::committed, {}};
+    }
+    if (request.proof.has_value()) {
+        auto logged = commit_log_.find(request.proof->xid);
+        if (logged != commit_log_.end()) {
+            return {logged->second ? FinishStatus::committed : FinishStatus::aborted, {}};
+        }
+    }
+    return {FinishStatus::hazard, because("no_proof")};
+}
+
+FinishResult ModelDatabase::rollback_now(const protocol::FinishRequest& request) {
+    auto found = prepared_.find(request.key);
+    if (found == prepared_.end()) {
+        if (request.proof.has_value()) {
+            auto logged = commit_log_.find(request.proof->xid);
+            if (logged != commit_log_.end() && logged->second) {
+                return {FinishStatus::committed, because("finished_by_hand")};
+            }
+        }
+        if (options_.tombstones) tombstones_.insert(request.key);
+        return {FinishStatus::not_found, {}};
+    }
+    Prepared branch = std::move(found->second);
+    prepared_.erase(found);
+    unlock(branch.session, branch.locks);
+    commit_log_.emplace(branch.xid, false);
+    witnesses_.erase(request.key);
+    if (options_.tombstones) tombstones_.insert(request.key);
+    ++position_;
+    say("rolled back " + short_text(request.key));
+    observer_.on_rolled_back(number_, request.key);
+    return {FinishStatus::aborted, {}};
+}
+
+FinishResult ModelDatabase::settle_now(const protocol::BranchKey& key) {
+    if (witnesses_.contains(key)) return {FinishStatus::committed, {}};
+    tombstones_.insert(key);
+    say("tombstone " + short_text(key));
+    return {FinishStatus::aborted, {}};
+}
+
+std::vector<protocol::PreparedBranch> ModelDatabase::listing() const {
+    std::vector<protocol::PreparedBranch> out;
+    for (const auto& [key, branch] : prepared_) {
+        out.push_back({key,
+                       branch.gid,
+                       protocol::ProofToken{branch.xid, branch.position, options_.witness},
+                       (world_.now() - branch.since) / 1000,
+                       true});
+    }
+    return out;
+}
+
+bool ModelDatabase::finish_by_hand(bool commit_it) {
+    if (prepared_.empty() || !up_) return false;
+    auto chosen = prepared_.begin();
+    std::advance(chosen, static_cast<std::ptrdiff_t>(world_.rng().below(prepared_.size())));
+    protocol::FinishRequest request{chosen->first, chosen->second.gid, {}};
+    say(std::string("an operator ") + (commit_it ? "commits " : "rolls back ") +
+        short_text(request.key));
+    if (commit_it) {
+        (void)commit_now(request);
+    } else {
+        (void)rollback_now(request);
+    }
+    return true;
+}
+
+}  // namespace twofold::sim

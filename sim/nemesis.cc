@@ -1,0 +1,103 @@
+#include "sim/nemesis.h"
+
+#include "sim/coordinator_node.h"
+#include "sim/participant_node.h"
+
+namespace twofold::sim {
+
+Nemesis::Nemesis(Cluster& cluster) : cluster_(cluster), world_(cluster.world) {
+    const NemesisOptions& options = cluster.options.nemesis;
+    auto add = [this](bool on, std::function<void()> fault) {
+        if (on) faults_.push_back(std::move(fault));
+    };
+    add(options.kill_coordinator, [this] { cluster_.kill_coordinator(false); });
+    add(options.power_loss, [this] { cluster_.kill_coordinator(true); });
+    add(options.kill_participant, [this] { kill_participant(); });
+    add(options.crash_database, [this] { crash_database(); });
+    add(options.pause, [this] { pause(); });
+    add(options.partition, [this] { cut(true); });
+    add(options.one_way_partition, [this] { cut(false); });
+    add(options.zombie, [this] { cluster_.make_zombie(); });
+    add(options.disk_full, [this] { fill_disk(); });
+    add(options.heuristics, [this] { operator_acts(); });
+}
+
+void Nemesis::start() {
+    if (!faults_.empty() && cluster_.options.nemesis.interval != 0) strike_later();
+}
+
+void Nemesis::strike_later() {
+    Time mean = cluster_.options.nemesis.interval;
+    world_.after(world_.between(mean / 8, mean * 2), kWorld, [this] {
+        if (stopped_) return;
+        faults_[world_.rng().below(faults_.size())]();
+        strike_later();
+    });
+}
+
+Time Nemesis::outage() { return world_.between(ms(1), cluster_.options.nemesis.outage_max); }
+
+std::uint32_t Nemesis::some_participant() {
+    return static_cast<std::uint32_t>(world_.rng().below(cluster_.participants.size()));
+}
+
+void Nemesis::kill_participant() {
+    ParticipantNode& node = *cluster_.participants[some_participant()];
+    if (!node.alive()) return;
+    cluster_.count_crash();
+    node.kill();
+    world_.after(outage(), kWorld, [&node] { node.start(); });
+}
+
+void Nemesis::crash_database() {
+    ModelDatabase& database = *cluster_.databases[some_participant()];
+    if (!database.up()) return;
+    cluster_.count_crash();
+    database.crash();
+    world_.after(outage(), kWorld, [&database] { database.restart(); });
+}
+
+void Nemesis::pause() {
+    ProcessId process = cluster_.participants[some_participant()]->process();
+    if (world_.chance(500)) {
+        if (cluster_.coordinator() == nullptr) return;
+        process = cluster_.coordinator()->process();
+    }
+    if (!world_.alive(process)) return;
+    if (world_.tracing()) world_.say("nemesis", "a process stands still");
+    world_.pause(process);
+    world_.after(world_.between(ms(10), seconds(3)), kWorld, [this, process] {
+        world_.resume(process);
+    });
+}
+
+void Nemesis::cut(bool both_ways) {
+    Address one = world_.chance(200) ? kClients : Cluster::address_of(some_participant());
+    Address other = kCoordinatorAddress;
+    if (world_.chance(500)) std::swap(one, other);
+    if (world_.tracing()) {
+        world_.say("nemesis",
+                   "cuts " + std::to_string(one) + (both_ways ? " <-> " : " -> ") +
+                       std::to_string(other));
+    }
+    cluster_.net.cut(one, other);
+    if (both_ways) cluster_.net.cut(other, one);
+    world_.after(outage() * 2, kWorld, [this, one, other] {
+        cluster_.net.mend(one, other);
+        cluster_.net.mend(other, one);
+    });
+}
+
+void Nemesis::fill_disk() {
+    cluster_.disk.set_full(true);
+    if (world_.tracing()) world_.say("nemesis", "fills the disk");
+    world_.after(outage(), kWorld, [this] { cluster_.disk.set_full(false); });
+}
+
+void Nemesis::operator_acts() {
+    cluster_.checkers.operator_acts(true);
+    cluster_.databases[some_participant()]->finish_by_hand(world_.chance(500));
+    cluster_.checkers.operator_acts(false);
+}
+
+}  // namespace twofold::sim

@@ -1,0 +1,135 @@
+#include "sim/options.h"
+
+#include <sstream>
+
+namespace twofold::sim {
+
+namespace {
+
+using base::SeededRng;
+
+void draw_net(SeededRng& rng, NetOptions& net) {
+    net.delay_min = us(rng.between(20, 300));
+    net.delay_max = net.delay_min + us(rng.between(100, 5'000));
+    if (rng.chance_per_mille(500)) {
+        net.slow = static_cast<std::uint32_t>(rng.between(5, 80));
+        net.slow_max = rng.chance_per_mille(300) ? seconds(rng.between(60, 4 * 3600))
+                                                 : ms(rng.between(50, 5'000));
+    }
+    if (rng.chance_per_mille(400)) net.loss = static_cast<std::uint32_t>(rng.between(1, 60));
+    if (rng.chance_per_mille(400)) net.duplicate = static_cast<std::uint32_t>(rng.between(1, 80));
+}
+
+void draw_database(SeededRng& rng, DatabaseOptions& database) {
+    database.latency_max = us(rng.between(500, 8'000));
+    if (rng.chance_per_mille(300)) {
+        database.connection_lost = static_cast<std::uint32_t>(rng.between(2, 40));
+    }
+    database.definite_refusal = static_cast<std::uint32_t>(rng.between(0, 30));
+    if (rng.chance_per_mille(300)) {
+        database.listing_fails = static_cast<std::uint32_t>(rng.between(50, 500));
+    }
+    if (rng.chance_per_mille(300)) {
+        database.cancel_fails = static_cast<std::uint32_t>(rng.between(50, 500));
+    }
+    database.late_prepare = static_cast<std::uint32_t>(rng.between(0, 1000));
+    database.lock_timeout = ms(rng.between(20, 500));
+    database.slots = static_cast<std::uint32_t>(rng.between(1, 12));
+    database.exclusive = rng.chance_per_mille(300);
+    database.witness = rng.chance_per_mille(500);
+    database.tombstones = rng.chance_per_mille(400);
+}
+
+void draw_disk(SeededRng& rng, DiskOptions& disk) {
+    disk.force_max = us(rng.between(200, 8'000));
+    if (rng.chance_per_mille(250)) {
+        disk.io_error_per_force = static_cast<std::uint32_t>(rng.between(5, 150));
+    }
+    if (rng.chance_per_mille(400)) {
+        disk.power_cut_per_call = static_cast<std::uint32_t>(rng.between(5, 120));
+    }
+    disk.survives = static_cast<std::uint32_t>(rng.between(0, 1000));
+    disk.segment_size_bytes = 8'192ULL << rng.below(4);
+    disk.checkpoint_after_bytes = disk.segment_size_bytes * rng.between(1, 6);
+}
+
+void draw_nemesis(SeededRng& rng, NemesisOptions& nemesis) {
+    auto maybe = [&](std::uint32_t per_mille) { return rng.chance_per_mille(per_mille); };
+    nemesis.interval = ms(rng.between(50, 1'200));
+    nemesis.kill_coordinator = maybe(500);
+    nemesis.power_loss = maybe(400);
+    nemesis.kill_participant = maybe(500);
+    nemesis.crash_database = maybe(350);
+    nemesis.pause = maybe(300);
+    nemesis.partition = maybe(300);
+    nemesis.one_way_partition = maybe(250);
+    nemesis.zombie = maybe(250);
+    nemesis.disk_full = maybe(150);
+    nemesis.heuristics = maybe(40);
+    nemesis.outage_max = ms(rng.between(20, 2'500));
+}
+
+void draw_workload(SeededRng& rng, WorkloadOptions& load) {
+    load.participants = static_cast<std::uint32_t>(rng.between(1, 4));
+    load.transactions = static_cast<std::uint32_t>(rng.between(5, rng.chance_per_mille(200) ? 60 : 20));
+    load.accounts = static_cast<std::uint32_t>(rng.between(2, 12));
+    load.spread = ms(rng.between(50, 3'000));
+    load.interactive = static_cast<std::uint32_t>(rng.chance_per_mille(500) ? rng.between(0, 500) : 0);
+    load.one_phase = static_cast<std::uint32_t>(rng.between(0, 300));
+    load.read_only = static_cast<std::uint32_t>(rng.between(0, 400));
+    load.deadline = ms(rng.between(200, 4'000));
+    load.client_patience = ms(rng.between(50, 1'500));
+}
+
+}  // namespace
+
+Options options_from_seed(std::uint64_t seed) {
+    // A stream of its own, so that a new option does not change what the run itself draws.
+    SeededRng rng(seed * 0x9e3779b97f4a7c15ULL + 1);
+    Options options;
+    options.seed = seed;
+    draw_net(rng, options.net);
+    draw_database(rng, options.database);
+    draw_disk(rng, options.disk);
+    draw_nemesis(rng, options.nemesis);
+    draw_workload(rng, options.workload);
+    if (rng.chance_per_mille(200)) options.outcomes_max = rng.between(4, 40);
+    options.retry_max = ms(rng.between(100, 2'000));
+    options.inquiry_interval = ms(rng.between(200, 3'000));
+    options.info_interval = ms(rng.between(300, 3'000));
+    options.call_timeout = ms(rng.between(50, 2'000));
+    if (rng.chance_per_mille(300)) options.replies_after_failure = 500;
+    options.faults_until = options.workload.spread + ms(rng.between(100, 2'000));
+    return options;
+}
+
+std::string Options::text() const {
+    std::ostringstream out;
+    out << "seed=" << seed << " participants=" << workload.participants
+        << " transactions=" << workload.transactions << " segment=" << disk.segment_size_bytes
+        << "\n  net: delay=" << net.delay_min << ".." << net.delay_max << "us slow=" << net.slow
+        << "/1000 up to " << net.slow_max / 1000 << "ms loss=" << net.loss
+        << "/1000 duplicate=" << net.duplicate << "/1000"
+        << "\n  disk: power_cut=" << disk.power_cut_per_call
+        << "/10000 io_error=" << disk.io_error_per_force << "/10000 survives=" << disk.survives
+        << "/1000" << "\n  database: slots=" << database.slots
+        << " exclusive=" << database.exclusive << " witness=" << database.witness
+        << " tombstones=" << database.tombstones << " late_prepare=" << database.late_prepare
+        << "/1000 connection_lost=" << database.connection_lost << "/1000"
+        << "\n  faults every " << nemesis.interval / 1000 << "ms until " << faults_until / 1000
+        << "ms:" << (nemesis.kill_coordinator ? " kill-coordinator" : "")
+        << (nemesis.power_loss ? " power-loss" : "")
+        << (nemesis.kill_participant ? " kill-participant" : "")
+        << (nemesis.crash_database ? " crash-database" : "") << (nemesis.pause ? " pause" : "")
+        << (nemesis.partition ? " partition" : "")
+        << (nemesis.one_way_partition ? " one-way-partition" : "")
+        << (nemesis.zombie ? " zombie" : "") << (nemesis.disk_full ? " disk-full" : "")
+        << (nemesis.heuristics ? " heuristics" : "")
+        << "\n  outcomes_max=" << outcomes_max << " deadline=" << workload.deadline / 1000
+        << "ms patience=" << workload.client_patience / 1000
+        << "ms call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000
+        << "ms";
+    return out.str();
+}
+
+}  // namespace twofold::sim

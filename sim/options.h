@@ -1,0 +1,100 @@
+// The numbers of one run. Every seed draws its own: which faults are on, how often, how large
+// everything is. A run that always had all faults would hide bugs that need a calm stretch.
+#pragma once
+
+#include "sim/world.h"
+
+#include <cstdint>
+#include <string>
+
+namespace twofold::sim {
+
+// Chances are in parts per thousand, times in microseconds.
+struct NetOptions {
+    Time delay_min = us(100);
+    Time delay_max = ms(2);
+    std::uint32_t slow = 0;  // chance that a message takes up to slow_max
+    Time slow_max = 0;       // up to hours
+    std::uint32_t loss = 0;
+    std::uint32_t duplicate = 0;
+};
+
+struct DatabaseOptions {
+    Time latency_min = us(200);
+    Time latency_max = ms(5);
+    std::uint32_t connection_lost = 0;   // per call: the answer is lost, the work goes on
+    std::uint32_t definite_refusal = 0;  // a statement fails for a reason of its own
+    std::uint32_t listing_fails = 0;
+    std::uint32_t cancel_fails = 0;
+    std::uint32_t late_prepare = 500;  // a dead sidecar's session goes on until it is ended
+    Time lock_timeout = ms(300);
+    std::uint32_t slots = 16;
+    bool exclusive = false;
+    bool witness = false;
+    bool tombstones = false;  // the abort of an unknown branch forbids it durably
+};
+
+struct DiskOptions {
+    Time force_min = us(100);
+    Time force_max = ms(3);
+    std::uint32_t io_error_per_force = 0;   // parts per ten thousand
+    std::uint32_t power_cut_per_call = 0;   // parts per ten thousand
+    std::uint32_t survives = 500;           // chance that an unforced sector or name survives
+    std::uint64_t segment_size_bytes = 16 * 1024;
+    std::uint64_t checkpoint_after_bytes = 64 * 1024;
+};
+
+// How often the world is hurt, while it is.
+struct NemesisOptions {
+    Time interval = ms(400);  // mean time between faults; 0: none
+    bool kill_coordinator = false;
+    bool power_loss = false;
+    bool kill_participant = false;
+    bool crash_database = false;
+    bool pause = false;
+    bool partition = false;
+    bool one_way_partition = false;
+    bool zombie = false;
+    bool disk_full = false;
+    bool heuristics = false;
+    Time outage_max = ms(800);
+};
+
+struct WorkloadOptions {
+    std::uint32_t participants = 2;
+    std::uint32_t transactions = 20;
+    std::uint32_t accounts = 6;  // per participant
+    Time spread = seconds(5);    // transactions begin within this time
+    std::uint32_t interactive = 150;
+    std::uint32_t one_phase = 150;
+    std::uint32_t read_only = 150;  // a branch that only reads
+    std::uint32_t without_key = 100;
+    std::uint32_t wait_decided = 200;
+    std::uint32_t client_aborts = 100;
+    std::uint32_t idle_client = 50;
+    Time deadline = seconds(2);
+    Time client_patience = ms(800);
+};
+
+struct Options {
+    std::uint64_t seed = 0;
+    NetOptions net;
+    DatabaseOptions database;
+    DiskOptions disk;
+    NemesisOptions nemesis;
+    WorkloadOptions workload;
+    std::uint64_t outcomes_max = 8'000'000;
+    Time retry_max = seconds(1);
+    Time inquiry_interval = seconds(1);
+    Time info_interval = seconds(2);
+    Time call_timeout = seconds(1);
+    std::uint32_t replies_after_failure = 0;  // a late answer still reaches the machine
+    Time faults_until = seconds(6);  // the safety phase
+    Time settle_within = seconds(60);  // of the liveness phase
+
+    [[nodiscard]] std::string text() const;
+};
+
+[[nodiscard]] Options options_from_seed(std::uint64_t seed);
+
+}  // namespace twofold::sim

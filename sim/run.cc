@@ -1,0 +1,147 @@
+#include "sim/run.h"
+
+#include "sim/clients.h"
+#include "sim/coordinator_node.h"
+#include "sim/nemesis.h"
+#include "sim/participant_node.h"
+
+#include <algorithm>
+
+namespace twofold::sim {
+
+namespace {
+
+class Run {
+public:
+    Run(const Options& options, const Sabotage& sabotage, bool tracing)
+        : cluster_(options, sabotage, tracing), clients_(cluster_), nemesis_(cluster_) {}
+
+    Cluster& cluster() { return cluster_; }
+
+    RunReport go() {
+        cluster_.start();
+        clients_.start();
+        nemesis_.start();
+        cluster_.world.run_until(cluster_.options.faults_until);
+        nemesis_.stop();
+        if (cluster_.world.tracing()) cluster_.world.say("nemesis", "faults stop, all is mended");
+        cluster_.heal();
+        settle("liveness");
+        late_messages();
+        restart_and_ask();
+        if (fine()) cluster_.checkers.check_ledger();
+        if (fine()) check_log_shrinks();
+        return report();
+    }
+
+private:
+    [[nodiscard]] bool fine() const { return !cluster_.world.violation().has_value(); }
+
+    // What is not settled yet, or nothing.
+    [[nodiscard]] std::string unsettled() const {
+        if (!clients_.all_done()) return "a client has no answer";
+        const CoordinatorNode* coordinator = cluster_.coordinator();
+        if (coordinator == nullptr || !coordinator->is_ready()) return "no coordinator is ready";
+        if (!coordinator->idle() && !parked()) return "the coordinator has unfinished transactions";
+        for (const auto& participant : cluster_.participants) {
+            if (!participant->machine().ready()) return "a participant is not ready";
+            auto counts = participant->machine().counts();
+            if (counts.waiting + counts.running + counts.finishing != 0) {
+                return "a participant has unfinished branches";
+            }
+        }
+        for (const auto& database : cluster_.databases) {
+            if (database->prepared() != 0) return "a prepared branch is left";
+            if (database->running() != 0) return "a session is left";
+            if (database->locks() != 0) return "a lock is left";
+        }
+        return {};
+    }
+
+    // After an operator's hand some branches may need a person for ever.
+    [[nodiscard]] bool parked() const { return cluster_.options.nemesis.heuristics; }
+
+    void settle(std::string_view checker) {
+        Time limit = cluster_.world.now() + cluster_.options.settle_within;
+        std::string what;
+        while (fine() && cluster_.world.now() < limit) {
+            what = unsettled();
+            if (what.empty()) return;
+            cluster_.world.run_until(cluster_.world.now() + ms(50));
+        }
+        if (fine()) cluster_.world.violate(checker, what + " long after all faults stopped");
+    }
+
+    // Messages of long ago arrive in a world that has moved on, and must change nothing.
+    void late_messages() {
+        if (!fine()) return;
+        cluster_.net.deliver_stragglers();
+        cluster_.world.run_until(cluster_.world.now() + seconds(1));
+        settle("liveness");
+    }
+
+    // A new start of the coordinator remembers what the old one promised.
+    void restart_and_ask() {
+        if (!fine()) return;
+        cluster_.kill_coordinator(true);
+        cluster_.world.run_until(cluster_.world.now() + ms(200));
+        settle("liveness");
+        if (!fine()) return;
+        CoordinatorNode& node = *cluster_.coordinator();
+        for (const auto& [txn, operation] : cluster_.checkers.known_ids()) {
+            coordinator::Answer answer = node.machine().query(txn);
+            answer.report.txn = txn;
+            cluster_.checkers.on_answer(operation, answer, node.machine().horizon());
+        }
+    }
+
+    void check_log_shrinks() {
+        CoordinatorNode& node = *cluster_.coordinator();
+        for (int i = 0; i < 2 && fine(); ++i) {
+            node.want_checkpoint();
+            node.poke();
+            cluster_.world.run_until(cluster_.world.now() + ms(100));
+        }
+        std::uint64_t segments = cluster_.disk.segment_files();
+        // A checkpoint of a few kilobytes in segments of at least two blocks, and the one in use.
+        constexpr std::uint64_t kSegmentsMax = 24;
+        if (fine() && segments > kSegmentsMax) {
+            cluster_.world.violate("log-shrinks",
+                                   std::to_string(segments) + " segments after a checkpoint");
+        }
+    }
+
+    [[nodiscard]] RunReport report() const {
+        RunReport out;
+        out.events = cluster_.world.events();
+        out.crashes = cluster_.crashes();
+        out.commits = cluster_.checkers.commits();
+        out.committed = clients_.committed();
+        out.aborted = clients_.aborted();
+        out.hash = cluster_.world.hash();
+        out.violation = cluster_.world.violation();
+        return out;
+    }
+
+    Cluster cluster_;
+    Clients clients_;
+    Nemesis nemesis_;
+};
+
+}  // namespace
+
+RunReport run(const Options& options,
+              const Sabotage& sabotage,
+              std::function<void(const std::string&)> listener) {
+    Run run(options, sabotage, static_cast<bool>(listener));
+    run.cluster().world.set_listener(std::move(listener));
+    return run.go();
+}
+
+RunReport run_seed(std::uint64_t seed,
+                   const Sabotage& sabotage,
+                   std::function<void(const std::string&)> listener) {
+    return run(options_from_seed(seed), sabotage, std::move(listener));
+}
+
+}  // namespace twofold::sim
