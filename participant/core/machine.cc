@@ -135,8 +135,10 @@ void Machine::Impl::refuse(const ItemReceived& input, std::string_view code, std
     bool may_have_run = input.item.op == ItemOp::one_phase &&
                         (is_passing || code == protocol::reason::kStaleParticipantEpoch);
     bool is_unknown = may_have_run || (is_passing && is_decision(input.item.op));
-    // Interactive statements cannot be run again by a new attempt: nobody has them any more.
-    bool executed = may_have_run || input.item.op == ItemOp::prepare;
+    // Only one-shot work can be done by a new attempt: interactive statements nobody has any more.
+    bool is_repeatable =
+        input.item.op == ItemOp::execute_prepare || input.item.op == ItemOp::one_phase;
+    bool executed = may_have_run || !is_repeatable;
     reply(input.ticket,
           input.item.op,
           input.item.key,

@@ -68,7 +68,9 @@ void Machine::Impl::repeat_vote(Branch& branch, const ItemReceived& input) {
         return answer(ItemStatus::refused,
                       make_reason(reason::kAfterAbort, "the branch was aborted before"));
     }
-    if (branch.voted_yes) return answer(ItemStatus::yes, {});
+    // A yes stands as long as it can be kept, and after it was kept.
+    bool is_kept = branch.state == BranchState::committed || !is_end(branch.state);
+    if (branch.voted_yes && is_kept) return answer(ItemStatus::yes, {});
     if (branch.mode != WorkMode::none && branch.mode != mode) {
         return answer(ItemStatus::refused,
                       make_reason(reason::kBadRequest, "the branch runs in another mode"));

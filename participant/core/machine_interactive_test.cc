@@ -1,0 +1,185 @@
+// Interactive branches: numbered executes, prepare, lost sessions.
+#include "participant/core/machine_script.h"
+
+#include <gtest/gtest.h>
+
+namespace twofold::participant::test {
+namespace {
+
+using protocol::FinishStatus;
+using protocol::WorkStatus;
+using std::chrono::milliseconds;
+
+ItemReceived prepare_expecting(std::uint64_t number, std::uint32_t executes) {
+    ItemReceived input = prepare(number);
+    input.item.expected_executes = executes;
+    return input;
+}
+
+Script with_open_session() {
+    Script script;
+    script.given(started(1)).given(execute(1, 1));
+    script.given(execute_done(1, 1, WorkStatus::prepared));
+    return script;
+}
+
+TEST(Interactive, ExecutesThenPreparesThenCommits) {
+    Script script;
+    script.given(started());
+    script.when(execute(1, 1)).expect({"execute 1#1"});
+    script.when(execute_done(1, 1, WorkStatus::prepared)).expect({"reply 1 execute#1 executed"});
+    script.when(execute(1, 2)).expect({"execute 1#2"});
+    script.when(execute_done(1, 2, WorkStatus::prepared)).expect({"reply 2 execute#2 executed"});
+    script.when(prepare_expecting(1, 2)).expect({"prepare 1"});
+    script.when(prepare(1)).expect({});
+    script.when(work_done(1, prepared())).expect({"reply 3 prepare yes", "reply 4 prepare yes"});
+    script.when(commit(1)).expect({"commit 1"});
+    script.when(finish_done(1, FinishStatus::committed)).expect({"reply 5 commit committed"});
+}
+
+TEST(Interactive, ADuplicateOfTheLastExecuteHearsTheSameAnswer) {
+    Script script;
+    script.given(started()).given(execute(1, 1));
+    script.when(execute(1, 1)).expect({});
+    ExecuteDone done = execute_done(1, 1, WorkStatus::prepared);
+    done.result.results = std::make_shared<const std::string>("[7]");
+    script.when(done).expect({"reply 1 execute#1 executed", "reply 2 execute#1 executed"});
+    script.when(execute(1, 1)).expect({"reply 3 execute#1 executed"});
+    const auto& reply = std::get<SendReply>(script.effects().at(0));
+    EXPECT_EQ(*reply.result.results, "[7]");
+    EXPECT_NE(reply.result.status, protocol::ItemStatus::yes);
+}
+
+TEST(Interactive, AnOldDuplicateDoesNoHarm) {
+    Script script = with_open_session();
+    script.given(execute(1, 2)).given(execute_done(1, 2, WorkStatus::prepared));
+    script.when(execute(1, 1)).expect({"reply 3 execute#1 refused bad_request not_executed"});
+    script.when(prepare_expecting(1, 2)).expect({"prepare 1"});
+}
+
+TEST(Interactive, AGapLosesTheBranch) {
+    Script script = with_open_session();
+    script.when(execute(1, 3)).expect({"reply 2 execute#3 failed branch_lost", "cancel 1"});
+    script.when(prepare(1)).expect({"reply 3 prepare no branch_lost"});
+    script.when(cancelled(1)).expect({});
+    script.when(execute(1, 2)).expect({"reply 4 execute#2 failed branch_lost"});
+    EXPECT_EQ(script.machine().counts().slots_used, 0U);
+    script.when(abort_of(1)).expect({"reply 5 abort aborted branch_lost"});
+}
+
+TEST(Interactive, AFirstExecuteThatIsNotTheFirstLosesTheBranch) {
+    Script script;
+    script.given(started());
+    script.when(execute(1, 2)).expect({"reply 1 execute#2 failed branch_lost"});
+    script.when(execute(1, 1)).expect({"reply 2 execute#1 failed branch_lost"});
+}
+
+TEST(Interactive, ExecutesOneAtATime) {
+    Script script;
+    script.given(started()).given(execute(1, 1));
+    script.when(execute(1, 2)).expect({"reply 2 execute#2 refused bad_request not_executed"});
+    EXPECT_EQ(script.state(1), "executing");
+}
+
+TEST(Interactive, PrepareComparesTheNumberOfExecutes) {
+    Script script = with_open_session();
+    script.when(prepare_expecting(1, 2)).expect({"reply 2 prepare no executes_differ", "cancel 1"});
+    script.when(cancelled(1)).expect({});
+    script.when(prepare(1)).expect({"reply 3 prepare no executes_differ"});
+}
+
+TEST(Interactive, PrepareWhileAStatementRunsIsANo) {
+    Script script;
+    script.given(started()).given(execute(1, 1));
+    script.when(prepare(1))
+        .expect({"reply 1 execute#1 failed executes_differ",
+                 "reply 2 prepare no executes_differ",
+                 "cancel 1"});
+    script.when(cancelled(1)).expect({});  // the statement has not answered yet
+    script.when(execute_done(1, 1, WorkStatus::prepared)).expect({});
+    EXPECT_EQ(script.state(1), "finished");
+}
+
+TEST(Interactive, PrepareWithoutASessionIsANoForGood) {
+    Script script;
+    script.given(started());
+    script.when(prepare(1)).expect({"reply 1 prepare no branch_lost"});
+    script.when(execute(1, 1)).expect({"reply 2 execute#1 failed branch_lost"});
+    script.when(prepare(1)).expect({"reply 3 prepare no branch_lost"});
+}
+
+TEST(Interactive, AFailedStatementEndsTheBranch) {
+    Script script = with_open_session();
+    script.given(execute(1, 2));
+    ExecuteDone failed{key_of(1), 2, refused(protocol::reason::kConstraint)};
+    script.when(failed).expect({"reply 2 execute#2 failed constraint_violation"});
+    script.when(execute(1, 2)).expect({"reply 3 execute#2 failed constraint_violation"});
+    script.when(execute(1, 3)).expect({"reply 4 execute#3 failed constraint_violation"});
+    script.when(prepare(1)).expect({"reply 5 prepare no constraint_violation"});
+}
+
+TEST(Interactive, ALostSessionCannotBePrepared) {
+    Script script = with_open_session();
+    script.given(execute(1, 2));
+    script.when(execute_done(1, 2, WorkStatus::unknown))
+        .expect({"reply 2 execute#2 unknown branch_lost", "cancel 1"});
+    script.when(prepare(1)).expect({"reply 3 prepare no branch_lost"});
+    // No PREPARE was ever sent: with the session gone nothing is left, and no listing is needed.
+    script.when(cancelled(1)).expect({});
+    EXPECT_EQ(script.state(1), "finished");
+}
+
+TEST(Interactive, AnUnknownPrepareIsLookedUp) {
+    Script script = with_open_session();
+    script.given(prepare(1));
+    script.when(work_done(1, result(WorkStatus::unknown)))
+        .expect({"reply 2 prepare unknown", "cancel 1"});
+    script.when(cancelled(1)).expect({"list"});
+}
+
+TEST(Interactive, AnAbortEndsTheSession) {
+    Script script = with_open_session();
+    script.when(abort_of(1)).expect({"cancel 1"});
+    script.when(cancelled(1)).expect({"reply 2 abort aborted"});
+    script.when(execute(1, 2)).expect({"reply 3 execute#2 refused after_abort not_executed"});
+}
+
+TEST(Interactive, AnAbortDuringPrepareRollsBack) {
+    Script script = with_open_session();
+    script.given(prepare(1));
+    script.when(abort_of(1)).expect({"reply 2 prepare refused after_abort", "cancel 1"});
+    script.given(work_done(1, prepared()));
+    script.when(cancelled(1)).expect({"rollback 1"});
+}
+
+TEST(Interactive, WaitsForASlotOnlySoLong) {
+    Script script = with_open_session();
+    ExecuteReceived input = execute(2, 1);
+    input.options.lock_timeout_ms = 700;
+    script.when(input).expect({"timer 700..700"});
+    script.when(execute(3, 1)).expect({"timer 10000..10000"});
+    script.when_timer(milliseconds(700)).expect({"reply 2 execute#1 failed lock_timeout"});
+    script.when(prepare(2)).expect({"reply 4 prepare no lock_timeout not_executed"});
+}
+
+TEST(Interactive, OfAnotherEpochIsRefused) {
+    Script script;
+    script.given(started());
+    ExecuteReceived input = execute(1, 1);
+    input.participant_epoch = kOwnEpoch - 1;
+    script.when(input).expect({"reply 1 execute#1 refused stale_participant_epoch not_executed"});
+    script.when(abort_of(9));
+    ItemReceived mark = abort_of(9);
+    mark.low_water = {kCoordinatorEpoch, 5};
+    script.given(mark);
+    script.when(execute(2, 1)).expect({"reply 4 execute#1 refused below_low_water not_executed"});
+}
+
+TEST(Interactive, AndOneShotDoNotMix) {
+    Script script;
+    script.given(started()).given(work(1));
+    script.when(execute(1, 1)).expect({"reply 2 execute#1 refused bad_request not_executed"});
+}
+
+}  // namespace
+}  // namespace twofold::participant::test
