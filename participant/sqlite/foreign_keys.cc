@@ -48,7 +48,7 @@ std::string probe_sql(const ForeignKeyProbe& probe) {
     sql += "NOT EXISTS (SELECT 1 FROM main." + quoted(probe.key->parent) + " AS p WHERE ";
     for (std::size_t i = 0; i < probe.key->child_columns.size(); ++i) {
         sql += (i == 0 ? "" : " AND ") + std::string("p.") + quoted(probe.key->parent_columns[i]) +
-               " = c." + quoted(probe.key->child_columns[i]);
+               " = +c." + quoted(probe.key->child_columns[i]);
     }
     return sql + ") LIMIT 1";
 }

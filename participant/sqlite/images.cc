@@ -79,7 +79,8 @@ base::Result<bool> sequences_are(Connection& connection,
                                  const Redo& redo,
                                  Value RedoSequence::*which) {
     if (redo.sequences.empty()) return true;
-    TWOFOLD_TRY(Sequences present, read_sequences(connection));
+    TWOFOLD_TRY(std::optional<Sequences> read, read_sequences(connection));
+    const Sequences present = read.value_or(Sequences());
     for (const RedoSequence& sequence : redo.sequences) {
         auto found = present.find(sequence.table);
         const Value& expected = sequence.*which;
@@ -122,16 +123,16 @@ base::Result<Images> read_images(Connection& connection, const RedoTable& table)
     return images;
 }
 
-base::Result<Sequences> read_sequences(Connection& connection) {
+base::Result<std::optional<Sequences>> read_sequences(Connection& connection) {
     Sequences sequences;
     TWOFOLD_TRY(std::int64_t present,
                 connection.query_integer("SELECT count(*) FROM main.sqlite_schema"
                                          " WHERE name = 'sqlite_sequence'"));
-    if (present == 0) return sequences;
+    if (present == 0) return std::optional<Sequences>();
     TWOFOLD_TRY(Statement statement, connection.prepare("SELECT name, seq FROM sqlite_sequence"));
     for (;;) {
         TWOFOLD_TRY(bool row, statement.step());
-        if (!row) return sequences;
+        if (!row) return std::optional<Sequences>(std::move(sequences));
         sequences.emplace(statement.text(0), statement.column(1));
     }
 }

@@ -7,6 +7,7 @@
 #include "participant/sqlite/schema.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,9 @@ struct Images {
 };
 [[nodiscard]] base::Result<Images> read_images(Connection& connection, const RedoTable& table);
 
-// The entries of sqlite_sequence by table; empty when there is no such table.
+// The entries of sqlite_sequence by table; nothing when the file has no such table.
 using Sequences = std::map<std::string, Value>;
-[[nodiscard]] base::Result<Sequences> read_sequences(Connection& connection);
+[[nodiscard]] base::Result<std::optional<Sequences>> read_sequences(Connection& connection);
 
 // True when rows and sequences are as the record says they were before the branch.
 [[nodiscard]] base::Result<bool> matches_before(Connection& connection, const Redo& redo);

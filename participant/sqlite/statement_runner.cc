@@ -90,6 +90,11 @@ void Runner::run_one(const WorkStatement& work) {
     if (context_.must_be_recordable && !context_.capture.not_recordable().empty()) {
         return refuse(reason::kNotRecordable, context_.capture.not_recordable());
     }
+    // OR ROLLBACK and RAISE(ROLLBACK) also return an error, so this cannot happen; if it did, the
+    // next statement would commit by itself.
+    if (!context_.connection.in_transaction()) {
+        return refuse(reason::kStatementFailed, "it ended the transaction");
+    }
     std::int64_t changed = writes ? sqlite3_changes64(context_.connection.handle()) : 0;
     check_expectation(work, writes ? static_cast<std::uint64_t>(changed) : rows.size());
     results_.push_back(json::object{

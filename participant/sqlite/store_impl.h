@@ -91,7 +91,7 @@ private:
         bool executed = false;
     };
     MaybeWork attempt_prepare(const protocol::BranchWork& work);
-    base::Result<Redo> collect(const Sequences& sequences_before);
+    base::Result<Redo> collect(const std::optional<Sequences>& sequences_before);
     MaybeWork record(const protocol::BranchWork& work, Redo& redo, Gap gap, std::string& results);
     // The refusal when the images do not give what the work gave.
     base::Result<std::string> rehearse(Redo& redo);

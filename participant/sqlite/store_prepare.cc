@@ -15,6 +15,8 @@
 #include "participant/sqlite/foreign_keys.h"
 #include "participant/sqlite/store_impl.h"
 
+#include <set>
+
 namespace twofold::participant::sqlite {
 
 namespace {
@@ -29,14 +31,29 @@ protocol::Reason not_recordable(std::string text) {
     return {std::string(reason::kNotRecordable), std::move(text), -1, {}};
 }
 
-void add_sequence_changes(const Sequences& before, const Sequences& after, Redo& redo) {
-    for (const auto& [table, value] : after) {
-        auto old = before.find(table);
-        if (old != before.end() && old->second == value) continue;
-        redo.sequences.push_back({table, old == before.end() ? Value() : old->second, value});
-    }
-    for (const auto& [table, value] : before) {
-        if (!after.contains(table)) redo.sequences.push_back({table, value, Value()});
+// A statement that would fire a trigger with AUTOINCREMENT in it leaves an entry of 0 even when it
+// changes no row. That is the same as none, and must not make a reading branch a writing one.
+bool is_start(const Value& value) { return value.is_null() || value == Value{std::int64_t{0}}; }
+
+Value entry_of(const Sequences& sequences, const std::string& table) {
+    auto found = sequences.find(table);
+    return found == sequences.end() ? Value() : found->second;
+}
+
+// Entries that changed, and those of every touched table: inserting a row raises the entry of its
+// table, even a row whose key the branch had only updated, which does not.
+void add_sequences(const Sequences& before, const Sequences& after, Redo& redo) {
+    std::set<std::string> names;
+    for (const auto& [name, value] : before) names.insert(name);
+    for (const auto& [name, value] : after) names.insert(name);
+    std::set<std::string> touched;
+    for (const RedoTable& table : redo.tables) touched.insert(table.name);
+    names.insert(touched.begin(), touched.end());
+    for (const std::string& name : names) {
+        Value old = entry_of(before, name);
+        Value now = entry_of(after, name);
+        bool changed = old != now && !(is_start(old) && is_start(now));
+        if (changed || touched.contains(name)) redo.sequences.push_back({name, old, now});
     }
 }
 
@@ -73,7 +90,7 @@ Store::Impl::MaybeWork Store::Impl::attempt_prepare(const protocol::BranchWork& 
     if (answer.has_value() || repeat) return answer;
     base::Result<std::int64_t> version = w_->query_integer("PRAGMA data_version");
     if (!version.has_value()) return work_failed(version.error(), false, false);
-    base::Result<Sequences> sequences = read_sequences(*w_);
+    base::Result<std::optional<Sequences>> sequences = read_sequences(*w_);
     if (!sequences.has_value()) return work_failed(sequences.error(), false, false);
     RunOutcome outcome = run(work, true);
     if (!outcome.refusal.empty()) return refuse(std::move(outcome.refusal), outcome.executed);
@@ -84,7 +101,7 @@ Store::Impl::MaybeWork Store::Impl::attempt_prepare(const protocol::BranchWork& 
     return record(work, redo.value(), {version.value(), outcome.executed}, outcome.results);
 }
 
-base::Result<Redo> Store::Impl::collect(const Sequences& sequences_before) {
+base::Result<Redo> Store::Impl::collect(const std::optional<Sequences>& sequences_before) {
     Redo redo = capture_->touched();
     for (RedoTable& table : redo.tables) {
         RedoTable described = empty_redo(*schema_->find(table.name));
@@ -93,8 +110,9 @@ base::Result<Redo> Store::Impl::collect(const Sequences& sequences_before) {
         described.rows = std::move(images.rows);
         table = std::move(described);
     }
-    TWOFOLD_TRY(Sequences sequences, read_sequences(*w_));
-    add_sequence_changes(sequences_before, sequences, redo);
+    TWOFOLD_TRY(std::optional<Sequences> sequences, read_sequences(*w_));
+    if (!sequences.has_value()) return redo;
+    add_sequences(*sequences_before, *sequences, redo);
     return redo;
 }
 
