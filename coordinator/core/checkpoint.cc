@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "coordinator/core/machine_impl.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace twofold::coordinator {
@@ -116,11 +117,24 @@ void Machine::Impl::restore_undecided(const TxnId& id, const protocol::Preparing
     txn.members = record.members;
     if (txn.members.empty()) txn.members.push_back({id, std::nullopt, {}});
     enter(txn, TransactionState::aborting);
-    for (const protocol::BranchRecord& branch : record.branches) {
-        restore_branch(txn, branch);
-        slots_.occupy(branch.participant);
-        txn.branches.back().holds_slot = true;
-        enter(txn, txn.branches.back(), BranchState::aborting);
+    std::vector<protocol::BranchOutcomeRecord> outcomes;
+    auto odd = old_branch_outcomes_.extract(id);
+    if (!odd.empty()) outcomes = std::move(odd.mapped());
+    for (const protocol::BranchRecord& left : record.branches) {
+        restore_branch(txn, left);
+        Branch& branch = txn.branches.back();
+        auto ended = std::ranges::find_if(outcomes, [&](const auto& outcome) {
+            return outcome.key.branch == left.branch && outcome.key.attempt == left.attempt;
+        });
+        if (ended != outcomes.end()) {
+            branch.outcome = ended->outcome;
+            branch.evidence = ended->evidence;
+            enter(txn, branch, BranchState::heuristic);
+            continue;
+        }
+        slots_.occupy(left.participant);
+        branch.holds_slot = true;
+        enter(txn, branch, BranchState::aborting);
     }
 }
 
@@ -192,17 +206,16 @@ void Machine::Impl::save_transaction(const Transaction& txn, RecoveredState& sta
         case TransactionState::aborting: {
             protocol::PreparingRecord record{txn.id, txn.members, {}};
             for (const Branch& branch : txn.branches) {
-                if (is_outstanding(branch.state) && branch.state != BranchState::recording) {
-                    record.branches.push_back(branch_record(branch));
-                }
+                bool left = is_outstanding(branch.state) || branch.state == BranchState::heuristic;
+                if (left) record.branches.push_back(branch_record(branch));
             }
             if (txn.logged) state.undecided[txn.id] = std::move(record);
             if (!outcomes.empty()) state.branch_outcomes[txn.id] = std::move(outcomes);
             return;
         }
         case TransactionState::settling:
-            if (!outcomes.empty()) state.branch_outcomes[txn.id] = std::move(outcomes);
-            return;
+            if (outcomes.empty()) return;
+            [[fallthrough]];
         case TransactionState::heuristic:
             state.heuristic[txn.id] = outcome_of(txn);
             state.branch_outcomes[txn.id] = std::move(outcomes);

@@ -321,8 +321,9 @@ void Machine::Impl::on_deadline(Transaction& txn) {
                          0);
             return;
         case one_phase:
-            // Like an abort, as far as one is still possible: the participant proves that it has
-            // committed, or forbids it for ever.
+            // An abort, as far as one is still possible: the participant proves that it has
+            // committed, or ends the work and forbids it for ever.
+            txn.branches.front().cancel_first = true;
             txn.deadline_timer = arm({TimerKind::deadline, {txn.position, 0, 0}, {}},
                                      config_.settle_grace,
                                      config_.settle_grace);

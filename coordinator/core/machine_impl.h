@@ -121,6 +121,13 @@ private:
     Transaction& open(const BeginOptions& options, protocol::ParticipantNumber one_phase);
     [[nodiscard]] const Branch* same_database(const Transaction& txn, const Enlistment& at) const;
     void add_branch(Transaction& txn, protocol::ParticipantNumber participant);
+    [[nodiscard]] static const Branch* enlisted_at(const Transaction& txn,
+                                                   protocol::ParticipantNumber number);
+    void enlist_again(Transaction& txn, const Branch& branch, const Enlist& input);
+    [[nodiscard]] bool may_enlist(const Transaction& txn,
+                                  const Enlist& input,
+                                  protocol::Reason& why) const;
+    void enlist(Transaction& txn, const Enlist& input);
     void touch(Transaction& txn);
     void start_commit(Transaction& txn, const CommitRequest& input);
     [[nodiscard]] Transaction* find_or_settle(const protocol::TxnId& id);

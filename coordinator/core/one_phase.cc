@@ -93,7 +93,7 @@ void Machine::Impl::on_settle_reply(Transaction& txn, Branch& branch, ItemResult
         }
         return;
     }
-    if (result.op != ItemOp::settle_one_phase) return;
+    if (result.op != ItemOp::settle_one_phase && result.op != ItemOp::abort) return;
     switch (result.status) {
         case ItemStatus::committed:
         case ItemStatus::read_only: one_phase_committed(txn, branch, result); return;

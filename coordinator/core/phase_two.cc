@@ -113,7 +113,9 @@ void Machine::Impl::drive(Transaction& txn, Branch& branch) {
     switch (branch.state) {
         case BranchState::committing: send(txn, branch, ItemOp::commit); return;
         case BranchState::aborting: send(txn, branch, ItemOp::abort); return;
-        case BranchState::settling: send(txn, branch, ItemOp::settle_one_phase); return;
+        case BranchState::settling:
+            send(txn, branch, branch.cancel_first ? ItemOp::abort : ItemOp::settle_one_phase);
+            return;
         default: TWOFOLD_UNREACHABLE("only decisions and settlements are driven");
     }
 }
@@ -153,7 +155,7 @@ void Machine::Impl::handle(CallFailed& input) {
             }
             return;
         case BranchState::settling:
-            if (input.op == ItemOp::settle_one_phase) schedule_retry(*txn, *branch);
+            if (input.op != ItemOp::one_phase) schedule_retry(*txn, *branch);
             return;
         case BranchState::committing:
             if (input.op == ItemOp::commit) schedule_retry(*txn, *branch);

@@ -154,74 +154,88 @@ void Machine::Impl::handle(Enlist& input) {
                                         std::string(to_string(txn->state))));
         return;
     }
+    protocol::Reason why;
+    if (const Branch* known = enlisted_at(*txn, input.participant)) {
+        enlist_again(*txn, *known, input);
+    } else if (!may_enlist(*txn, input, why)) {
+        answer(input.ticket, AnswerKind::invalid, *txn, std::move(why));
+    } else {
+        enlist(*txn, input);
+        answer(input.ticket, AnswerKind::enlisted, *txn);
+    }
+}
+
+const Branch* Machine::Impl::enlisted_at(const Transaction& txn, ParticipantNumber number) {
+    for (const Branch& branch : txn.branches) {
+        if (branch.at->number == number) return &branch;
+    }
+    return nullptr;
+}
+
+// The same session once more: a repeated message. Another one: what the first session did is gone,
+// or will never be prepared together with the rest.
+void Machine::Impl::enlist_again(Transaction& txn, const Branch& branch, const Enlist& input) {
+    if (branch.participant_epoch == input.participant_epoch && branch.session == input.session) {
+        touch(txn);
+        answer(input.ticket, AnswerKind::enlisted, txn);
+        return;
+    }
+    decide_abort(txn,
+                 make_reason(reason::kBranchLost,
+                             "the branch's database session was lost: the participant enlisted it "
+                             "again from another one"),
+                 branch.branch);
+    answer(input.ticket, AnswerKind::doomed, txn, txn.reason);
+}
+
+bool Machine::Impl::may_enlist(const Transaction& txn,
+                               const Enlist& input,
+                               protocol::Reason& why) const {
     const Participant* participant = directory_.find(input.participant);
-    auto refuse = [&](std::string_view code, std::string why) {
-        answer(input.ticket, AnswerKind::invalid, *txn, make_reason(code, std::move(why)));
-    };
     if (participant == nullptr || directory_.records().at(input.participant).retired) {
-        refuse(reason::kBadRequest, "this participant does not exist");
-        return;
+        why = make_reason(reason::kBadRequest, "this participant does not exist");
+    } else if (txn.branch_count >= config_.branches_max) {
+        why = make_reason(
+            reason::kBadRequest,
+            "at most " + std::to_string(config_.branches_max) + " branches are allowed");
+    } else if (participant->mismatched || participant->went_back) {
+        why = make_reason(reason::kIdentityMismatch,
+                          "another database, or an older copy of it, answers there");
+    } else if (input.participant_epoch < participant->epoch) {
+        why = make_reason(reason::kStaleParticipantEpoch, "the participant has restarted since");
+    } else if (const Branch* other = same_database(txn, *participant->enlistment)) {
+        why = make_reason(reason::kBadRequest,
+                          directory_.name_of(other->at->number) + " and " +
+                              directory_.name_of(input.participant) +
+                              " are the same database: one transaction has one branch there");
     }
-    touch(*txn);
-    for (const Branch& branch : txn->branches) {
-        if (branch.at->number != input.participant) continue;
-        if (branch.participant_epoch == input.participant_epoch &&
-            branch.session == input.session) {
-            answer(input.ticket, AnswerKind::enlisted, *txn);  // the same once more
-            return;
-        }
-        // What the first session did is gone, or will never be prepared together with the rest.
-        std::uint16_t lost = branch.branch;
-        decide_abort(*txn,
-                     make_reason(reason::kBranchLost,
-                                 "the branch's database session was lost: the participant "
-                                 "enlisted it again from another one"),
-                     lost);
-        answer(input.ticket, AnswerKind::doomed, *txn, txn->reason);
-        return;
-    }
-    if (txn->branch_count >= config_.branches_max) {
-        refuse(reason::kBadRequest, "too many branches");
-        return;
-    }
-    if (participant->mismatched || participant->went_back) {
-        refuse(reason::kIdentityMismatch, "another database answers for this participant");
-        return;
-    }
-    if (input.participant_epoch < participant->epoch) {
-        refuse(reason::kStaleParticipantEpoch, "the participant has restarted since");
-        return;
-    }
-    if (const Branch* other = same_database(*txn, *participant->enlistment)) {
-        refuse(reason::kBadRequest,
-               directory_.name_of(other->at->number) + " and " +
-                   directory_.name_of(input.participant) +
-                   " are the same database: one transaction has one branch there");
-        return;
-    }
-    directory_.at(input.participant).epoch = input.participant_epoch;
-    add_branch(*txn, input.participant);
-    Branch& branch = txn->branches.back();
+    return why.empty();
+}
+
+void Machine::Impl::enlist(Transaction& txn, const Enlist& input) {
+    touch(txn);
+    Participant& participant = directory_.at(input.participant);
+    participant.epoch = input.participant_epoch;
+    add_branch(txn, input.participant);
+    Branch& branch = txn.branches.back();
     branch.participant_epoch = input.participant_epoch;
     branch.session = input.session;
     branch.options = input.options;
     // In exclusive mode the work itself holds the participant's only slot.
-    if (participant->exclusive) {
+    if (participant.exclusive) {
         slots_.occupy(input.participant);
         branch.holds_slot = true;
     }
-    txn->sent = true;
-    enter(*txn, branch, BranchState::enlisted);
-    emit(Changed{txn->id, txn->version});
-    answer(input.ticket, AnswerKind::enlisted, *txn);
+    txn.sent = true;
+    enter(txn, branch, BranchState::enlisted);
+    emit(Changed{txn.id, txn.version});
 }
 
 void Machine::Impl::start_commit(Transaction& txn, const CommitRequest& input) {
     cancel(txn.idle_timer);
     for (const auto& [number, executes] : input.expected_executes) {
-        auto branch = std::find_if(txn.branches.begin(), txn.branches.end(), [&](const Branch& b) {
-            return b.at->number == number;
-        });
+        auto branch = std::ranges::find_if(txn.branches,
+                                           [&](const Branch& b) { return b.at->number == number; });
         if (branch != txn.branches.end()) {
             branch->expected_executes = executes;
         } else if (executes > 0) {
@@ -305,6 +319,7 @@ void Machine::Impl::handle(AbortRequest& input) {
         case TransactionState::active:
         case TransactionState::preparing: decide_abort(*txn, std::move(why), 0); return;
         case TransactionState::one_phase:
+            txn->branches.front().cancel_first = true;
             settle(*txn, txn->branches.front(), std::move(why));
             return;
         default: answer_ready_waiters(*txn); return;

@@ -1,0 +1,69 @@
+// The log as a state: records in, in their order, RecoveredState out. Pure. A record that no run of
+// this program writes in this place is refused; nothing is guessed.
+//
+// A transaction is judged once, by recovery/core/decide: when its END is read (what ended needs no
+// more memory), or at the end of the log.
+#pragma once
+
+#include "base/result.h"
+#include "coordinator/core/recovered.h"
+#include "recovery/core/decide.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace twofold::recovery {
+
+using coordinator::checkpoint_records;
+using coordinator::RecoveredState;
+
+class Fold {
+public:
+    // Errors: corrupt. The fold must not be used afterwards.
+    [[nodiscard]] base::Result<void> apply(std::uint64_t lsn, const protocol::Record& record);
+
+    // The state that the machine of the new start begins with. Errors: corrupt.
+    [[nodiscard]] base::Result<RecoveredState> finish(const protocol::EpochRecord& new_epoch) &&;
+
+private:
+    struct Group {
+        std::optional<protocol::DecisionRecord> commit;
+        std::optional<protocol::DecisionRecord> abort;
+        std::optional<protocol::PreparingRecord> preparing;
+        std::optional<protocol::Outcome> end;
+        std::vector<protocol::BranchOutcomeRecord> outcomes;
+    };
+
+    base::Result<void> take(const protocol::EpochRecord& record);
+    base::Result<void> take(const protocol::ParticipantRecord& record);
+    base::Result<void> take(const protocol::PreparingRecord& record);
+    base::Result<void> take(const protocol::DecisionRecord& record);
+    base::Result<void> take(const protocol::EndRecord& record);
+    base::Result<void> take(const protocol::OutcomesRecord& record);
+    base::Result<void> take(const protocol::HorizonRecord& record);
+    base::Result<void> take(const protocol::BranchOutcomeRecord& record);
+    base::Result<void> take(const protocol::GivenUpRecord& record);
+    base::Result<void> take(const protocol::PositionRecord& record);
+    base::Result<void> take(const protocol::IdempotentAbortRecord& record);
+
+    [[nodiscard]] Facts facts_of(const protocol::TxnId& id, const Group& group) const;
+    [[nodiscard]] bool is_remembered(const protocol::IdPosition& position) const;
+    base::Result<void> judge(const protocol::TxnId& id, Group& group);
+    void remember_committed(const protocol::TxnId& id, const Group& group);
+    void remember_keys(const Group& group);
+    void remember_heuristic(const protocol::TxnId& id, Group& group);
+    void drive_abort(const protocol::TxnId& id, Group& group);
+    [[nodiscard]] base::Result<void> check_references() const;
+    void normalise();
+    [[nodiscard]] base::Error inconsistent(const protocol::TxnId& id, std::string what) const;
+    [[nodiscard]] base::Error inconsistent(std::string what) const;
+
+    std::uint64_t lsn_ = 0;
+    RecoveredState state_;
+    std::map<protocol::TxnId, Group> groups_;
+};
+
+}  // namespace twofold::recovery
