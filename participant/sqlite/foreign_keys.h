@@ -9,10 +9,11 @@
 
 namespace twofold::participant::sqlite {
 
-// Parent keys that were there before the branch, by foreign key and table: collected before the
-// images are applied, asked about before and after.
+// A question about rows of the child table: those with these values, do they have their parents? It
+// is asked before and after the images are applied, because a file may have orphans already.
 struct ForeignKeyProbe {
     const ForeignKey* key = nullptr;
+    // Of the child: its primary key, or the columns that refer to a parent that went away.
     std::vector<std::string> columns;
     Row values;
 };

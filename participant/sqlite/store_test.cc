@@ -70,5 +70,237 @@ TEST_F(StoreTest, PreparedBranchSurvivesReopening) {
     EXPECT_EQ(balances(), "1|100\n2|50\n3|7");
 }
 
+TEST_F(StoreTest, ResultsComeWithTheVote) {
+    auto result = run(1,
+                      R"([{"sql":"SELECT id, owner FROM accounts WHERE id = ?","params":[2]},
+        {"sql":"UPDATE accounts SET balance = balance + :by WHERE id = 1 RETURNING balance",
+         "params":{"by":5},"expect":{"rows":1}}])");
+    ASSERT_EQ(result.status, WorkStatus::prepared) << result.reason.message;
+    EXPECT_EQ(*result.results,
+              R"([{"rows_affected":0,"columns":["id","owner"],"rows":[[2,"bob"]]},)"
+              R"({"rows_affected":1,"columns":["balance"],"rows":[[105]]}])");
+}
+
+TEST_F(StoreTest, ValuesKeepTheirTypes) {
+    Plain(path_).exec("CREATE TABLE things (id INTEGER PRIMARY KEY, v)");
+    auto result = run(1,
+                      R"json([{"sql":"INSERT INTO things (v) VALUES (?),(?),(?),(?),(?),(?),(?)",
+        "params":[9007199254740993,"9007199254740993",1.5,{"base64":"AP8="},null,true,"12.50"]},
+        {"sql":"SELECT v FROM things"}])json");
+    ASSERT_EQ(result.status, WorkStatus::prepared) << result.reason.message;
+    EXPECT_THAT(*result.results,
+                HasSubstr(R"([["9007199254740993"],["9007199254740993"],[1.5E0],)"
+                          R"([{"base64":"AP8="}],[null],[1],["12.50"]])"));
+    commit(*store_, 1);
+    EXPECT_EQ(Plain(path_).query("SELECT v FROM things"),
+              "9007199254740993\n'9007199254740993'\nr1.5\nx00ff\nNULL\n1\n'12.50'");
+}
+
+TEST_F(StoreTest, ReadOnlyCostsNoForce) {
+    std::uint64_t before = store_->counters().forces;
+    auto result = store_->execute_prepare(
+        sql_work(1, {"SELECT * FROM accounts", "UPDATE accounts SET balance = 0 WHERE id = 99"}));
+    EXPECT_EQ(result.status, WorkStatus::read_only);
+    EXPECT_EQ(store_->counters().forces, before);
+    EXPECT_EQ(store_->execute_prepare(work_of(2, "[]")).status, WorkStatus::read_only);
+}
+
+TEST_F(StoreTest, OneForcePerPrepareAndPerEnd) {
+    prepare(*store_, 1, {"UPDATE accounts SET balance = 1"});
+    commit(*store_, 1);
+    std::uint64_t before = store_->counters().forces;
+    prepare(*store_, 2, {"UPDATE accounts SET balance = 2"});
+    EXPECT_EQ(store_->counters().forces, before + 1);
+    commit(*store_, 2);
+    EXPECT_EQ(store_->counters().forces, before + 2);
+    commit(*store_, 2);
+    EXPECT_EQ(store_->counters().forces, before + 2);
+    static_cast<void>(store_->one_phase(sql_work(3, {"UPDATE accounts SET balance = 3"})));
+    EXPECT_EQ(store_->counters().forces, before + 3);
+    EXPECT_EQ(store_->counters().schema_reloads, 1U);
+}
+
+TEST_F(StoreTest, EndsCanBeRepeated) {
+    prepare(*store_, 1, {"DELETE FROM accounts WHERE id = 2"});
+    commit(*store_, 1);
+    commit(*store_, 1);
+    auto late_abort = store_->rollback(finish_of(1));
+    EXPECT_EQ(late_abort.status, FinishStatus::committed);
+    EXPECT_EQ(late_abort.reason.code, reason::kProtocolViolation);
+    prepare(*store_, 2, {"DELETE FROM accounts WHERE id = 1"});
+    EXPECT_EQ(store_->rollback(finish_of(2)).status, FinishStatus::aborted);
+    EXPECT_EQ(store_->rollback(finish_of(2)).status, FinishStatus::aborted);
+    EXPECT_EQ(store_->commit(finish_of(2)).status, FinishStatus::aborted);
+    reopen();
+    commit(*store_, 1);
+    EXPECT_EQ(store_->commit(finish_of(2)).status, FinishStatus::aborted);
+    EXPECT_EQ(balances(), "1|100");
+}
+
+TEST_F(StoreTest, PreparingAgainIsAnsweredYesWithoutRunning) {
+    prepare(*store_, 1, {"UPDATE accounts SET balance = balance + 1 WHERE id = 1"});
+    auto again = store_->execute_prepare(
+        sql_work(1, {"UPDATE accounts SET balance = balance + 1 WHERE id = 1"}));
+    EXPECT_EQ(again.status, WorkStatus::prepared);
+    EXPECT_EQ(again.proof->xid, 1U);
+    commit(*store_, 1);
+    EXPECT_EQ(balances(), "1|101\n2|50");
+    auto after = store_->execute_prepare(sql_work(1, {"DELETE FROM accounts"}));
+    EXPECT_EQ(after.status, WorkStatus::refused);
+    EXPECT_EQ(after.reason.code, reason::kProtocolViolation);
+}
+
+TEST_F(StoreTest, TombstoneForbidsALatePrepare) {
+    EXPECT_EQ(store_->rollback(finish_of(1)).status, FinishStatus::not_found);
+    reopen();
+    auto late = store_->execute_prepare(sql_work(1, {"DELETE FROM accounts"}));
+    EXPECT_EQ(late.status, WorkStatus::refused);
+    EXPECT_EQ(late.reason.code, reason::kAfterAbort);
+    EXPECT_FALSE(late.executed);
+    auto one_phase = store_->one_phase(sql_work(1, {"DELETE FROM accounts"}));
+    EXPECT_EQ(one_phase.reason.code, reason::kAfterAbort);
+}
+
+TEST_F(StoreTest, CommitOfAnUnknownBranchIsHazard) {
+    auto result = store_->commit(finish_of(7));
+    EXPECT_EQ(result.status, FinishStatus::hazard);
+    EXPECT_EQ(result.reason.code, reason::kNotPrepared);
+}
+
+TEST_F(StoreTest, OnlyOneBranchIsPreparedAtATime) {
+    prepare(*store_, 1, {"UPDATE accounts SET balance = 1 WHERE id = 1"});
+    auto second =
+        store_->execute_prepare(sql_work(2, {"UPDATE accounts SET balance = 1 WHERE id = 2"}));
+    EXPECT_EQ(second.status, WorkStatus::refused);
+    EXPECT_EQ(second.reason.code, reason::kSlotsExhausted);
+    EXPECT_FALSE(second.executed);
+    EXPECT_EQ(store_->one_phase(sql_work(3, {"DELETE FROM accounts"})).reason.code,
+              reason::kSlotsExhausted);
+    commit(*store_, 1);
+    prepare(*store_, 2, {"UPDATE accounts SET balance = 1 WHERE id = 2"});
+}
+
+TEST_F(StoreTest, OnePhaseLeavesAWitness) {
+    auto result = store_->one_phase(sql_work(1, {"UPDATE accounts SET balance = 9 WHERE id = 1"}));
+    ASSERT_EQ(result.status, WorkStatus::committed) << result.reason.message;
+    EXPECT_TRUE(result.recorded);
+    EXPECT_TRUE(result.proof->witness);
+    EXPECT_EQ(balances(), "1|9\n2|50");
+    reopen();
+    EXPECT_EQ(store_->settle_one_phase(key_of(1)).status, FinishStatus::committed);
+    EXPECT_EQ(store_->rollback(finish_of(1)).status, FinishStatus::committed);
+    auto again = store_->one_phase(sql_work(1, {"UPDATE accounts SET balance = 0"}));
+    EXPECT_EQ(again.status, WorkStatus::committed);
+    EXPECT_EQ(balances(), "1|9\n2|50");
+}
+
+TEST_F(StoreTest, OnePhaseWithoutWritesIsNotRecorded) {
+    std::uint64_t before = store_->counters().forces;
+    auto result = store_->one_phase(sql_work(1, {"SELECT 1"}));
+    EXPECT_EQ(result.status, WorkStatus::committed);
+    EXPECT_FALSE(result.recorded);
+    EXPECT_EQ(store_->counters().forces, before);
+}
+
+TEST_F(StoreTest, SettlingAnUnknownOnePhaseForbidsIt) {
+    EXPECT_EQ(store_->settle_one_phase(key_of(1)).status, FinishStatus::aborted);
+    EXPECT_EQ(store_->settle_one_phase(key_of(1)).status, FinishStatus::aborted);
+    auto late = store_->one_phase(sql_work(1, {"DELETE FROM accounts"}));
+    EXPECT_EQ(late.status, WorkStatus::refused);
+    EXPECT_EQ(late.reason.code, reason::kAfterAbort);
+    EXPECT_EQ(balances(), "1|100\n2|50");
+}
+
+TEST_F(StoreTest, OnePhaseRemembersTheIdempotencyKey) {
+    auto first = sql_work(1, {"UPDATE accounts SET balance = balance - 1 WHERE id = 1"});
+    first.idempotency = protocol::IdempotencyKey{{1}, {2}};
+    EXPECT_EQ(store_->one_phase(first).status, WorkStatus::committed);
+    auto second = sql_work(2, {"UPDATE accounts SET balance = balance - 1 WHERE id = 1"});
+    second.idempotency = first.idempotency;
+    auto result = store_->one_phase(second);
+    EXPECT_EQ(result.reason.code, reason::kKeyConflict);
+    EXPECT_THAT(result.reason.message, HasSubstr(key_of(1).group.text()));
+    EXPECT_THAT(result.reason.message, HasSubstr("same request"));
+    EXPECT_EQ(balances(), "1|99\n2|50");
+}
+
+TEST_F(StoreTest, EpochAndSendersAreDurable) {
+    protocol::Incarnation incarnation;
+    incarnation.bytes.fill(7);
+    ASSERT_TRUE(store_->persist_sender(incarnation, 5).has_value());
+    ASSERT_TRUE(store_->persist_sender(incarnation, 3).has_value());
+    store_.reset();
+    auto store = Store::open(options_for(path_));
+    ASSERT_TRUE(store.has_value());
+    auto early = store.value()->execute_prepare(sql_work(1, {"SELECT 1"}));
+    EXPECT_EQ(early.reason.code, reason::kNotReady);
+    auto start = store.value()->start();
+    ASSERT_TRUE(start.has_value());
+    EXPECT_EQ(start.value().epoch, 2U);
+    EXPECT_EQ(start.value().sender_epochs.at(incarnation), 5U);
+    EXPECT_EQ(start.value().uuid, test_uuid());
+    EXPECT_EQ(start.value().identity.text(), "sqlite:" + test_uuid().text());
+    EXPECT_EQ(start.value().slots, 1U);
+    EXPECT_TRUE(start.value().exclusive);
+}
+
+TEST_F(StoreTest, PositionCountsPreparesAndOnePhaseCommits) {
+    EXPECT_EQ(store_->position(), (protocol::Position{1, 0}));
+    prepare(*store_, 1, {"UPDATE accounts SET balance = 1"});
+    commit(*store_, 1);
+    static_cast<void>(store_->one_phase(sql_work(2, {"UPDATE accounts SET balance = 2"})));
+    EXPECT_EQ(store_->position(), (protocol::Position{1, 2}));
+    reopen();
+    EXPECT_EQ(store_->position(), (protocol::Position{1, 2}));
+}
+
+TEST_F(StoreTest, ForgettingRidesOnOtherTransactions) {
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+        prepare(*store_, i, {"UPDATE accounts SET balance = balance + 1"});
+        commit(*store_, i);
+    }
+    static_cast<void>(store_->one_phase(sql_work(4, {"UPDATE accounts SET balance = 0"})));
+    store_->note_marks(key_of(1).group.incarnation(), {1, 3}, {1, 2});
+    prepare(*store_, 5, {"UPDATE accounts SET balance = 1"});
+    Plain plain(path_);
+    EXPECT_EQ(plain.query("SELECT sequence FROM _tc_done"), "3");
+    EXPECT_EQ(plain.query("SELECT sequence FROM _tc_witness"), "4");
+    store_->note_marks(key_of(1).group.incarnation(), {1, 5}, {1, 5});
+    commit(*store_, 5);
+    EXPECT_EQ(plain.query("SELECT sequence FROM _tc_done"), "5");
+    EXPECT_EQ(plain.query("SELECT sequence FROM _tc_witness"), "");
+}
+
+TEST_F(StoreTest, ListGivesAgeAndProof) {
+    store_.reset();
+    std::int64_t now = 1'000;
+    StoreOptions options = options_for(path_);
+    options.wall_ms = [&now] { return now; };
+    store_ = open_store(options);
+    prepare(*store_, 1, {"DELETE FROM accounts"});
+    now = 6'500;
+    auto listed = store_->list();
+    ASSERT_TRUE(listed.has_value());
+    ASSERT_EQ(listed.value().size(), 1U);
+    EXPECT_EQ(listed.value()[0].age_ms, 5'500U);
+    EXPECT_EQ(listed.value()[0].gid, finish_of(1).gid);
+}
+
+TEST_F(StoreTest, ChangesCanBeReadAsSql) {
+    prepare(
+        *store_,
+        1,
+        {"UPDATE accounts SET owner = 'o''x' WHERE id = 1", "DELETE FROM accounts WHERE id = 2"});
+    auto text = store_->describe_changes(finish_of(1).gid);
+    ASSERT_TRUE(text.has_value());
+    EXPECT_EQ(
+        text.value(),
+        "DELETE FROM \"accounts\" WHERE \"id\" = 1;\n"
+        "DELETE FROM \"accounts\" WHERE \"id\" = 2;\n"
+        "INSERT INTO \"accounts\" (\"id\", \"owner\", \"balance\") VALUES (1, 'o''x', 100);\n");
+    EXPECT_EQ(Plain(path_).query("SELECT summary FROM _tc_prepared"),
+              "'accounts: 2 keys, 1 rows after'");
+}
+
 }  // namespace
 }  // namespace twofold::participant::sqlite::test

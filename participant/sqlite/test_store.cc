@@ -16,9 +16,10 @@ namespace twofold::participant::sqlite::test {
 namespace {
 
 std::string cell(sqlite3_stmt* statement, int column) {
+    int type = sqlite3_column_type(statement, column);  // before text() converts the value
     const char* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, column));
     auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement, column));
-    switch (sqlite3_column_type(statement, column)) {
+    switch (type) {
         case SQLITE_NULL: return "NULL";
         case SQLITE_FLOAT: return std::string("r") + text;
         case SQLITE_TEXT: return "'" + std::string(text, size) + "'";
