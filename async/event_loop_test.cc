@@ -25,6 +25,7 @@ TEST(UniqueFunction, HoldsMoveOnlyThings) {
     auto owned = std::make_unique<int>(7);
     UniqueFunction<int()> small = [owned = std::move(owned)] { return *owned; };
     UniqueFunction<int()> moved = std::move(small);
+    // NOLINTNEXTLINE(bugprone-use-after-move): that it is empty then is what is tested
     EXPECT_FALSE(small);
     EXPECT_EQ(moved(), 7);
 }

@@ -25,9 +25,10 @@ public:
     template <class F>
         requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction> &&
                  std::is_invocable_r_v<R, std::remove_cvref_t<F>&, Args...>)
+    // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): the constraint keeps moves away
     UniqueFunction(F&& callable) {  // implicit, like std::function
         using Callable = std::remove_cvref_t<F>;
-        if constexpr (fits_inside<Callable>) {
+        if constexpr (kFitsInside<Callable>) {
             ::new (static_cast<void*>(storage_)) Callable(std::forward<F>(callable));
             table_ = &kInside<Callable>;
         } else {
@@ -57,6 +58,7 @@ public:
 
 private:
     static constexpr std::size_t kInsideBytes = 48;
+    static constexpr std::size_t kInsideAlignment = alignof(std::max_align_t);
 
     struct Table {
         R (*call)(std::byte*, Args&&...);
@@ -65,8 +67,8 @@ private:
     };
 
     template <class F>
-    static constexpr bool fits_inside =
-        sizeof(F) <= kInsideBytes && alignof(F) <= alignof(std::max_align_t) &&
+    static constexpr bool kFitsInside =
+        sizeof(F) <= kInsideBytes && alignof(F) <= kInsideAlignment &&
         std::is_nothrow_move_constructible_v<F>;
 
     template <class F>
@@ -105,7 +107,7 @@ private:
     }
 
     const Table* table_ = nullptr;
-    alignas(std::max_align_t) std::byte storage_[kInsideBytes];
+    alignas(kInsideAlignment) std::byte storage_[kInsideBytes];
 };
 
 }  // namespace twofold::async

@@ -42,7 +42,7 @@ struct WorkerThread::Impl {
     std::thread thread;
 };
 
-WorkerThread::WorkerThread(EventLoop& loop, std::string name)
+WorkerThread::WorkerThread(EventLoop& loop, const std::string& name)
     : impl_(std::make_unique<Impl>(loop)) {
     impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
     pthread_setname_np(impl_->thread.native_handle(), name.substr(0, 15).c_str());

@@ -19,7 +19,7 @@ public:
     using Job = UniqueFunction<Completion()>;
 
     // `name` is what `top -H` shows (15 characters are kept).
-    WorkerThread(EventLoop& loop, std::string name);
+    WorkerThread(EventLoop& loop, const std::string& name);
 
     // Finishes every queued job, then joins. Completions that have not run by then are dropped if
     // the loop does not run any more. Do not call from a job.

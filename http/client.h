@@ -76,9 +76,9 @@ struct ClientOptions {
     std::size_t connections_max = 16;
     std::size_t queue_max =
         4096;  // calls that wait for a connection; above: not_sent, limit_exceeded
-    std::size_t header_size_max = 16 * 1024;
-    std::size_t body_size_max = 16 * 1024 * 1024;  // of a collected body
-    std::size_t line_size_max = 1024 * 1024;       // of one line of a streamed body
+    std::size_t header_size_max = 16UL * 1024;
+    std::size_t body_size_max = 16UL * 1024 * 1024;  // of a collected body
+    std::size_t line_size_max = 1024UL * 1024;       // of one line of a streamed body
     std::chrono::milliseconds connect_deadline{2'000};
     // An idle connection is closed after this; keep it below the server's own idle deadline.
     std::chrono::milliseconds idle_deadline{30'000};

@@ -16,8 +16,8 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr std::size_t kReadSize = 16 * 1024;
-constexpr std::size_t kKeptBytesMax = 64 * 1024;
+constexpr std::size_t kReadSize = 16UL * 1024;
+constexpr std::size_t kKeptBytesMax = 64UL * 1024;
 // A connection that was idle for longer is looked at before it is used: its end may not have
 // reached the loop yet. On a busy one the look would cost more than it finds.
 constexpr std::chrono::milliseconds kLookAfter{10};

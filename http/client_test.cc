@@ -34,7 +34,7 @@ CallOptions within(std::chrono::milliseconds deadline) {
 
 // A client whose peer is `port`, and the results of its calls in their order.
 class ClientTest : public ServerTest {
-protected:
+public:
     void connect_to(std::uint16_t port, ClientOptions options = {}) {
         options.port = port;
         client.emplace(loop, std::move(options));
@@ -402,12 +402,12 @@ TEST_F(ClientTest, ManyCallsOverFewConnections) {
 
 TEST_F(ClientTest, ALargeRequestAndReplyPass) {
     ServerOptions options;
-    options.body_size_max = 12 * 1024 * 1024;
+    options.body_size_max = 12UL * 1024 * 1024;
     serve([](Request request,
              ResponseSink sink) { sink.send(text_response(200, std::move(request.body))); },
           options);
     connect_to(server->port());
-    std::string body(10 * 1024 * 1024, 'x');
+    std::string body(10UL * 1024 * 1024, 'x');
     body.back() = 'y';
     call(post(body));
     EXPECT_TRUE(wait_for(1).value().body == body);

@@ -11,7 +11,16 @@
 
 namespace twofold::http {
 
-enum class Method : std::uint8_t { get, head, post, put, delete_, patch, options, other };
+enum class Method : std::uint8_t {
+    get,
+    head,
+    post,
+    put,
+    delete_,  // NOLINT(readability-identifier-naming): `delete` is a keyword
+    patch,
+    options,
+    other,
+};
 
 [[nodiscard]] std::string_view to_string(Method method) noexcept;  // "GET"; other: "OTHER"
 

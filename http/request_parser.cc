@@ -140,7 +140,7 @@ private:
 
     void on_body_init_impl(const boost::optional<std::uint64_t>& length, error_code&) override {
         // Memory follows what has arrived, not what was announced.
-        constexpr std::uint64_t kReserveMax = 64 * 1024;
+        constexpr std::uint64_t kReserveMax = 64UL * 1024;
         if (length.has_value()) {
             request.body.reserve(static_cast<std::size_t>(std::min(*length, kReserveMax)));
         }

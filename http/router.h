@@ -22,9 +22,10 @@ namespace twofold::http {
 // Who may call a route. Every route states it, so that authorisation can never be forgotten for
 // one.
 enum class Role : std::uint8_t {
-    open,       // probes and the contract: anybody
-    client,     // applications
-    operator_,  // people who may override outcomes
+    open,    // probes and the contract: anybody
+    client,  // applications
+    // People who may override outcomes.
+    operator_,  // NOLINT(readability-identifier-naming): `operator` is a keyword
     sidecar,    // participants and the coordinator, among themselves
     metrics,    // scrapers
 };

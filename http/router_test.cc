@@ -12,7 +12,7 @@ namespace twofold::http {
 namespace {
 
 class RouterTest : public ::testing::Test {
-protected:
+public:
     RouterTest() {
         add(Method::get, "/", "root");
         add(Method::get, "/v1/transactions", "list");
@@ -22,7 +22,10 @@ protected:
         add(Method::post, "/v1/transactions/{id}/commit", "commit", Role::client);
         add(Method::post, "/v1/branches:batch", "batch", Role::sidecar);
     }
-    void add(Method method, std::string_view pattern, std::string name, Role role = Role::open) {
+    void add(Method method,
+             std::string_view pattern,
+             const std::string& name,
+             Role role = Role::open) {
         router.add(method, pattern, role, [name](const Request& request, ResponseSink sink) {
             sink.send(text_response(200, name + ":" + std::string(request.path_parameter("id"))));
         });

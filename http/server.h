@@ -26,19 +26,19 @@ struct ServerOptions {
     // bound.
     bool allow_insecure_public_bind = false;
 
-    std::size_t header_size_max = 8 * 1024;        // request line and fields; above: 431
-    std::size_t header_count_max = 64;             // above: 431
-    std::size_t body_size_max = 1024 * 1024;       // above: 413
-    std::size_t connections_max = 4096;            // above: 503 and close
-    std::size_t requests_per_connection_max = 0;   // 0: no limit
-    std::size_t stream_backlog_soft = 256 * 1024;  // unsent bytes: write() reports backpressure
+    std::size_t header_size_max = 8UL * 1024;        // request line and fields; above: 431
+    std::size_t header_count_max = 64;               // above: 431
+    std::size_t body_size_max = 1024UL * 1024;       // above: 413
+    std::size_t connections_max = 4096;              // above: 503 and close
+    std::size_t requests_per_connection_max = 0;     // 0: no limit
+    std::size_t stream_backlog_soft = 256UL * 1024;  // unsent bytes: write() reports backpressure
     std::size_t stream_backlog_hard =
-        4 * 1024 * 1024;  // unsent bytes of a stream: the connection is cut
+        4UL * 1024 * 1024;  // unsent bytes of a stream: the connection is cut
 
     std::chrono::milliseconds header_deadline{5'000};  // from a request's first byte; then 408
     std::chrono::milliseconds body_deadline{
         5'000};  // grace; every body_rate_floor bytes buy one second more
-    std::size_t body_rate_floor = 16 * 1024;           // bytes per second
+    std::size_t body_rate_floor = 16UL * 1024;         // bytes per second
     std::chrono::milliseconds idle_deadline{75'000};   // between requests; then closed silently
     std::chrono::milliseconds write_deadline{10'000};  // grace for unsent output; same rate floor
 };

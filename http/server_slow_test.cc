@@ -66,7 +66,7 @@ TEST_F(ServerTest, AnIdleConnectionIsClosedSilently) {
 TEST_F(ServerTest, AReaderThatStopsIsCutOff) {
     serve(
         [](const Request&, ResponseSink sink) {
-            sink.send(text_response(200, std::string(16 * 1024 * 1024, 'x')));
+            sink.send(text_response(200, std::string(16UL * 1024 * 1024, 'x')));
         },
         impatient());
     auto socket = RawSocket::connect_to(server->port(), 4096);
@@ -77,12 +77,12 @@ TEST_F(ServerTest, AReaderThatStopsIsCutOff) {
 
 TEST_F(ServerTest, ALargeResponseReachesASlowButSteadyReader) {
     serve([](const Request&, ResponseSink sink) {
-        sink.send(text_response(200, std::string(8 * 1024 * 1024, 'x')));
+        sink.send(text_response(200, std::string(8UL * 1024 * 1024, 'x')));
     });
     auto socket = RawSocket::connect_to(server->port(), 4096);
     socket.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     EXPECT_TRUE(eventually(loop, [&] { return socket.receive(); }));
-    EXPECT_GT(socket.received.size(), 8U * 1024 * 1024);
+    EXPECT_GT(socket.received.size(), 8UL * 1024 * 1024);
 }
 
 TEST_F(ServerTest, ChunksOfOneTurnLeaveInOneWrite) {
@@ -139,15 +139,15 @@ TEST_F(ServerTest, AHeadRequestToAStreamGetsTheHead) {
 
 TEST_F(ServerTest, ASlowReaderOfAStreamIsToldAndThenCut) {
     ServerOptions options;
-    options.stream_backlog_soft = 64 * 1024;
-    options.stream_backlog_hard = 1024 * 1024;
+    options.stream_backlog_soft = 64UL * 1024;
+    options.stream_backlog_hard = 1024UL * 1024;
     ResponseSink stream;
     serve([&](const Request&, ResponseSink sink) { stream = std::move(sink); }, options);
     auto socket = RawSocket::connect_to(server->port(), 4096);
     socket.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     ASSERT_TRUE(eventually(loop, [&] { return stream.open(); }));
     stream.begin_stream(200, "text/plain");
-    const std::string chunk(32 * 1024, 'x');
+    const std::string chunk(32UL * 1024, 'x');
 
     const auto write_until = [&](WriteStatus wanted) {
         for (int i = 0; i < 10'000; ++i) {

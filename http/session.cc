@@ -13,12 +13,12 @@ namespace twofold::http {
 
 namespace {
 
-constexpr std::size_t kReadSize = 4 * 1024;
-constexpr std::size_t kBodyReadSize = 64 * 1024;
-constexpr std::size_t kIdleCapacityMax = 16 * 1024;
+constexpr std::size_t kReadSize = 4UL * 1024;
+constexpr std::size_t kBodyReadSize = 64UL * 1024;
+constexpr std::size_t kIdleCapacityMax = 16UL * 1024;
 // Bytes of pipelined requests that wait while one is being answered; above, TCP holds the peer
 // back.
-constexpr std::size_t kPipelineMax = 64 * 1024;
+constexpr std::size_t kPipelineMax = 64UL * 1024;
 // How long a connection is kept after our last byte, so that the peer can read it: closing with
 // unread input would reset the connection and could take the response away.
 constexpr std::chrono::milliseconds kLinger{1'000};

@@ -12,7 +12,7 @@ namespace twofold::http {
 
 namespace {
 
-constexpr std::size_t kOutputCapacityMax = 64 * 1024;  // kept for the next response
+constexpr std::size_t kOutputCapacityMax = 64UL * 1024;  // kept for the next response
 
 Response instead_of(const Response& unsendable) {
     base::log_event(base::LogLevel::error,

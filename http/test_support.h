@@ -140,13 +140,13 @@ private:
 
 // A loop, and a server on it whose handler the test sets.
 class ServerTest : public ::testing::Test {
-protected:
+public:
     void serve(Handler handler, ServerOptions options = {}) {
         auto created = Server::create(loop, std::move(options), std::move(handler));
         ASSERT_TRUE(created.has_value()) << created.error().text();
         server = std::move(created.value());
     }
-    static void echo(Request request, ResponseSink sink) {
+    static void echo(const Request& request, ResponseSink sink) {
         sink.send(text_response(200, request.path + "|" + request.body));
     }
 
