@@ -1,6 +1,5 @@
 #include "app/resources.h"
 
-#include "participant/postgres/postgres_resource.h"
 #include "participant/sqlite_resource.h"
 
 #include <utility>
@@ -38,7 +37,7 @@ MadeResource make_sqlite(async::EventLoop& loop, const ParticipantConfig& config
 }  // namespace
 
 MadeResource make_resource(async::EventLoop& loop, const ParticipantConfig& config) {
-    return config.sqlite ? make_sqlite(loop, config) : make_postgres(loop, config);
+    return make_sqlite(loop, config);
 }
 
 }  // namespace twofold::app
