@@ -33,7 +33,12 @@ WorkResult Store::Impl::work_failed(const base::Error& error, bool executed, boo
         reason.code = row.reason;
         consequence = at_commit ? row.at_commit : row.before_commit;
     }
-    if (cancelled_.load(std::memory_order_relaxed)) reason.code = reason::kClientAbort;
+    int primary = errors_.code() & 0xff;
+    bool waiting = primary == SQLITE_INTERRUPT || primary == SQLITE_BUSY;
+    if (waiting && cancelled_.load(std::memory_order_relaxed)) {
+        reason.code = reason::kClientAbort;
+        reason.message = "the branch was cancelled";
+    }
     if (consequence == Consequence::definite_no) return refuse(std::move(reason), executed);
     WorkResult result;
     result.status = WorkStatus::unknown;
