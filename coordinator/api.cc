@@ -6,6 +6,7 @@
 #include "coordinator/submit_request.h"
 #include "protocol/json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <utility>
@@ -20,6 +21,9 @@ using http::Request;
 using http::ResponseSink;
 using http::Role;
 using std::chrono::milliseconds;
+
+// Long enough for one round trip to a participant that is there.
+constexpr milliseconds kShortestAsk{1'000};
 
 http::Response body_problem(const base::Error& error) {
     const http::ProblemCode& code =
@@ -66,6 +70,7 @@ public:
 
     void submit(Request request, ResponseSink sink);
     void get(const Request& request, ResponseSink sink);
+    void ask_participant(const protocol::TxnId& id, milliseconds wait, ResponseSink sink);
     void list(const Request& request, ResponseSink sink);
     void participants(ResponseSink sink) const;
     void inquire(const Request& request, ResponseSink sink);
@@ -174,12 +179,27 @@ void Api::get(const Request& request, ResponseSink sink) {
         sink.send(body_problem(*error));
         return;
     }
+    Answer now = driver_.machine().query(*id);
+    if (now.kind == AnswerKind::cannot_tell) {
+        ask_participant(*id, milliseconds(wait.value()), std::move(sink));
+        return;
+    }
     bool has_since = request.query_parameter("since").has_value();
-    std::uint64_t from = has_since ? since.value() : driver_.machine().query(*id).report.version;
+    std::uint64_t from = has_since ? since.value() : now.report.version;
     auto shared = std::make_shared<ResponseSink>(std::move(sink));
     driver_.watch(*id, from, milliseconds(wait.value()), [this, shared, id = *id] {
         shared->send(query_response(driver_.machine().query(id), names()));
     });
+}
+
+// The outcome of a one-phase transaction of an earlier start is in its participant's database only.
+void Api::ask_participant(const protocol::TxnId& id, milliseconds wait, ResponseSink sink) {
+    auto shared = std::make_shared<ResponseSink>(std::move(sink));
+    Ticket ticket = driver_.open_ticket([shared, name = names()](const Answer& answer) {
+        shared->send(query_response(answer, name));
+    });
+    shared->on_closed([this, ticket] { driver_.close_ticket(ticket); });
+    driver_.submit(OutcomeRequest{ticket, id, std::max(wait, kShortestAsk)});
 }
 
 base::Result<Machine::ListFilter> Api::list_filter(const Request& request) const {
