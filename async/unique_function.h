@@ -68,7 +68,7 @@ private:
 
     template <class F>
     static constexpr bool kFitsInside =
-        sizeof(F) <= kInsideBytes && alignof(F) <= kInsideAlignment &&
+        sizeof(F) <= kInsideBytes && std::alignment_of_v<F> <= kInsideAlignment &&
         std::is_nothrow_move_constructible_v<F>;
 
     template <class F>
