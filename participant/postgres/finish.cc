@@ -1,0 +1,225 @@
+#include "participant/postgres/finish.h"
+
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "participant/postgres/admin.h"
+#include "participant/postgres/error_class.h"
+#include "participant/postgres/proof.h"
+#include "participant/postgres/script.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::participant::postgres {
+
+namespace {
+
+namespace reason = protocol::reason;
+using base::log_event;
+using base::LogLevel;
+using protocol::FinishResult;
+using protocol::FinishStatus;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::string_view kWarning = "01000";
+constexpr milliseconds kSettleLockWait{2'000};
+constexpr milliseconds kFirstPause{10};
+constexpr milliseconds kLongestPause{500};
+
+FinishResult unknown(std::string_view code, std::string text) {
+    return {FinishStatus::unknown, make_reason(code, std::move(text))};
+}
+
+FinishResult unknown_after(const Reply& reply) {
+    std::string sqlstate = reply.sqlstate();
+    std::string_view code = reason::kUnavailable;
+    std::string text = reply.problem();
+    if (sqlstate == "42501") {
+        code = reason::kNotAllowed;
+        text = "another role prepared this branch: " + text;
+    } else if (sqlstate == "0A000") {
+        code = reason::kIdentityMismatch;
+        text = "this branch was prepared in another database of the server: " + text;
+    }
+    FinishResult result = unknown(code, std::move(text));
+    result.reason.sqlstate = std::move(sqlstate);
+    return result;
+}
+
+bool has_warning(const Reply& reply) {
+    return std::ranges::any_of(reply.notices,
+                               [](const Notice& notice) { return notice.sqlstate == kWarning; });
+}
+
+bool is_gone(const Reply& reply) {
+    return reply.loss == Loss::none && error_class(reply.sqlstate()).at_finish == Meaning::gone;
+}
+
+// One rollback at a time until the gid is gone or the limit has passed.
+class RollbackLoop : public std::enable_shared_from_this<RollbackLoop> {
+public:
+    RollbackLoop(Context& context, Finisher& finisher, std::string gid, Finisher::Callback done)
+        : context_(context),
+          finisher_(finisher),
+          gid_(std::move(gid)),
+          done_(std::move(done)),
+          until_(steady_clock::now() + context.options.limits.finish),
+          timer_(context.loop) {}
+
+    void go() {
+        finisher_.rollback(gid_, [self = shared_from_this()](FinishResult result) {
+            self->on_result(std::move(result));
+        });
+    }
+
+private:
+    void on_result(FinishResult result) {
+        bool again = result.status == FinishStatus::unknown && !context_.stopping &&
+                     steady_clock::now() < until_;
+        if (!again) return done_(std::move(result));
+        timer_.start(pause_, [self = shared_from_this(), alive = std::weak_ptr(context_.alive)] {
+            if (!alive.expired()) self->go();
+        });
+        pause_ = std::min(pause_ * 2, kLongestPause);
+    }
+
+    Context& context_;
+    Finisher& finisher_;
+    std::string gid_;
+    Finisher::Callback done_;
+    steady_clock::time_point until_;
+    async::Timer timer_;
+    milliseconds pause_ = kFirstPause;
+};
+
+}  // namespace
+
+// ---- commit
+// --------------------------------------------------------------------------------------
+
+void Finisher::commit(protocol::FinishRequest request, Callback done) {
+    TWOFOLD_CRASH_POINT(pg_before_commit_prepared);
+    std::vector<Statement> statements = {{"COMMIT PREPARED " + quoted_gid(request.gid)}};
+    finish_.run(std::move(statements),
+                context_.options.limits.finish,
+                [this, request = std::move(request), done = std::move(done)](const Reply& reply) {
+                    on_commit_reply(request, reply, done);
+                });
+}
+
+void Finisher::on_commit_reply(const protocol::FinishRequest& request,
+                               const Reply& reply,
+                               const Callback& done) {
+    if (is_gone(reply)) return ask_proof(request, done);
+    if (!reply.ok()) return done(unknown_after(reply));
+    if (reply.results[0].tag != "COMMIT PREPARED") {
+        return done(unknown(reason::kProtocolViolation,
+                            "COMMIT PREPARED was answered with " + reply.results[0].tag));
+    }
+    TWOFOLD_CRASH_POINT(pg_after_commit_prepared);
+    ++context_.counters.commits;
+    FinishResult result{FinishStatus::committed, {}};
+    if (has_warning(reply)) {
+        ++context_.counters.not_replicated;
+        result.reason = make_reason(
+            reason::kNotReplicated,
+            "committed here, but no synchronous standby has confirmed it: a failover may lose it");
+        log_event(LogLevel::warning,
+                  "postgres_commit_not_replicated",
+                  result.reason.message,
+                  {{"gid", request.gid}});
+    } else if (request.proof.has_value()) {
+        context_.note_position(request.proof->position);
+    }
+    done(std::move(result));
+}
+
+void Finisher::ask_proof(const protocol::FinishRequest& request, const Callback& done) {
+    ++context_.counters.proofs_asked;
+    finish_.run(
+        evidence_statements(request),
+        context_.options.limits.finish,
+        [this, request, done](const Reply& reply) {
+            std::optional<Evidence> evidence = read_evidence(reply);
+            if (!evidence.has_value()) {
+                return done(unknown(
+                    reason::kUnavailable,
+                    "the branch is gone, and its end could not be asked for: " + reply.problem()));
+            }
+            FinishResult result = prove(request, *evidence);
+            if (result.status == FinishStatus::hazard) ++context_.counters.hazards;
+            if (!result.reason.empty()) {
+                log_event(LogLevel::warning,
+                          "postgres_branch_gone",
+                          result.reason.message,
+                          {{"gid", request.gid}});
+            }
+            done(std::move(result));
+        });
+}
+
+// ---- rollback
+// ------------------------------------------------------------------------------------
+
+void Finisher::rollback(const std::string& gid, Callback done) {
+    std::vector<Statement> statements = {
+        {"SELECT pg_catalog.set_config('synchronous_commit', 'local', false)", {}, false, true},
+        {"ROLLBACK PREPARED " + quoted_gid(gid), {}, false, true},
+        {"SELECT pg_catalog.set_config('synchronous_commit', $1, false)",
+         {{context_.options.synchronous_commit}},
+         false,
+         true}};
+    finish_.run(
+        std::move(statements),
+        context_.options.limits.finish,
+        [this, done = std::move(done)](const Reply& reply) {
+            if (is_gone(reply)) return done({FinishStatus::not_found, {}});
+            if (!reply.ok()) return done(unknown_after(reply));
+            if (reply.results[1].tag != "ROLLBACK PREPARED") {
+                return done(unknown(reason::kProtocolViolation,
+                                    "ROLLBACK PREPARED was answered with " + reply.results[1].tag));
+            }
+            ++context_.counters.rollbacks;
+            done({FinishStatus::aborted, {}});
+        });
+}
+
+void Finisher::rollback_until_gone(const std::string& gid, Callback done) {
+    std::make_shared<RollbackLoop>(context_, *this, gid, std::move(done))->go();
+}
+
+// ---- one-phase
+// -----------------------------------------------------------------------------------
+
+// A branch that still runs holds its witness row: the tombstone waits for it, at most the lock
+// timeout. One that has not come so far finds the tombstone, and cannot commit any more.
+void Finisher::settle_one_phase(const std::string& gid, Callback done) {
+    std::vector<Statement> statements = {
+        {"BEGIN ISOLATION LEVEL READ COMMITTED"},
+        {"SELECT pg_catalog.set_config('lock_timeout', $1, true)",
+         {{std::to_string(kSettleLockWait.count())}}},
+        {"INSERT INTO twofold.witness (gid, outcome) VALUES ($1, 'aborted') "
+         "ON CONFLICT (gid) DO NOTHING",
+         {{gid}}},
+        {"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1", {{gid}}},
+        {"COMMIT"}};
+    admin_.run(
+        std::move(statements),
+        context_.options.limits.admin,
+        [done = std::move(done)](const Reply& reply) {
+            if (!reply.ok() || reply.results[4].tag != "COMMIT") {
+                return done(unknown_after(reply));
+            }
+            if (has_warning(reply)) {
+                return done(unknown(reason::kNotReplicated,
+                                    "the outcome has not reached a synchronous standby yet"));
+            }
+            std::string outcome = reply.results[3].text(0, 0);
+            if (outcome == "committed") return done({FinishStatus::committed, {}});
+            if (outcome == "aborted") return done({FinishStatus::aborted, {}});
+            done(unknown(reason::kUnavailable, "no outcome could be read"));
+        });
+}
+
+}  // namespace twofold::participant::postgres

@@ -1,0 +1,45 @@
+// Phase 2 on its own sessions, so that a commit never waits behind work: COMMIT PREPARED and
+// ROLLBACK PREPARED, each alone between syncs (they refuse to run inside of a transaction), and the
+// settling of one-phase branches.
+//
+// Definite are only the exact success tag, and "does not exist" together with proof (proof.h).
+// Everything else is unknown: ask again. Thread: the loop's.
+#pragma once
+
+#include "async/timer.h"
+#include "participant/postgres/pool.h"
+#include "participant/resource.h"
+
+#include <memory>
+#include <string>
+
+namespace twofold::participant::postgres {
+
+class Finisher {
+public:
+    using Callback = ResourcePort::FinishCallback;
+
+    Finisher(Context& context, Pool& finish, Pool& admin)
+        : context_(context), finish_(finish), admin_(admin) {}
+
+    void commit(protocol::FinishRequest request, Callback done);
+    // A rollback does not wait for a standby: a prepared transaction that a failover brings back is
+    // listed and asked about again.
+    void rollback(const std::string& gid, Callback done);
+    // Rolls back a branch that this resource prepared itself, again and again until it is gone;
+    // `unknown` when it takes too long.
+    void rollback_until_gone(const std::string& gid, Callback done);
+    void settle_one_phase(const std::string& gid, Callback done);
+
+private:
+    void on_commit_reply(const protocol::FinishRequest& request,
+                         const Reply& reply,
+                         const Callback& done);
+    void ask_proof(const protocol::FinishRequest& request, const Callback& done);
+
+    Context& context_;
+    Pool& finish_;
+    Pool& admin_;
+};
+
+}  // namespace twofold::participant::postgres

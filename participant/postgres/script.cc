@@ -1,0 +1,174 @@
+#include "participant/postgres/script.h"
+
+#include "base/assert.h"
+#include "base/base64.h"
+#include "participant/postgres/admission.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace twofold::participant::postgres {
+
+namespace {
+
+using protocol::Isolation;
+
+std::string_view isolation_name(Isolation isolation) {
+    switch (isolation) {
+        case Isolation::repeatable_read: return "REPEATABLE READ";
+        case Isolation::serializable: return "SERIALIZABLE";
+        case Isolation::read_committed:
+        case Isolation::participant_default: break;
+    }
+    return "READ COMMITTED";
+}
+
+Isolation isolation_of(const Context& context, const protocol::BranchWork& work) {
+    Isolation wanted = work.options.isolation;
+    return wanted == Isolation::participant_default ? context.options.isolation : wanted;
+}
+
+std::string milliseconds_text(std::uint32_t wanted, std::chrono::milliseconds otherwise) {
+    return std::to_string(wanted != 0 ? static_cast<std::int64_t>(wanted) : otherwise.count());
+}
+
+// An expression that is an error whose message is `text`. pg_backend_pid() keeps the planner from
+// computing it beforehand.
+std::string error_expression(std::string_view text) {
+    return "pg_catalog.concat('" + std::string(text) +
+           " (', pg_catalog.pg_backend_pid(), ')')::pg_catalog.int4";
+}
+
+constexpr std::string_view kForeignServerExists =
+    "EXISTS (SELECT FROM pg_catalog.pg_foreign_server)";
+constexpr std::string_view kXid = "pg_catalog.pg_current_xact_id_if_assigned()";
+
+// Every name is qualified here and below: the work may have changed search_path.
+Statement settings_statement(const Context& context, const BranchRequest& request) {
+    const Limits& limits = context.options.limits;
+    const protocol::BranchOptions& wanted = request.work.options;
+    std::string sql =
+        "SELECT pg_catalog.set_config('lock_timeout', $1, true), "
+        "pg_catalog.set_config('statement_timeout', $2, true), "
+        // A client that dies in the middle of its message must not hold locks until TCP notices.
+        "pg_catalog.set_config('idle_in_transaction_session_timeout', '20000', true)";
+    if (request.one_phase) {
+        // Another server's part of the transaction would commit apart from ours.
+        sql += ", CASE WHEN " + std::string(kForeignServerExists) + " THEN " +
+               error_expression("Twofold: no one-phase commit in a database with foreign servers") +
+               " END";
+    }
+    return {std::move(sql),
+            {{milliseconds_text(wanted.lock_timeout_ms, limits.lock_timeout)},
+             {milliseconds_text(wanted.statement_timeout_ms, limits.statement_timeout)}}};
+}
+
+std::string xid_expression(bool one_phase, bool guarded) {
+    std::string xid(kXid);
+    if (one_phase) return xid + "::pg_catalog.text";
+    std::string assigned =
+        "COALESCE(" + xid + ", pg_catalog.pg_current_xact_id())::pg_catalog.text";
+    if (!guarded) return assigned;
+    // Writes through a foreign server need no xid here; PREPARE itself refuses them.
+    return "CASE WHEN " + xid + " IS NULL AND NOT " + std::string(kForeignServerExists) + " THEN " +
+           error_expression("Twofold: nothing was written, so nothing is prepared; no failure") +
+           "::pg_catalog.text ELSE " + assigned + " END";
+}
+
+Statement tail_statement(const Context& context, bool one_phase, bool guarded) {
+    return {
+        // The gid would belong to another role, the commit would not be durable, and the warning
+        // that
+        // no standby has received it would be lost.
+        "SELECT pg_catalog.set_config('role', $1, true), "
+        "pg_catalog.set_config('synchronous_commit', $2, true), "
+        "pg_catalog.set_config('client_min_messages', 'notice', true), " +
+            xid_expression(one_phase, guarded) +
+            ", pg_catalog.pg_current_wal_insert_lsn(), "
+            "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)",
+        {{context.role}, {context.options.synchronous_commit}}};
+}
+
+Cell hex_of(const std::optional<protocol::IdempotencyKey>& key, bool fingerprint) {
+    if (!key.has_value()) return std::nullopt;
+    return base::hex_encode(fingerprint ? key->fingerprint : key->key_hash);
+}
+
+Statement witness_statement(const protocol::BranchWork& work) {
+    return {
+        "INSERT INTO twofold.witness (gid, key_hash, fingerprint, outcome) "
+        "SELECT $1, $2, $3, 'committed' WHERE " +
+            std::string(kXid) + " IS NOT NULL",
+        {{work.gid, 25},
+         {hex_of(work.idempotency, false), 25},
+         {hex_of(work.idempotency, true), 25}}};
+}
+
+// What can only be judged when the answer is here: expectations, and results beyond the limits.
+bool needs_check(const std::vector<WorkStatement>& statements) {
+    return std::ranges::any_of(statements, [](const WorkStatement& statement) {
+        static constexpr std::string_view kReturning = "returning";
+        auto same_letter = [](char a, char b) { return (a | 0x20) == b; };
+        std::string word = first_keyword(statement.sql);
+        bool changes = word == "insert" || word == "update" || word == "delete" || word == "set";
+        return statement.expect_rows.has_value() || !changes ||
+               !std::ranges::search(statement.sql, kReturning, same_letter).empty();
+    });
+}
+
+}  // namespace
+
+Script make_script(const Context& context, const BranchRequest& request, Cleanliness session) {
+    TWOFOLD_ASSERT(request.work.gid.find('\'') == std::string::npos, "a gid that needs quoting");
+    Isolation isolation = isolation_of(context, request.work);
+    Script script;
+    script.one_phase = request.one_phase;
+    // At SERIALIZABLE even a reader must stay until the end: its reads decide who may commit.
+    script.guarded = !request.one_phase && isolation != Isolation::serializable;
+    std::vector<Statement>& out = script.statements;
+    out = cleaning_statements(session);
+    script.begin = out.size();
+    out.push_back({"BEGIN ISOLATION LEVEL " + std::string(isolation_name(isolation))});
+    script.settings = out.size();
+    out.push_back(settings_statement(context, request));
+    script.work = out.size();
+    script.work_count = request.statements.size();
+    for (const WorkStatement& statement : request.statements) {
+        out.push_back({statement.sql, statement.params, true});
+    }
+    script.constraints = out.size();
+    out.push_back({"SET CONSTRAINTS ALL IMMEDIATE"});
+    script.tail = out.size();
+    out.push_back(tail_statement(context, request.one_phase, script.guarded));
+    if (request.one_phase || context.options.witness) {
+        script.witness = out.size();
+        out.push_back(witness_statement(request.work));
+    }
+    script.end = out.size();
+    script.end_apart = request.one_phase && needs_check(request.statements);
+    if (script.end_apart) return script;
+    if (request.one_phase) {
+        out.push_back(end_statement());
+    } else {
+        out.push_back({"PREPARE TRANSACTION '" + request.work.gid + "'"});
+    }
+    return script;
+}
+
+Statement end_statement() { return {"COMMIT"}; }
+
+Reply joined(Reply rest, Reply end) {
+    std::size_t offset = rest.results.size();
+    for (Notice& notice : end.notices) {
+        notice.answered_before += offset;
+        rest.notices.push_back(std::move(notice));
+    }
+    std::ranges::move(end.results, std::back_inserter(rest.results));
+    rest.loss = end.loss;
+    rest.loss_text = std::move(end.loss_text);
+    rest.transaction = end.transaction;
+    return rest;
+}
+
+}  // namespace twofold::participant::postgres

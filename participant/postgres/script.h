@@ -1,0 +1,98 @@
+// What is sent for one branch, and what its answer means. Pure: statements in, replies in, verdicts
+// out.
+//
+// One message for a branch that prepares; an error makes the server skip everything up to the sync:
+//
+//   [ROLLBACK, sync] [DISCARD ALL]   what the session's last branch left behind, when not cleaned
+//   yet BEGIN ISOLATION LEVEL … settings         timeouts; one-phase: an error when the database
+//   has foreign servers the work         one statement each SET CONSTRAINTS ALL IMMEDIATE deferred
+//   constraints and triggers run here, where errors are clear tail             role,
+//   synchronous_commit and client_min_messages back to what we need whatever the
+//                    work did to them; xid and LSN; an error when nothing was written (the guard)
+//   [witness row]
+//   PREPARE TRANSACTION, or COMMIT
+//   sync
+//
+// The guard is why a read-only branch costs no forced write and no second message: its error makes
+// the server skip PREPARE. It shows in the server's log as an error that says that it is none.
+#pragma once
+
+#include "participant/postgres/context.h"
+#include "participant/postgres/session.h"
+#include "participant/postgres/work.h"
+#include "protocol/branch_work.h"
+
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace twofold::participant::postgres {
+
+struct Script {
+    static constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
+
+    std::vector<Statement> statements;
+    // Positions in statements and in the reply's results.
+    std::size_t begin = 0;
+    std::size_t settings = 0;
+    std::size_t work = 0;
+    std::size_t work_count = 0;
+    std::size_t constraints = 0;
+    std::size_t tail = 0;
+    std::size_t witness = kNone;
+    std::size_t end = 0;
+    bool one_phase = false;
+    bool guarded = false;  // a branch that wrote nothing stops at the tail
+    // One-phase with something to check: COMMIT is sent when the rest was judged, because it cannot
+    // be taken back as a PREPARE can.
+    bool end_apart = false;
+};
+
+enum class Finding : std::uint8_t {
+    prepared,
+    committed,
+    read_only,
+    refused,
+    undo,       // prepared, but the answer must be no: roll it back, then refuse
+    proceed,    // end_apart: all is well so far, send the end
+    duplicate,  // this gid is prepared already, by somebody else: nothing was done
+    key_taken,  // one-phase: the witness's unique key or gid exists already; rolled back
+    examine,    // end the session, then look whether the branch is there
+    lost,       // the connection broke: it may be there, or may come
+};
+
+struct Verdict {
+    Finding finding = Finding::examine;
+    protocol::Reason reason;
+    std::optional<protocol::ProofToken> proof;
+    std::string results;
+    bool executed = true;
+    bool recorded = true;
+    bool replicated = true;  // false: a standby's receipt is missing
+    Cleanliness after = Cleanliness::broken;
+};
+
+struct BranchRequest {
+    const protocol::BranchWork& work;
+    const std::vector<WorkStatement>& statements;
+    bool one_phase = false;
+};
+
+[[nodiscard]] Script make_script(const Context& context,
+                                 const BranchRequest& request,
+                                 Cleanliness session);
+
+// The last statement of a script with end_apart.
+[[nodiscard]] Statement end_statement();
+// The reply to the rest followed by the reply to the end, as if they had been one.
+[[nodiscard]] Reply joined(Reply rest, Reply end);
+
+[[nodiscard]] Verdict judge(const Script& script,
+                            const std::vector<WorkStatement>& statements,
+                            const Limits& limits,
+                            const Reply& reply);
+
+[[nodiscard]] protocol::Reason make_reason(std::string_view code, std::string message);
+
+}  // namespace twofold::participant::postgres

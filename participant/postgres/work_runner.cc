@@ -1,0 +1,377 @@
+#include "participant/postgres/work_runner.h"
+
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "participant/postgres/admin.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::participant::postgres {
+
+namespace {
+
+namespace reason = protocol::reason;
+using base::Result;
+using protocol::Reason;
+using protocol::WorkResult;
+using protocol::WorkStatus;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+protocol::JsonText json_text(std::string text) {
+    return std::make_shared<const std::string>(std::move(text));
+}
+
+milliseconds left_until(steady_clock::time_point until) {
+    auto left = std::chrono::duration_cast<milliseconds>(until - steady_clock::now());
+    return std::max(left, milliseconds(1));
+}
+
+}  // namespace
+
+// ---- running
+// -------------------------------------------------------------------------------------
+
+void WorkRunner::execute(protocol::BranchWork work,
+                         bool one_phase,
+                         ResourcePort::WorkCallback done) {
+    auto run = std::make_shared<Run>(context_.loop, std::move(work), one_phase);
+    run->done = std::move(done);
+    bool fresh = runs_.emplace(run->work.key, run).second;
+    if (!fresh) {
+        WorkResult result;
+        result.status = WorkStatus::refused;
+        result.executed = false;
+        result.reason = make_reason(reason::kProtocolViolation, "this branch is running already");
+        return run->done(std::move(result));
+    }
+    if (context_.fenced) {
+        return refuse(
+            run, make_reason(reason::kStaleParticipantEpoch, context_.fenced_text), false);
+    }
+    ParsedWork parsed =
+        parse_work(run->work.work == nullptr ? "[]" : *run->work.work, context_.options);
+    if (!parsed.refusal.empty()) return refuse(run, std::move(parsed.refusal), false);
+    run->statements = std::move(parsed.statements);
+    milliseconds limit = context_.options.limits.branch;
+    if (run->work.deadline_ms != 0) limit = milliseconds(run->work.deadline_ms);
+    run->until = steady_clock::now() + limit;
+    run->ticket = work_.acquire(
+        limit, [this, run](const Result<SessionPtr>& session) { on_session(run, session); });
+}
+
+void WorkRunner::on_session(const RunPtr& run, const Result<SessionPtr>& session) {
+    if (!session.has_value()) {
+        std::string_view code = reason::kUnavailable;
+        if (context_.fenced) code = reason::kStaleParticipantEpoch;
+        if (session.error().code == base::Errc::timed_out) code = reason::kDeadline;
+        return refuse(run, make_reason(code, session.error().context), false);
+    }
+    run->session = session.value();
+    run->backend = run->session->backend;
+    run->script = make_script(
+        context_, {run->work, run->statements, run->one_phase}, run->session->cleanliness);
+    TWOFOLD_CRASH_POINT(pg_before_prepare);
+    Exchange exchange;
+    exchange.statements = std::move(run->script.statements);
+    arm_probe(run);
+    send(run, std::move(exchange), [this, run](Reply reply) { on_reply(run, std::move(reply)); });
+}
+
+void WorkRunner::send(const RunPtr& run, Exchange exchange, Connection::ReplyCallback on_reply) {
+    exchange.limit = left_until(run->until);
+    exchange.rows_max = context_.options.limits.rows_max;
+    exchange.bytes_max = context_.options.limits.result_bytes_max;
+    // The session must live until its exchange is over, whoever forgets the run.
+    run->session->connection.run(
+        std::move(exchange), [session = run->session, on_reply = std::move(on_reply)](Reply reply) {
+            on_reply(std::move(reply));
+        });
+}
+
+void WorkRunner::on_reply(const RunPtr& run, Reply reply) {
+    if (!run->done) return;  // answered by stop()
+    Verdict verdict = judge(run->script, run->statements, context_.options.limits, reply);
+    if (verdict.finding == Finding::lost) return on_lost(run, std::move(verdict), reply.loss);
+    if (verdict.finding == Finding::proceed) return send_end(run, std::move(reply));
+    on_judged(run, std::move(verdict));
+}
+
+void WorkRunner::send_end(const RunPtr& run, Reply rest) {
+    Exchange exchange;
+    exchange.statements.push_back(end_statement());
+    auto kept = std::make_shared<Reply>(std::move(rest));
+    send(run, std::move(exchange), [this, run, kept](Reply end) {
+        if (!run->done) return;
+        Reply reply = joined(std::move(*kept), std::move(end));
+        Verdict verdict = judge(run->script, run->statements, context_.options.limits, reply);
+        if (verdict.finding == Finding::lost) return on_lost(run, std::move(verdict), reply.loss);
+        on_judged(run, std::move(verdict));
+    });
+}
+
+void WorkRunner::on_judged(const RunPtr& run, Verdict verdict) {
+    run->probe.cancel();
+    switch (verdict.finding) {
+        case Finding::prepared: TWOFOLD_CRASH_POINT(pg_after_prepare); break;
+        case Finding::examine: return examine(run, std::move(verdict.reason));
+        default: break;
+    }
+    give_back(run, verdict.after);
+    WorkResult result;
+    result.executed = verdict.executed;
+    result.reason = std::move(verdict.reason);
+    switch (verdict.finding) {
+        case Finding::prepared:
+            result.status = WorkStatus::prepared;
+            ++context_.counters.prepares;
+            break;
+        case Finding::committed:
+            result.status = WorkStatus::committed;
+            result.recorded = verdict.recorded;
+            ++context_.counters.one_phase_commits;
+            if (!verdict.replicated) ++context_.counters.not_replicated;
+            break;
+        case Finding::read_only:
+            result.status = WorkStatus::read_only;
+            ++context_.counters.read_only;
+            break;
+        case Finding::undo: return undo(run, std::move(result.reason));
+        case Finding::duplicate: return answer_unknown(run, std::move(result.reason), true);
+        case Finding::key_taken: run->settling = true; return answer_from_key(run, result.reason);
+        default: return refuse(run, std::move(result.reason), result.executed);
+    }
+    if (verdict.proof.has_value() && verdict.recorded) {
+        result.proof = verdict.proof;
+        if (verdict.replicated) context_.note_position(verdict.proof->position);
+    }
+    result.results = json_text(std::move(verdict.results));
+    answer(run, std::move(result));
+}
+
+void WorkRunner::on_lost(const RunPtr& run, Verdict verdict, Loss loss) {
+    run->probe.cancel();
+    if (loss == Loss::timed_out && run->given_up.empty()) {
+        run->given_up = make_reason(reason::kDeadline, "the branch: " + verdict.reason.message);
+    }
+    if (!run->given_up.empty()) return examine(run, run->given_up);
+    answer_unknown(run, std::move(verdict.reason), false);
+}
+
+void WorkRunner::give_up(const RunPtr& run, Reason why) {
+    if (run->settling || !run->given_up.empty() || run->session == nullptr) return;
+    run->given_up = std::move(why);
+    // Its reply comes inside of this call, as a loss.
+    run->session->connection.close();
+}
+
+// ---- waiting for a standby
+// -----------------------------------------------------------------------
+
+void WorkRunner::arm_probe(const RunPtr& run) {
+    std::weak_ptr<Run> weak = run;
+    run->probe.start(context_.options.limits.standby_wait, [this, weak] {
+        if (RunPtr alive = weak.lock()) probe(alive);
+    });
+}
+
+void WorkRunner::probe(const RunPtr& run) {
+    Statement statement{
+        "SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = $1::int AND " +
+            std::string(kStartedUs) + " = $2::bigint AND a.wait_event = 'SyncRep'",
+        {{std::to_string(run->backend.pid)}, {std::to_string(run->backend.started_us)}}};
+    std::weak_ptr<Run> weak = run;
+    admin_.run(
+        {std::move(statement)}, context_.options.limits.admin, [this, weak](const Reply& reply) {
+            RunPtr alive = weak.lock();
+            if (alive == nullptr || alive->settling || !alive->done) return;
+            if (!reply.ok() || reply.results[0].tag != "SELECT 1") return arm_probe(alive);
+            give_up(alive,
+                    make_reason(
+                        reason::kNotReplicated,
+                        "no synchronous standby has confirmed the branch in time; is the standby "
+                        "that synchronous_standby_names demands running?"));
+        });
+}
+
+// ---- afterwards
+// ----------------------------------------------------------------------------------
+
+void WorkRunner::undo(const RunPtr& run, Reason why) {
+    run->settling = true;
+    ++context_.counters.rolled_back_after_prepare;
+    if (why.code == reason::kNotReplicated) ++context_.counters.not_replicated;
+    finisher_.rollback_until_gone(run->work.gid, [this, run, why](protocol::FinishResult result) {
+        if (result.status != protocol::FinishStatus::unknown) return refuse(run, why, true);
+        Reason text = why;
+        text.message += "; rolling it back: " + result.reason.message;
+        answer_unknown(run, std::move(text), true);
+    });
+}
+
+void WorkRunner::examine(const RunPtr& run, Reason why) {
+    run->settling = true;
+    give_back(run, Cleanliness::broken);
+    end_backend(context_, admin_, run->backend, [this, run, why](const Result<void>& ended) {
+        if (!ended.has_value()) {
+            Reason text = why;
+            text.message += "; " + ended.error().context;
+            return answer_unknown(run, std::move(text), false);
+        }
+        if (run->one_phase) return look_for_witness(run, why);
+        look_for_prepared(run, why);
+    });
+}
+
+void WorkRunner::look_for_prepared(const RunPtr& run, Reason why) {
+    Statement statement{
+        "SELECT p.gid FROM pg_catalog.pg_prepared_xacts p "
+        "WHERE p.gid = $1 AND p.database = pg_catalog.current_database()",
+        {{run->work.gid}}};
+    admin_.run({std::move(statement)},
+               context_.options.limits.admin,
+               [this, run, why](const Reply& reply) {
+                   if (!reply.ok()) return answer_unknown(run, why, true);
+                   if (!reply.results[0].rows.empty()) return undo(run, why);
+                   refuse(run, why, true);
+               });
+}
+
+void WorkRunner::look_for_witness(const RunPtr& run, Reason why) {
+    Statement statement{"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1",
+                        {{run->work.gid}}};
+    admin_.run({std::move(statement)},
+               context_.options.limits.admin,
+               [this, run, why](const Reply& reply) {
+                   if (!reply.ok()) return answer_unknown(run, why, true);
+                   if (reply.results[0].text(0, 0) != "committed") return refuse(run, why, true);
+                   WorkResult result;
+                   result.status = WorkStatus::committed;
+                   result.reason = why;
+                   answer(run, std::move(result));
+               });
+}
+
+// Another transaction has used this idempotency key, or this gid has an outcome already: that
+// outcome is the answer. Our own work is rolled back.
+void WorkRunner::answer_from_key(const RunPtr& run, const Reason& why) {
+    Cell key_hash;
+    Cell fingerprint;
+    if (run->work.idempotency.has_value()) {
+        key_hash = base::hex_encode(run->work.idempotency->key_hash);
+        fingerprint = base::hex_encode(run->work.idempotency->fingerprint);
+    }
+    Statement statement{
+        "SELECT w.gid = $1, w.fingerprint = $3, w.outcome FROM twofold.witness w "
+        "WHERE w.gid = $1 OR w.key_hash = $2 ORDER BY w.gid <> $1",
+        {{run->work.gid, 25}, {key_hash, 25}, {fingerprint, 25}}};
+    admin_.run(
+        {std::move(statement)},
+        context_.options.limits.admin,
+        [this, run, why](const Reply& reply) {
+            if (!reply.ok() || reply.results[0].rows.empty()) return answer_unknown(run, why, true);
+            const StatementResult& found = reply.results[0];
+            bool same_gid = found.text(0, 0) == "t";
+            if (!same_gid && found.text(0, 1) != "t") {
+                return refuse(run,
+                              make_reason(reason::kKeyConflict,
+                                          "this idempotency key was used for another request"),
+                              true);
+            }
+            if (found.text(0, 2) != "committed") {
+                return refuse(
+                    run, make_reason(reason::kAfterAbort, "this branch was aborted before"), true);
+            }
+            WorkResult result;
+            result.status = WorkStatus::committed;
+            answer(run, std::move(result));
+        });
+}
+
+// ---- cancel
+// --------------------------------------------------------------------------------------
+
+void WorkRunner::cancel(const protocol::BranchKey& key, ResourcePort::DoneCallback done) {
+    if (auto found = runs_.find(key); found != runs_.end()) {
+        RunPtr run = found->second;
+        run->cancellers.push_back(std::move(done));
+        Reason why = make_reason(reason::kBranchLost, "the branch was cancelled");
+        if (run->session == nullptr && !run->settling) {
+            work_.withdraw(run->ticket);
+            return refuse(run, std::move(why), false);
+        }
+        return give_up(run, std::move(why));
+    }
+    auto orphan = orphans_.find(key);
+    if (orphan == orphans_.end()) return done(base::ok());
+    end_backend(context_, admin_, orphan->second, [this, key, done](const Result<void>& ended) {
+        if (ended.has_value()) orphans_.erase(key);
+        done(ended);
+    });
+}
+
+void WorkRunner::forget() {
+    for (const auto& [key, run] : runs_) {
+        run->done = nullptr;
+        run->cancellers.clear();
+    }
+}
+
+void WorkRunner::stop() {
+    std::map<protocol::BranchKey, RunPtr> runs = runs_;
+    for (const auto& [key, run] : runs) {
+        answer_unknown(
+            run, make_reason(reason::kUnavailable, "the participant is stopping"), false);
+    }
+}
+
+// ---- answers
+// -------------------------------------------------------------------------------------
+
+void WorkRunner::give_back(const RunPtr& run, Cleanliness cleanliness) {
+    SessionPtr session = std::exchange(run->session, nullptr);
+    if (session == nullptr) return;
+    session->cleanliness = cleanliness;
+    work_.release(session);
+}
+
+void WorkRunner::refuse(const RunPtr& run, Reason why, bool executed) {
+    ++context_.counters.refused;
+    WorkResult result;
+    result.status = WorkStatus::refused;
+    result.executed = executed;
+    result.reason = std::move(why);
+    answer(run, std::move(result));
+}
+
+void WorkRunner::answer_unknown(const RunPtr& run, Reason why, bool session_gone) {
+    ++context_.counters.unknown;
+    if (!session_gone && run->backend.pid != 0) orphans_[run->work.key] = run->backend;
+    WorkResult result;
+    result.status = WorkStatus::unknown;
+    result.reason = std::move(why);
+    answer(run, std::move(result));
+}
+
+void WorkRunner::answer(const RunPtr& run, WorkResult result) {
+    if (!run->done) return;
+    // Taken out first: giving back a session that still runs brings its reply inside of the call.
+    auto done = std::exchange(run->done, nullptr);
+    run->probe.cancel();
+    give_back(run, Cleanliness::broken);
+    runs_.erase(run->work.key);
+    bool session_gone = !orphans_.contains(run->work.key);
+    auto cancellers = std::exchange(run->cancellers, {});
+    done(std::move(result));
+    for (auto& canceller : cancellers) {
+        if (session_gone) {
+            canceller(base::ok());
+        } else {
+            canceller(
+                base::fail(base::Errc::unavailable, "the branch's session could not be ended"));
+        }
+    }
+}
+
+}  // namespace twofold::participant::postgres

@@ -1,0 +1,91 @@
+// Branches that run: from their work's JSON to the answer. Each borrows a session, sends its script
+// (script.h) in one message, and gives the session back with the answer.
+//
+// Whatever goes wrong with a session while PREPARE or COMMIT may run ends in one of two ways: this
+// resource gave up itself (time, cancel): the backend is ended, and when it is gone the database is
+// asked what is there; or the connection broke: the answer is unknown, and cancel() does the same
+// later. Thread: the loop's.
+#pragma once
+
+#include "participant/postgres/finish.h"
+#include "participant/postgres/pool.h"
+#include "participant/postgres/script.h"
+#include "participant/resource.h"
+
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace twofold::participant::postgres {
+
+class WorkRunner {
+public:
+    WorkRunner(Context& context, Pool& work, Pool& admin, Finisher& finisher)
+        : context_(context), work_(work), admin_(admin), finisher_(finisher) {}
+
+    void execute(protocol::BranchWork work, bool one_phase, ResourcePort::WorkCallback done);
+    void cancel(const protocol::BranchKey& key, ResourcePort::DoneCallback done);
+    // Something of this branch may still run, so that it may become prepared.
+    [[nodiscard]] bool may_run(const protocol::BranchKey& key) const {
+        return runs_.contains(key) || orphans_.contains(key);
+    }
+    // Answers what runs with unknown.
+    void stop();
+    // Drops all callbacks: nobody is there any more.
+    void forget();
+
+private:
+    struct Run {
+        Run(async::EventLoop& loop, protocol::BranchWork w, bool one)
+            : work(std::move(w)), one_phase(one), probe(loop) {}
+
+        protocol::BranchWork work;
+        bool one_phase;
+        ResourcePort::WorkCallback done;
+        std::vector<WorkStatement> statements;
+        Pool::Ticket ticket = 0;
+        SessionPtr session;  // once borrowed
+        Backend backend;
+        Script script;
+        std::chrono::steady_clock::time_point until;
+        // Why we ended it ourselves; empty: we did not.
+        protocol::Reason given_up;
+        bool settling = false;  // the session is being ended, or the branch rolled back
+        std::vector<ResourcePort::DoneCallback> cancellers;
+        async::Timer probe;
+    };
+    using RunPtr = std::shared_ptr<Run>;
+
+    void on_session(const RunPtr& run, const base::Result<SessionPtr>& session);
+    void send(const RunPtr& run, Exchange exchange, Connection::ReplyCallback on_reply);
+    void on_reply(const RunPtr& run, Reply reply);
+    void send_end(const RunPtr& run, Reply rest);
+    void on_judged(const RunPtr& run, Verdict verdict);
+    void on_lost(const RunPtr& run, Verdict verdict, Loss loss);
+    void give_up(const RunPtr& run, protocol::Reason reason);
+
+    // Is the backend waiting for a synchronous standby? The server has no timeout for that.
+    void arm_probe(const RunPtr& run);
+    void probe(const RunPtr& run);
+
+    void undo(const RunPtr& run, protocol::Reason reason);
+    void examine(const RunPtr& run, protocol::Reason reason);
+    void look_for_prepared(const RunPtr& run, protocol::Reason reason);
+    void look_for_witness(const RunPtr& run, protocol::Reason reason);
+    void answer_from_key(const RunPtr& run, const protocol::Reason& reason);
+
+    void give_back(const RunPtr& run, Cleanliness cleanliness);
+    void refuse(const RunPtr& run, protocol::Reason reason, bool executed);
+    void answer_unknown(const RunPtr& run, protocol::Reason reason, bool session_gone);
+    void answer(const RunPtr& run, protocol::WorkResult result);
+
+    Context& context_;
+    Pool& work_;
+    Pool& admin_;
+    Finisher& finisher_;
+    std::map<protocol::BranchKey, RunPtr> runs_;
+    // Answered unknown; their backends may still be at work.
+    std::map<protocol::BranchKey, Backend> orphans_;
+};
+
+}  // namespace twofold::participant::postgres
