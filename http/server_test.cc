@@ -3,7 +3,9 @@
 #include "http/test_support.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -258,6 +260,13 @@ TEST_F(ServerTest, AConnectionEndsAfterItsRequests) {
 }
 
 TEST_F(ServerTest, AThousandConnectionsAtOnce) {
+    // Both ends are in this process; the usual soft limit is 1024 descriptors.
+    rlimit descriptors{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &descriptors), 0);
+    if (descriptors.rlim_cur < 4096) {
+        descriptors.rlim_cur = std::min<rlim_t>(4096, descriptors.rlim_max);
+        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &descriptors), 0);
+    }
     std::vector<ResponseSink> held;
     serve([&](const Request&, ResponseSink sink) { held.push_back(std::move(sink)); });
     std::vector<RawSocket> sockets;
