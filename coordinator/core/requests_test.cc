@@ -1,0 +1,347 @@
+// Interactive transactions, keys, queries, inquiries, marks.
+#include "coordinator/core/script.h"
+
+#include <gtest/gtest.h>
+
+namespace twofold::coordinator {
+namespace {
+
+using enum protocol::ItemStatus;
+using protocol::CallOutcome;
+using protocol::IdPosition;
+using protocol::ItemOp;
+using protocol::ParticipantNumber;
+namespace reason = protocol::reason;
+
+Script active(std::uint16_t participants = 2) {
+    Script s(participants);
+    s.when("a client begins", s.begin()).expect({"answer 1 begun"});
+    return s;
+}
+
+TEST(Interactive, enlist_and_commit) {
+    Script s = active();
+    s.when("it touches one", s.enlist(1)).expect({"answer 2 enlisted"});
+    s.when("it touches two", s.enlist(2)).expect({"answer 3 enlisted"});
+    s.when("one once more", s.enlist(1)).expect({"answer 4 enlisted"});
+    EXPECT_EQ(std::get<Answer>(s.effects.back()).report.branches.size(), 2U);
+    s.when("the client commits", s.commit(WaitFor::applied, {{ParticipantNumber(2), 3}}))
+        .expect(
+            {"append preparing t1.1", "send prepare t1.1/1.1 to 1", "send prepare t1.1/2.1 to 2"});
+    EXPECT_EQ(std::get<Send>(s.effects.back()).item.expected_executes, 3U);
+    s.when("too late", s.enlist(1)).expect({"answer 6 wrong_state (bad_request)"});
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes)).expect({"propose commit t1.1 1.1 2.1"});
+    s.when("durable", s.decided());
+    s.when("the client repeats", s.commit(WaitFor::decided)).expect({"answer 7 decided committed"});
+    s.when("the client changes its mind", s.abort()).expect({"answer 8 opposite committed"});
+    s.when("committed", s.reply(1, committed));
+    s.when("committed", s.reply(2, committed)).expect_one("answer 5 finished committed");
+}
+
+TEST(Interactive, another_session_dooms_it) {
+    Script s = active();
+    s.when("it touches one", s.enlist(1, 7));
+    s.when("from another session", s.enlist(1, 8))
+        .expect({"append abort t1.1 1.1",
+                 "send abort t1.1/1.1 to 1",
+                 "answer 3 doomed aborted (branch_lost)"});
+    s.when("the client commits", s.commit()).expect({"answer 4 finished aborted (branch_lost)"});
+    s.when("it touches another", s.enlist(2)).expect({"answer 5 doomed aborted (branch_lost)"});
+}
+
+TEST(Interactive, another_epoch_dooms_it) {
+    Script s = active();
+    s.when("it touches one", s.enlist(1, 7, 1));
+    s.when("after a restart", s.enlist(1, 7, 2))
+        .expect_one("answer 3 doomed aborted (branch_lost)");
+}
+
+TEST(Interactive, a_restart_that_is_seen_dooms_it) {
+    Script s = active();
+    s.when("it touches one", s.enlist(1));
+    s.infos[1].epoch = 2;
+    s.when("it has restarted", s.seen(1)).expect_one("send abort t1.1/1.1 to 1");
+    s.when("the client commits", s.commit()).expect({"answer 3 finished aborted (branch_lost)"});
+}
+
+TEST(Interactive, nothing_commits_trivially) {
+    Script s = active();
+    s.when("the client commits", s.commit())
+        .expect({"finished t1.1 committed", "answer 2 finished committed unrecorded"});
+}
+
+TEST(Interactive, executes_at_a_participant_that_is_not_enlisted) {
+    Script s = active();
+    s.when("it touches one", s.enlist(1));
+    s.when("the client commits", s.commit(WaitFor::applied, {{ParticipantNumber(2), 1}}))
+        .expect_one("answer 3 finished aborted (executes_differ)");
+}
+
+TEST(Interactive, abort_and_then_commit_is_the_opposite) {
+    Script s = active();
+    s.when("it touches one", s.enlist(1));
+    s.when("the client aborts", s.abort())
+        .expect({"append abort t1.1 1.1",
+                 "send abort t1.1/1.1 to 1",
+                 "answer 3 finished aborted (client_abort)"});
+    s.when("and again", s.abort()).expect({"answer 4 finished aborted (client_abort)"});
+    s.when("and commits", s.commit()).expect({"answer 5 opposite aborted (client_abort)"});
+}
+
+TEST(Interactive, idle_for_too_long) {
+    Script s;
+    BeginOptions options;
+    options.idle_deadline = Milliseconds(100);
+    s.when("a client begins", s.begin(options));
+    s.when("it touches one", s.enlist(1));
+    s.when("nothing happens", s.timer()).expect_one("send abort t1.1/1.1 to 1");
+}
+
+TEST(Interactive, a_lost_prepare_of_executed_work_is_aborted_even_if_not_sent) {
+    Script s = active();
+    s.when("it touches one", s.enlist(1));
+    s.when("it touches two", s.enlist(2));
+    s.when("the client commits", s.commit());
+    s.when("not sent", s.failed(1, CallOutcome::not_sent)).expect_one("send abort t1.1/1.1 to 1");
+}
+
+// ---- keys
+// ----------------------------------------------------------------------------------------
+
+BeginOptions keyed(std::uint8_t key, std::uint8_t fingerprint) {
+    BeginOptions options;
+    options.idempotency.emplace();
+    options.idempotency->key_hash[0] = key;
+    options.idempotency->fingerprint[0] = fingerprint;
+    return options;
+}
+
+TEST(Keys, the_same_request_gets_the_same_answer) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}, keyed(1, 1)));
+    s.when("once more", s.submit({1, 2}, keyed(1, 1))).quiet();
+    s.when("with another body", s.submit({1}, keyed(1, 2)))
+        .expect({"answer 3 invalid (idempotency_key_conflict)"});
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    s.when("durable", s.decided());
+    s.when("committed", s.reply(1, committed));
+    s.when("committed", s.reply(2, committed)).expect_one("answer 2 finished committed");
+    s.when("and later", s.submit({1, 2}, keyed(1, 1))).expect({"answer 4 finished committed"});
+}
+
+TEST(Keys, an_abort_under_a_key_is_forced_before_it_is_told) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}, keyed(1, 1)));
+    s.when("no", s.reply(1, no, reason::kConstraint))
+        .expect(
+            {"append abort t1.1 2.1", "send abort t1.1/2.1 to 2", "force idempotent abort t1.1"});
+    s.when("durable", s.durable()).expect({"answer 1 finished aborted (constraint_violation)"});
+    s.when("once more", s.submit({1, 2}, keyed(1, 1)))
+        .expect({"answer 2 finished aborted (constraint_violation)"});
+}
+
+TEST(Keys, what_was_never_tried_may_be_tried_again) {
+    Script s;
+    s.when("it is lost", s.lost(2));
+    s.when("work comes", s.submit({1, 2}, keyed(1, 1)))
+        .expect_one("answer 1 finished aborted (participant_unavailable)");
+    s.when("it is back", s.seen(2));
+    s.when("once more", s.submit({1, 2}, keyed(1, 1)))
+        .expect_one("send execute_prepare t1.2/1.1 to 1");
+}
+
+TEST(Keys, are_forgotten_after_their_lifetime_and_not_before) {
+    Config config;
+    config.reports_max = 1;
+    Script s(2, config);
+    s.when("work comes", s.submit({1, 2}, keyed(1, 1)));
+    TimerId keys = s.timers.back();
+    for (int vote : {1, 2})
+        s.when("read-only", s.reply(static_cast<std::uint16_t>(vote), read_only));
+    for (int i = 0; i < 4; ++i) {
+        s.when("a quarter of the lifetime", TimerFired{keys});
+        keys = s.timers.back();
+        s.when("once more", s.submit({1, 2}, keyed(1, 1)));
+        s.expect({"answer " + std::to_string(i + 2) + " finished committed unrecorded"});
+    }
+    s.when("the last quarter", TimerFired{keys});
+    s.when("once more", s.submit({1, 2}, keyed(1, 1))).expect_one("append preparing t1.2");
+}
+
+// ---- marks
+// ---------------------------------------------------------------------------------------
+
+TEST(Marks, low_water_waits_for_the_undecided_and_the_unacknowledged) {
+    Script s(3);
+    auto low = [&](std::uint16_t number) {
+        return s.machine.low_water(ParticipantNumber(number)).sequence;
+    };
+    EXPECT_EQ(low(1), 1U);
+    s.when("work comes", s.submit({1, 2}));
+    EXPECT_EQ(low(1), 1U);
+    EXPECT_EQ(low(3), 1U) << "undecided: it holds all";
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    EXPECT_EQ(low(3), 1U) << "proposed is undecided";
+    s.when("durable", s.decided());
+    EXPECT_EQ(low(1), 1U);
+    EXPECT_EQ(low(3), 2U);
+    s.when("committed", s.reply(1, committed));
+    EXPECT_EQ(low(1), 2U);
+    EXPECT_EQ(low(2), 1U);
+    s.when("committed", s.reply(2, committed));
+    EXPECT_EQ(low(2), 2U);
+}
+
+TEST(Marks, the_horizon_moves_when_it_is_durable_and_stops_at_the_undecided) {
+    Config config;
+    config.outcomes_max = 16;
+    Script s(2, config);
+    s.when("a client begins", s.begin());
+    for (int i = 0; i < 40; ++i) {
+        s.when("work comes", s.submit({1, 2}));
+        s.when("read-only", s.reply(1, read_only));
+        s.when("read-only", s.reply(2, read_only));
+        s.when("durable", s.durable());
+    }
+    EXPECT_LE(s.machine.horizon(), (IdPosition{1, 1})) << "the first one is undecided";
+    Script t(2, config);
+    protocol::TxnId first;
+    for (int i = 0; i < 40; ++i) {
+        t.when("work comes", t.submit({1, 2}));
+        if (i == 0) first = t.txn;
+        t.when("read-only", t.reply(1, read_only));
+        t.when("read-only", t.reply(2, read_only));
+    }
+    EXPECT_EQ(t.machine.horizon(), IdPosition{}) << "not before it is durable";
+    t.when("durable", t.durable()).quiet();
+    EXPECT_GT(t.machine.horizon(), (IdPosition{1, 1}));
+    EXPECT_LE(t.machine.horizon(), (IdPosition{1, 41}));
+}
+
+TEST(Query, what_is_told_of_ids_that_are_not_in_memory) {
+    Config config;
+    config.reports_max = 1;
+    Script s(2, config);
+    std::vector<protocol::TxnId> ids;
+    for (int i = 0; i < 3; ++i) {
+        s.when("work comes", s.submit({1, 2}));
+        ids.push_back(s.txn);
+        s.when("yes", s.reply(1, i == 0 ? read_only : no));
+        if (i == 0) s.when("read-only", s.reply(2, read_only));
+        if (i != 0) s.when("gone", s.reply(2, aborted));
+    }
+    EXPECT_EQ(s.machine.query(ids[0]).kind, AnswerKind::finished);
+    EXPECT_EQ(s.machine.query(ids[0]).report.outcome, protocol::Outcome::committed);
+    EXPECT_EQ(s.machine.query(ids[1]).report.outcome, protocol::Outcome::aborted);
+    protocol::TxnId forged = ids[1];
+    forged.bytes[30] ^= 1U;
+    EXPECT_EQ(s.machine.query(forged).kind, AnswerKind::not_found);
+    protocol::TxnId foreign = ids[1];
+    foreign.bytes[3] ^= 1U;
+    EXPECT_EQ(s.machine.query(foreign).kind, AnswerKind::not_found);
+    base::KeyedHash key(epoch_record(1).key);
+    protocol::TxnId future =
+        protocol::make_txn_id(epoch_record(1).incarnation, 1, 999, ParticipantNumber(0), key);
+    EXPECT_EQ(s.machine.query(future).kind, AnswerKind::not_found);
+}
+
+TEST(Query, after_a_restart) {
+    Script first;
+    first.when("work comes", first.submit({1, 2}));
+    RecoveredState state = first_start(2);
+    state.epochs[2] = epoch_record(2);
+    state.epoch = 2;
+    Answer answer = Machine({}, state).query(first.txn);
+    EXPECT_EQ(answer.kind, AnswerKind::finished);
+    EXPECT_EQ(answer.report.outcome, protocol::Outcome::aborted);
+    EXPECT_FALSE(answer.report.recorded);
+    state.horizon = {1, 2};
+    EXPECT_EQ(Machine({}, state).query(first.txn).kind, AnswerKind::expired);
+    state.committed[1] = {false, true};
+    state.horizon = {};
+    EXPECT_EQ(Machine({}, state).query(first.txn).report.outcome, protocol::Outcome::committed);
+}
+
+// ---- inquiries
+// -----------------------------------------------------------------------------------
+
+TEST(Inquiry, follows_the_course_of_a_transaction) {
+    Script s(3);
+    s.when("work comes", s.submit({1, 2}));
+    s.when("asked", s.inquire(1, s.key(1))).expect({"inquiry t1.1/1.1 still_active"});
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    s.when("asked while it is forced", s.inquire(1, s.key(1)))
+        .expect({"inquiry t1.1/1.1 still_active"});
+    s.when("durable", s.decided());
+    s.when("asked", s.inquire(1, s.key(1))).expect({"inquiry t1.1/1.1 commit with proof"});
+    s.when("asked for another attempt", s.inquire(1, s.key(1, 2)))
+        .expect({"inquiry t1.1/1.2 abort"});
+    s.when("another asks", s.inquire(3, s.key(1))).expect({"inquiry t1.1/1.1 abort"});
+    s.infos[1].identity.fields = {"other"};
+    s.when("another database asks", s.inquire(1, s.key(1)))
+        .expect({"alarm identity_mismatch at 1", "inquiry t1.1/1.1 cannot_tell"});
+}
+
+TEST(Inquiry, of_what_is_not_in_memory) {
+    Script first;
+    first.when("work comes", first.submit({1, 2}));
+    RecoveredState state = first_start(2);
+    state.epochs[2] = epoch_record(2);
+    state.epoch = 2;
+    auto ask = [&](const RecoveredState& recovered, const protocol::BranchKey& key) {
+        Script s(recovered, {});
+        s.when("asked", s.inquire(1, key));
+        return describe(s.effects.back());
+    };
+    EXPECT_EQ(ask(state, first.key(1)), "inquiry t1.1/1.1 abort");
+
+    RecoveredState forgotten = state;
+    forgotten.horizon = {1, 2};
+    EXPECT_EQ(ask(forgotten, first.key(1)), "inquiry t1.1/1.1 expired");
+    RecoveredState ended = state;
+    ended.committed[1] = {false, true};
+    EXPECT_EQ(ask(ended, first.key(1)), "inquiry t1.1/1.1 expired");
+    RecoveredState given_up = state;
+    given_up.given_up[ParticipantNumber(1)] = {1, 1};
+    EXPECT_EQ(ask(given_up, first.key(1)), "inquiry t1.1/1.1 expired");
+    EXPECT_EQ(ask(first_start(2), first.key(1)), "inquiry t1.1/1.1 cannot_tell") << "never issued";
+
+    protocol::BranchKey forged = first.key(1);
+    forged.group.bytes[30] ^= 1U;
+    EXPECT_EQ(ask(state, forged), "inquiry t1.1/1.1 cannot_tell");
+    protocol::BranchKey foreign = first.key(1);
+    foreign.group.bytes[3] ^= 1U;
+    EXPECT_EQ(ask(state, foreign), "inquiry t1.1/1.1 cannot_tell");
+    protocol::BranchKey later = first.key(1);
+    later.group.bytes[15] = 9;  // epoch 9
+    EXPECT_EQ(ask(state, later), "inquiry t9.1/1.1 cannot_tell");
+}
+
+// ---- participants
+// --------------------------------------------------------------------------------
+
+TEST(Directory, a_new_participant_is_forced_before_it_is_registered) {
+    Script s(1);
+    protocol::ParticipantInfo info = participant_info(2);
+    RegisterParticipant input{info.uuid, info.name, info.identity};
+    s.when("it appears", input).expect({"force participant 2 p2"});
+    s.when("again", input).quiet();
+    s.when("a third",
+           RegisterParticipant{participant_info(3).uuid, "p3", participant_info(3).identity})
+        .expect({"force participant 3 p3"});
+    s.when("durable", s.durable()).expect({"registered 3"});
+    s.when("asked again",
+           RegisterParticipant{participant_info(3).uuid, "p3", participant_info(3).identity})
+        .expect({"registered 3"});
+    info = participant_info(1);
+    s.when("another database under a known uuid",
+           RegisterParticipant{info.uuid, "p1", {"small", {"x"}}})
+        .expect({"alarm identity_mismatch at 1"});
+}
+
+}  // namespace
+}  // namespace twofold::coordinator

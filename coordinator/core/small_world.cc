@@ -1,0 +1,595 @@
+#include "coordinator/core/small_world.h"
+
+#include "base/assert.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::BranchKey;
+using protocol::ItemOp;
+using protocol::ItemStatus;
+using protocol::ParticipantNumber;
+using protocol::TxnId;
+namespace reason = protocol::reason;
+
+const char* to_string(Fate fate) {
+    switch (fate) {
+        case Fate::arrives: return "arrives";
+        case Fate::not_sent: return "not_sent";
+        case Fate::request_lost: return "request_lost";
+        case Fate::reply_lost: return "reply_lost";
+        case Fate::request_late: return "request_late";
+        case Fate::reply_late: return "reply_late";
+        case Fate::request_twice: return "request_twice";
+        case Fate::reply_twice: return "reply_twice";
+        case Fate::answers_unknown: return "answers_unknown";
+        case Fate::restarts_before: return "restarts_before";
+        case Fate::restarts_after: return "restarts_after";
+    }
+    return "?";
+}
+
+protocol::JsonText json(std::string text) {
+    return std::make_shared<const std::string>(std::move(text));
+}
+
+protocol::ParticipantInfo participant_info(std::uint16_t number) {
+    protocol::ParticipantInfo info;
+    info.uuid.bytes[15] = static_cast<std::uint8_t>(number);
+    info.name = "p" + std::to_string(number);
+    info.identity = {"small", {std::to_string(number)}};
+    info.epoch = 1;
+    info.slots = 100;
+    info.one_phase = false;
+    return info;
+}
+
+protocol::EpochRecord epoch_record(protocol::Epoch epoch) {
+    protocol::EpochRecord record;
+    record.incarnation.bytes = {'s', 'm', 'a', 'l', 'l', ' ', 'l', 'o', 'g', ' '};
+    record.epoch = epoch;
+    record.key[0] = static_cast<std::uint8_t>(epoch);
+    return record;
+}
+
+RecoveredState first_start(std::uint16_t participants) {
+    RecoveredState state;
+    protocol::EpochRecord epoch = epoch_record(1);
+    state.incarnation = epoch.incarnation;
+    state.epoch = 1;
+    state.epochs[1] = epoch;
+    for (std::uint16_t i = 1; i <= participants; ++i) {
+        protocol::ParticipantInfo info = participant_info(i);
+        state.participants[ParticipantNumber(i)] = {
+            ParticipantNumber(i), info.uuid, info.name, info.identity, false};
+    }
+    return state;
+}
+
+// ---- sentences
+// -----------------------------------------------------------------------------------
+
+namespace {
+
+std::string short_id(const TxnId& id) {
+    return "t" + std::to_string(id.epoch()) + "." + std::to_string(id.sequence());
+}
+
+std::string_view kind_name(AnswerKind kind) {
+    switch (kind) {
+        case AnswerKind::begun: return "begun";
+        case AnswerKind::enlisted: return "enlisted";
+        case AnswerKind::finished: return "finished";
+        case AnswerKind::decided: return "decided";
+        case AnswerKind::undecided: return "undecided";
+        case AnswerKind::opposite: return "opposite";
+        case AnswerKind::not_found: return "not_found";
+        case AnswerKind::expired: return "expired";
+        case AnswerKind::cannot_tell: return "cannot_tell";
+        case AnswerKind::wrong_state: return "wrong_state";
+        case AnswerKind::doomed: return "doomed";
+        case AnswerKind::overloaded: return "overloaded";
+        case AnswerKind::draining: return "draining";
+        case AnswerKind::invalid: return "invalid";
+    }
+    return "?";
+}
+
+std::string describe_log(const protocol::Record& record) {
+    using namespace protocol;
+    if (auto* r = std::get_if<PreparingRecord>(&record)) return "preparing " + short_id(r->group);
+    if (auto* r = std::get_if<DecisionRecord>(&record)) {
+        std::string text = std::string(to_string(r->decision)) + " " + short_id(r->group);
+        for (const BranchRecord& branch : r->branches) {
+            text += " " + std::to_string(branch.branch) + "." + std::to_string(branch.attempt);
+        }
+        return text;
+    }
+    if (auto* r = std::get_if<EndRecord>(&record)) {
+        return "end " + short_id(r->group) + " " + std::string(to_string(r->outcome));
+    }
+    if (auto* r = std::get_if<BranchOutcomeRecord>(&record)) {
+        return "outcome " + describe(r->key) + " " + std::string(to_string(r->outcome));
+    }
+    if (auto* r = std::get_if<HorizonRecord>(&record)) {
+        return "horizon " + std::to_string(r->horizon.epoch) + "." +
+               std::to_string(r->horizon.sequence);
+    }
+    if (auto* r = std::get_if<IdempotentAbortRecord>(&record)) {
+        return "idempotent abort " + short_id(r->txn);
+    }
+    if (auto* r = std::get_if<ParticipantRecord>(&record)) {
+        return "participant " + std::to_string(r->number.value) + " " + r->name;
+    }
+    return "record";
+}
+
+struct Describe {
+    std::string operator()(const Append& e) const { return "append " + describe_log(e.record); }
+    std::string operator()(const AppendForced& e) const {
+        return "force " + describe_log(e.record);
+    }
+    std::string operator()(const Propose& e) const { return "propose " + describe_log(e.record); }
+    std::string operator()(const Send& e) const {
+        return "send " + std::string(to_string(e.item.op)) + " " + describe(e.item.key) + " to " +
+               std::to_string(e.participant.value);
+    }
+    std::string operator()(const ArmTimer& e) const {
+        return "arm timer " + std::to_string(e.delay_min.count()) + ".." +
+               std::to_string(e.delay_max.count());
+    }
+    std::string operator()(const CancelTimer&) const { return "cancel timer"; }
+    std::string operator()(const Answer& e) const {
+        std::string text =
+            "answer " + std::to_string(e.ticket.value) + " " + std::string(kind_name(e.kind));
+        if (e.report.outcome != protocol::Outcome::unknown) {
+            text += " " + std::string(to_string(e.report.outcome));
+        }
+        const protocol::Reason& why = e.reason.empty() ? e.report.reason : e.reason;
+        if (!why.empty()) text += " (" + why.code + ")";
+        if (!e.report.recorded) text += " unrecorded";
+        return text;
+    }
+    std::string operator()(const AnswerInquiry& e) const {
+        std::string text = "inquiry";
+        for (const auto& item : e.reply.items) {
+            text += " " + describe(item.key) + " " + std::string(to_string(item.answer));
+            if (item.proof) text += " with proof";
+        }
+        return text;
+    }
+    std::string operator()(const Changed& e) const { return "changed " + short_id(e.txn); }
+    std::string operator()(const Finished& e) const {
+        return "finished " + short_id(e.txn) + " " + std::string(to_string(e.outcome));
+    }
+    std::string operator()(const ParticipantRegistered& e) const {
+        return "registered " + std::to_string(e.number.value);
+    }
+    std::string operator()(const RaiseAlarm& e) const {
+        return "alarm " + e.code + " at " + std::to_string(e.participant.value);
+    }
+};
+
+}  // namespace
+
+std::string describe(const BranchKey& key) {
+    return short_id(key.group) + "/" + std::to_string(key.branch) + "." +
+           std::to_string(key.attempt);
+}
+
+std::string describe(const Effect& effect) { return std::visit(Describe{}, effect); }
+
+// ---- a participant
+// -------------------------------------------------------------------------------
+
+ItemStatus SmallParticipant::work(const protocol::Item& item,
+                                  protocol::Reason& why,
+                                  bool& executed) {
+    executed = false;
+    auto known = branches.find(item.key);
+    if (known != branches.end() && item.op != ItemOp::prepare) {
+        executed = true;
+        switch (known->second) {
+            case State::prepared: return ItemStatus::yes;
+            case State::read_only: return ItemStatus::read_only;
+            case State::refused: why.code = reason::kConstraint; return ItemStatus::no;
+            case State::committed:
+                return item.op == ItemOp::one_phase ? ItemStatus::committed : ItemStatus::yes;
+            case State::running:
+            case State::aborted: why.code = reason::kAfterAbort; return ItemStatus::refused;
+        }
+    }
+    if (item.participant_epoch != info.epoch) {
+        why.code = reason::kStaleParticipantEpoch;
+        return ItemStatus::refused;
+    }
+    executed = true;
+    if (known != branches.end() && known->second != State::running) {
+        if (known->second == State::prepared) return ItemStatus::yes;
+        why.code = reason::kAfterAbort;
+        return ItemStatus::refused;
+    }
+    switch (vote) {
+        case ItemStatus::yes: {
+            bool one_phase = item.op == ItemOp::one_phase;
+            branches[item.key] = one_phase ? State::committed : State::prepared;
+            if (one_phase) ++committed_times[item.key.group];
+            return one_phase ? ItemStatus::committed : ItemStatus::yes;
+        }
+        case ItemStatus::read_only: branches[item.key] = State::read_only; return vote;
+        default:
+            branches[item.key] = State::refused;
+            why.code = reason::kConstraint;
+            return ItemStatus::no;
+    }
+}
+
+ItemStatus SmallParticipant::commit(const BranchKey& key, protocol::Reason& why) {
+    auto known = branches.find(key);
+    if (known == branches.end() ||
+        (known->second != State::prepared && known->second != State::committed)) {
+        violations.push_back("commit of a branch that is not prepared: " + describe(key));
+        why.code = reason::kProtocolViolation;
+        return ItemStatus::refused;
+    }
+    if (known->second == State::prepared) ++committed_times[key.group];
+    known->second = State::committed;
+    return ItemStatus::committed;
+}
+
+ItemStatus SmallParticipant::abort(const BranchKey& key) {
+    State& state = branches.try_emplace(key, State::aborted).first->second;
+    bool one_phase = key.group.participant().value != 0;
+    if (state == State::committed) {
+        if (!one_phase) violations.push_back("abort of a committed branch: " + describe(key));
+        return ItemStatus::committed;
+    }
+    state = State::aborted;
+    return ItemStatus::aborted;
+}
+
+protocol::ItemResult SmallParticipant::handle(const protocol::Item& item) {
+    protocol::ItemResult result;
+    result.op = item.op;
+    result.key = item.key;
+    result.participant = info.uuid;
+    result.identity = info.identity;
+    result.participant_epoch = info.epoch;
+    switch (item.op) {
+        case ItemOp::execute_prepare:
+        case ItemOp::prepare:
+        case ItemOp::one_phase:
+            result.status = work(item, result.reason, result.executed);
+            if (result.status == ItemStatus::yes) {
+                result.proof = protocol::ProofToken{item.key.branch, {1, 1}, false};
+                result.results = json("[]");
+            }
+            break;
+        case ItemOp::commit: result.status = commit(item.key, result.reason); break;
+        case ItemOp::abort:
+        case ItemOp::settle_one_phase: result.status = abort(item.key); break;
+    }
+    return result;
+}
+
+void SmallParticipant::restart() {
+    ++info.epoch;
+    std::erase_if(branches, [](const auto& entry) {
+        return entry.second != State::prepared && entry.second != State::committed;
+    });
+}
+
+std::vector<BranchKey> SmallParticipant::in_doubt() const {
+    std::vector<BranchKey> keys;
+    for (const auto& [key, state] : branches) {
+        if (state == State::prepared) keys.push_back(key);
+    }
+    return keys;
+}
+
+void SmallParticipant::resolve(const BranchKey& key, protocol::InquiryAnswer answer) {
+    protocol::Reason ignored;
+    if (branches[key] != State::prepared) return;
+    if (answer == protocol::InquiryAnswer::commit) commit(key, ignored);
+    if (answer == protocol::InquiryAnswer::abort) abort(key);
+}
+
+// ---- the world
+// -----------------------------------------------------------------------------------
+
+SmallWorld::SmallWorld(std::uint16_t count, Config config)
+    : machine(config, first_start(count)), config_(config) {
+    for (const protocol::Record& record : checkpoint_records(first_start(count))) {
+        log.push_back(record);
+    }
+    durable = log.size();
+    for (std::uint16_t i = 1; i <= count; ++i) participants.emplace(i, SmallParticipant(i));
+    Effects effects;
+    machine.start(effects);
+    for (Effect& effect : effects) perform(effect);
+    for (std::uint16_t i = 1; i <= count; ++i) {
+        step(ParticipantSeen{ParticipantNumber(i), participants.at(i).info});
+    }
+}
+
+Ticket SmallWorld::submit(const std::vector<std::uint16_t>& numbers, BeginOptions options) {
+    Ticket ticket(next_ticket_++);
+    open_tickets.insert(ticket);
+    SubmitOneShot input;
+    input.ticket = ticket;
+    input.options = std::move(options);
+    for (std::uint16_t number : numbers) {
+        input.branches.push_back({ParticipantNumber(number), json("[]"), {}});
+    }
+    give(std::move(input));
+    return ticket;
+}
+
+void SmallWorld::give(Input input) { inputs_.push_back(std::move(input)); }
+
+void SmallWorld::step(Input input) {
+    if (steps_left_) {
+        if (*steps_left_ == 0) {
+            stopped_ = true;
+            return;
+        }
+        --*steps_left_;
+    }
+    Effects effects;
+    machine.step(std::move(input), effects);
+    for (Effect& effect : effects) perform(effect);
+}
+
+void SmallWorld::perform(Effect& effect) {
+    trace.push_back(describe(effect));
+    if (auto* append = std::get_if<Append>(&effect)) {
+        log.push_back(append->record);
+    } else if (auto* forced = std::get_if<AppendForced>(&effect)) {
+        log.push_back(forced->record);
+        when_durable_.emplace_back(Durable{forced->token});
+    } else if (auto* propose = std::get_if<Propose>(&effect)) {
+        log.emplace_back(propose->record);
+        when_durable_.emplace_back(Decided{propose->record.group, propose->record.decision});
+    } else if (auto* send = std::get_if<Send>(&effect)) {
+        deliver(*send);
+    } else if (auto* timer = std::get_if<ArmTimer>(&effect)) {
+        timers_.push_back({now_ + timer->delay_min, timer->timer});
+    } else if (auto* cancelled = std::get_if<CancelTimer>(&effect)) {
+        std::erase_if(timers_, [&](const Timer& t) { return t.id == cancelled->timer; });
+    } else if (auto* answer = std::get_if<Answer>(&effect)) {
+        bool told = answer->kind == AnswerKind::decided || answer->kind == AnswerKind::finished;
+        bool committed = answer->report.outcome == protocol::Outcome::committed;
+        bool two_phase = answer->report.recorded && answer->report.txn.participant().value == 0;
+        if (told && committed && two_phase && !is_durable_commit(answer->report.txn)) {
+            violations_.push_back("told committed before the decision was durable");
+        }
+        answers[answer->ticket].push_back(*answer);
+    } else if (auto* inquiry = std::get_if<AnswerInquiry>(&effect)) {
+        auto number = static_cast<std::uint16_t>(inquiry->ticket.value >> 32U);
+        for (const auto& item : inquiry->reply.items) {
+            participants.at(number).resolve(item.key, item.answer);
+        }
+    } else if (auto* alarm = std::get_if<RaiseAlarm>(&effect)) {
+        alarms.push_back(*alarm);
+    }
+}
+
+bool SmallWorld::is_durable_commit(const TxnId& group) const {
+    for (std::size_t i = 0; i < durable; ++i) {
+        auto* decision = std::get_if<protocol::DecisionRecord>(&log[i]);
+        bool commit = decision != nullptr && decision->group == group &&
+                      decision->decision == protocol::Decision::commit;
+        if (commit) return true;
+        // A checkpoint may hold only the end of it.
+        auto* outcomes = std::get_if<protocol::OutcomesRecord>(&log[i]);
+        if (outcomes != nullptr && outcomes->epoch == group.epoch()) return true;
+    }
+    return false;
+}
+
+void SmallWorld::deliver(const Send& send) {
+    std::size_t number = sent_++;
+    Fate fate = plan_.contains(number) ? plan_.at(number) : Fate::arrives;
+    if (send.item.op == ItemOp::commit && !is_durable_commit(send.item.key.group)) {
+        violations_.push_back("commit was sent before the decision was durable");
+    }
+    SmallParticipant& peer = participants.at(send.participant.value);
+    auto failed = [&](protocol::CallOutcome outcome) {
+        give(CallFailed{send.participant, send.item.key, send.item.op, outcome, to_string(fate)});
+    };
+    auto seen = [&] { late_inputs_.emplace_back(ParticipantSeen{send.participant, peer.info}); };
+    switch (fate) {
+        case Fate::arrives: give(Reply{send.participant, peer.handle(send.item)}); return;
+        case Fate::not_sent: failed(protocol::CallOutcome::not_sent); return;
+        case Fate::request_lost: failed(protocol::CallOutcome::unknown); return;
+        case Fate::reply_lost:
+            (void)peer.handle(send.item);
+            failed(protocol::CallOutcome::unknown);
+            return;
+        case Fate::request_late:
+            late_requests_.push_back(send);
+            failed(protocol::CallOutcome::unknown);
+            return;
+        case Fate::reply_late:
+            late_inputs_.emplace_back(Reply{send.participant, peer.handle(send.item)});
+            failed(protocol::CallOutcome::unknown);
+            return;
+        case Fate::request_twice:
+            give(Reply{send.participant, peer.handle(send.item)});
+            give(Reply{send.participant, peer.handle(send.item)});
+            return;
+        case Fate::reply_twice: {
+            Reply reply{send.participant, peer.handle(send.item)};
+            give(reply);
+            give(reply);
+            return;
+        }
+        case Fate::answers_unknown: {
+            SmallParticipant scratch = peer;
+            protocol::ItemResult result = scratch.handle(send.item);
+            result.status = ItemStatus::unknown;
+            result.reason.code = reason::kUnavailable;
+            give(Reply{send.participant, std::move(result)});
+            return;
+        }
+        case Fate::restarts_before:
+            peer.restart();
+            give(Reply{send.participant, peer.handle(send.item)});
+            seen();
+            return;
+        case Fate::restarts_after:
+            (void)peer.handle(send.item);
+            peer.restart();
+            failed(protocol::CallOutcome::unknown);
+            seen();
+            return;
+    }
+}
+
+// Participants ask about what they hold.
+void SmallWorld::ask() {
+    for (auto& [number, peer] : participants) {
+        Inquire inquire;
+        inquire.ticket = Ticket((std::uint64_t{number} << 32U) | 1U);
+        inquire.request.participant = peer.info.uuid;
+        inquire.request.identity = peer.info.identity;
+        inquire.request.participant_epoch = peer.info.epoch;
+        for (const BranchKey& key : peer.in_doubt()) inquire.request.items.push_back({key, {}});
+        if (!inquire.request.items.empty()) step(std::move(inquire));
+    }
+}
+
+bool SmallWorld::fire_next_timer() {
+    if (timers_.empty() || machine.counts().active == 0) return false;
+    auto next = std::ranges::min_element(timers_, {}, &Timer::at);
+    now_ = std::max(now_, next->at);
+    TimerId id = next->id;
+    timers_.erase(next);
+    step(TimerFired{id});
+    return true;
+}
+
+bool SmallWorld::run() {
+    for (std::size_t turns = 0; !stopped_; ++turns) {
+        TWOFOLD_ASSERT(turns < 100'000, "the world does not come to rest");
+        if (!inputs_.empty()) {
+            Input input = std::move(inputs_.front());
+            inputs_.pop_front();
+            step(std::move(input));
+        } else if (!when_durable_.empty()) {
+            durable = log.size();
+            for (Input& input : std::exchange(when_durable_, {}))
+                inputs_.push_back(std::move(input));
+        } else if (fire_next_timer()) {
+        } else if (!late_requests_.empty()) {
+            Send send = std::move(late_requests_.front());
+            late_requests_.pop_front();
+            give(
+                Reply{send.participant, participants.at(send.participant.value).handle(send.item)});
+        } else if (!late_inputs_.empty()) {
+            inputs_.push_back(std::move(late_inputs_.front()));
+            late_inputs_.pop_front();
+        } else {
+            ask();
+            return !stopped_;
+        }
+    }
+    return false;
+}
+
+std::vector<protocol::Record> SmallWorld::surviving(std::size_t lazy) const {
+    auto end = static_cast<std::ptrdiff_t>(std::min(durable + lazy, log.size()));
+    return {log.begin(), log.begin() + end};
+}
+
+void SmallWorld::restart(RecoveredState state) {
+    log = checkpoint_records(state);
+    durable = log.size();
+    machine = Machine(config_, std::move(state));
+    inputs_.clear();
+    late_inputs_.clear();
+    timers_.clear();
+    when_durable_.clear();
+    open_tickets.clear();
+    plan_.clear();
+    steps_left_.reset();
+    stopped_ = false;
+    Effects effects;
+    machine.start(effects);
+    for (Effect& effect : effects) perform(effect);
+    for (auto& [number, peer] : participants) {
+        give(ParticipantSeen{ParticipantNumber(number), peer.info});
+    }
+}
+
+// ---- what must be true in the end
+// ----------------------------------------------------------------
+
+void SmallWorld::check_transactions(std::vector<std::string>& wrong) const {
+    using State = SmallParticipant::State;
+    std::map<TxnId, std::pair<bool, bool>> ends;  // committed somewhere, not committed somewhere
+    for (const auto& [number, peer] : participants) {
+        for (const auto& violation : peer.violations) wrong.push_back(violation);
+        for (const auto& [id, times] : peer.committed_times) {
+            if (times > 1) wrong.push_back(short_id(id) + " was committed twice in one database");
+        }
+        std::map<TxnId, bool> here;
+        std::set<TxnId> read_only;  // these end as anything
+        for (const auto& [key, state] : peer.branches) {
+            if (state == State::prepared) wrong.push_back(describe(key) + " is still prepared");
+            if (state == State::read_only) read_only.insert(key.group);
+            bool& committed = here[key.group];
+            committed = committed || state == State::committed;
+        }
+        for (const TxnId& id : read_only) here.erase(id);
+        for (const auto& [id, committed] : here) {
+            (committed ? ends[id].first : ends[id].second) = true;
+        }
+    }
+    for (const auto& [id, end] : ends) {
+        if (end.first && end.second) wrong.push_back(short_id(id) + " is half committed");
+        Answer known = machine.query(id);
+        bool told_committed = known.report.outcome == protocol::Outcome::committed;
+        bool final = known.kind == AnswerKind::finished || known.kind == AnswerKind::decided;
+        if (final && told_committed != end.first) {
+            wrong.push_back(short_id(id) + " is told to be " +
+                            std::string(to_string(known.report.outcome)));
+        }
+    }
+    for (const auto& [ticket, given] : answers) {
+        for (const Answer& answer : given) {
+            bool committed = answer.report.outcome == protocol::Outcome::committed;
+            bool aborted = answer.report.outcome == protocol::Outcome::aborted;
+            auto end = ends.find(answer.report.txn);
+            if (end == ends.end()) continue;
+            if ((committed && end->second.second) || (aborted && end->second.first)) {
+                wrong.push_back("ticket " + std::to_string(ticket.value) + " was lied to");
+            }
+        }
+    }
+}
+
+std::vector<std::string> SmallWorld::check() const {
+    std::vector<std::string> wrong = violations_;
+    check_transactions(wrong);
+    for (Ticket ticket : open_tickets) {
+        auto found = answers.find(ticket);
+        std::size_t count = found == answers.end() ? 0 : found->second.size();
+        if (count != 1) {
+            wrong.push_back("ticket " + std::to_string(ticket.value) + " has " +
+                            std::to_string(count) + " answers");
+        }
+    }
+    if (machine.counts().active != 0) wrong.emplace_back("a transaction is not finished");
+    for (const auto& [number, peer] : participants) {
+        if (machine.low_water(ParticipantNumber(number)) !=
+            machine.low_water(ParticipantNumber(999))) {
+            wrong.push_back("low water at " + std::to_string(number) + " is held down");
+        }
+    }
+    return wrong;
+}
+
+}  // namespace twofold::coordinator
