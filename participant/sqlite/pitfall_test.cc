@@ -149,8 +149,8 @@ TEST_F(PitfallTest, GeneratedColumns) {
                  "INSERT INTO w VALUES (1, 2, 3), (1, 3, 4)",
                  "INSERT INTO i VALUES (5, 6)"});
     expect_same({"UPDATE t SET v = v + 5, k = k || k",
-                 "UPDATE w SET k = k + 10, l = 9",
-                 "UPDATE w SET v = 77 WHERE k = 12 AND l = 9",
+                 "UPDATE w SET k = k + 10, l = l + 9",
+                 "UPDATE w SET v = 77 WHERE k = 11 AND l = 11",
                  "UPDATE i SET v = 8, k = 6"});
     expect_same({"DELETE FROM t WHERE g1 = 12", "DELETE FROM w WHERE g = 77", "DELETE FROM i"});
 }
