@@ -70,7 +70,6 @@ private:
         std::optional<protocol::Decision> decision;  // durable
         std::set<protocol::BranchKey> in_decision;   // that voted yes
         bool abort_said = false;                     // to a participant or a client
-        bool begun_branches_known = true;
         std::set<std::uint16_t> branches;            // sent or executed
         std::map<protocol::BranchKey, std::uint32_t> participants;
     };
@@ -88,6 +87,8 @@ private:
     void check_works(const std::map<std::uint32_t, std::uint32_t>& times);
     void check_balances(std::uint32_t participant, const ModelDatabase& database);
     [[nodiscard]] bool applied_anywhere(const protocol::TxnId& txn) const;
+    // Every branch that was sent has only read: committing them all needs no decision.
+    [[nodiscard]] bool all_read_only(const Group& group) const;
     [[nodiscard]] bool one_phase_done(const protocol::TxnId& txn) const;
     void violate(std::string_view checker, std::string text) {
         world_.violate(checker, std::move(text));

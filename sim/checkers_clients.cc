@@ -26,6 +26,15 @@ bool Checkers::one_phase_done(const TxnId& txn) const {
     });
 }
 
+bool Checkers::all_read_only(const Group& group) const {
+    return std::ranges::all_of(group.branches, [&](std::uint16_t branch) {
+        return std::ranges::any_of(group.participants, [&](const auto& entry) {
+            return entry.first.branch == branch &&
+                   databases_[entry.second]->ever_read_only(entry.first);
+        });
+    });
+}
+
 // An id belongs to one intention of one client, and an (epoch, sequence) to one id.
 void Checkers::check_identity(std::uint32_t operation, const TxnId& txn) {
     auto [known, is_new] = operation_of_.emplace(txn, operation);
@@ -42,7 +51,7 @@ void Checkers::check_committed_answer(const TxnId& txn, const coordinator::Answe
     Group& group = groups_[txn];
     bool decided = group.decision == Decision::commit;
     bool by_participant = one_phase_done(txn);
-    bool empty = !answer.report.recorded && !applied_anywhere(txn);
+    bool empty = all_read_only(group) && !applied_anywhere(txn);
     if (!decided && !by_participant && !empty) {
         violate("write-ahead", short_text(txn) + " is answered committed, which nothing proves");
         return;

@@ -100,7 +100,10 @@ void Clients::ask(
         ++operation.turn;
         on_answer(answer);
     };
-    cluster_.net.send(kClients, kCoordinatorAddress, kWorld, [this, &operation, make, answered] {
+    // Work without a key is not safe to repeat, and the network is not to blame for doing so.
+    bool repeatable = operation.options.idempotency.has_value() || operation.txn.has_value();
+    auto send = repeatable ? &Net::send : &Net::send_once;
+    auto deliver = [this, &operation, make, answered] {
         CoordinatorNode* node = cluster_.any_coordinator();
         if (node == nullptr || !node->is_ready()) return;
         node->request(
@@ -111,7 +114,8 @@ void Clients::ask(
                     answered(answer);
                 });
             });
-    });
+    };
+    (cluster_.net.*send)(kClients, kCoordinatorAddress, kWorld, std::move(deliver));
     world_.after(cluster_.options.workload.client_patience,
                  kWorld,
                  [&operation, turn, on_silence = std::move(on_silence)] {

@@ -3,6 +3,7 @@
 #include "sim/coordinator_node.h"
 #include "sim/coordinator_peer.h"
 
+#include <iterator>
 #include <utility>
 
 namespace twofold::sim {
@@ -22,36 +23,24 @@ void CoordinatorNode::recover_now() {
     auto lock = directory.lock();
     if (!lock.has_value()) return die(lock.error().text());
     lock_ = std::move(lock.value());
-    coordinator::RecoveredState state;
-    auto summary = wal::read_log(directory, [&](const wal::RecoveredRecord& r) {
-        auto record = protocol::decode_record(r.payload);
-        recovery_stub::fold(state, std::move(record.value()));
-    });
-    if (!summary.has_value()) {
-        if (summary.error().code == base::Errc::corrupt) {
-            world_.violate("log-honesty", "the log is refused: " + summary.error().text());
+    recovery::RecoverOptions options;
+    options.writer.segment_size_bytes = cluster_.options.disk.segment_size_bytes;
+    options.writer.salt_seed = world_.rng().next() | 1U;
+    cluster_.random_bytes(options.incarnation_if_new.bytes);
+    cluster_.random_bytes(options.key);
+    auto recovered = recovery::recover(directory, options);
+    if (!recovered.has_value()) {
+        // Nothing that this disk does may look like damage.
+        if (recovered.error().code == base::Errc::corrupt) {
+            world_.violate("log-honesty", "the log is refused: " + recovered.error().text());
         }
-        return die(summary.error().text());
+        return die(recovered.error().text());
     }
-    protocol::EpochRecord epoch;
-    epoch.epoch = summary.value().last_epoch + 1;
-    if (summary.value().has_incarnation) {
-        epoch.incarnation.bytes = summary.value().incarnation;
-    } else {
-        cluster_.random_bytes(epoch.incarnation.bytes);
+    writer_ = std::move(recovered.value().writer);
+    coordinator::RecoveredState state = std::move(recovered.value().state);
+    if (cluster_.sabotage.recovery_loses_newest_commit && !state.unfinished_commits.empty()) {
+        state.unfinished_commits.erase(std::prev(state.unfinished_commits.end()));
     }
-    cluster_.random_bytes(epoch.key);
-    state.incarnation = epoch.incarnation;
-    state.epoch = epoch.epoch;
-    state.epochs[epoch.epoch] = epoch;
-    std::vector<Bytes> records;
-    for (const auto& record : coordinator::checkpoint_records(state)) records.push_back(protocol::encode_record(record));
-    wal::WriterOptions options;
-    options.segment_size_bytes = cluster_.options.disk.segment_size_bytes;
-    options.salt_seed = world_.rng().next() | 1U;
-    auto writer = wal::Writer::start(directory, summary.value(), options, epoch.incarnation.bytes, records);
-    if (!writer.has_value()) return die(writer.error().text());
-    writer_ = std::move(writer.value());
     coordinator::Config config;
     config.outcomes_max = cluster_.options.outcomes_max;
     config.retry_max = coordinator::Milliseconds(cluster_.options.retry_max / 1000);
@@ -80,6 +69,7 @@ void CoordinatorNode::open_for_business() {
     for (coordinator::Effect& effect : effects) execute(std::move(effect));
     stepping_ = false;
     for (Input& input : std::exchange(inputs_, {})) step(std::move(input));
+    note_room();
     schedule_flush();
     for (auto& peer : peers_) look_at(*peer);
 }
@@ -119,7 +109,7 @@ void CoordinatorNode::force_now(std::vector<Input> inputs) {
     auto result = writer_->force();
     if (!result.has_value()) {
         if (result.error().code == base::Errc::disk_full) {
-            retry_full([this, inputs = std::move(inputs)] { force_now(inputs); });
+            retry_full(result.error(), [this, inputs = std::move(inputs)] { force_now(inputs); });
             return;
         }
         if (!cluster_.sabotage.ignore_failed_force || cluster_.disk.take_power_cut()) {
@@ -138,8 +128,8 @@ void CoordinatorNode::forced(std::vector<Input> inputs) {
     schedule_flush();
 }
 
-void CoordinatorNode::retry_full(Action action) {
-    say("the disk is full");
+void CoordinatorNode::retry_full(const base::Error& error, Action action) {
+    say(error.text());
     note_room();
     world_.after(ms(20), process_, std::move(action));
 }
@@ -147,9 +137,23 @@ void CoordinatorNode::retry_full(Action action) {
 void CoordinatorNode::note_room() {
     if (zombie_) return;
     bool room = writer_->has_room_for_new_work();
+    if (!room && !std::exchange(refill_planned_, true)) {
+        world_.after(ms(100), process_, [this] { refill(); });
+    }
     if (room == room_) return;
     room_ = room;
     step(coordinator::LogRoom{room});
+}
+
+// Nothing else would notice that there is space again: without room no work comes that forces.
+void CoordinatorNode::refill() {
+    refill_planned_ = false;
+    if (zombie_) return;
+    if (!forcing_) {
+        auto refilled = writer_->refill_reserve();
+        if (!refilled.has_value()) return die(refilled.error().text());
+    }
+    note_room();
 }
 
 // ---- checkpoints ---------------------------------------------------------------------------------
@@ -187,7 +191,7 @@ void CoordinatorNode::checkpoint_now(const std::vector<Bytes>& records,
     auto result = writer_->checkpoint(records);
     if (!result.has_value()) {
         if (result.error().code == base::Errc::disk_full) {
-            retry_full([this, records, inputs = std::move(inputs)] {
+            retry_full(result.error(), [this, records, inputs = std::move(inputs)] {
                 checkpoint_now(records, inputs);
             });
             return;

@@ -98,7 +98,8 @@ private:
     void maybe_checkpoint();
     void checkpoint_now(const std::vector<base::Bytes>& records,
                         std::vector<coordinator::Input> inputs);
-    void retry_full(Action action);
+    void retry_full(const base::Error& error, Action action);
+    void refill();
     void note_room();
 
     // ---- participants ----
@@ -140,6 +141,7 @@ private:
     bool flush_scheduled_ = false;
     bool forcing_ = false;
     bool room_ = true;
+    bool refill_planned_ = false;
     bool checkpoint_wanted_ = false;
 };
 

@@ -193,9 +193,8 @@ void Disk::on_durable(std::function<void(const protocol::Record&)> sink) {
 wal::MemoryDisk::Fault Disk::fault(const wal::MemoryDisk::Call& call) {
     using Operation = wal::MemoryDisk::Operation;
     using Fault = wal::MemoryDisk::Fault;
-    bool makes_room = call.operation == Operation::create ||
-                      (call.operation == Operation::write && call.name.ends_with(".tmp"));
-    if (full_ && makes_room) return Fault::disk_full;
+    // Existing files are pre-written: only a new one needs space.
+    if (full_ && call.operation == Operation::create) return Fault::disk_full;
     if (!faults_) return Fault::none;
     bool changes = call.operation == Operation::write || call.operation == Operation::force ||
                    call.operation == Operation::rename || call.operation == Operation::create ||

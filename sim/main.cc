@@ -22,14 +22,17 @@ struct Arguments {
     std::uint64_t last = 1000;
     bool trace = false;
     bool list = false;
+    bool keep_going = false;
     std::string sabotage;
 };
 
 constexpr std::string_view kUsage =
-    "usage: twofold-sim [--seeds A..B | --seed S] [--trace] [--sabotage NAME] [--list-sabotage]\n"
+    "usage: twofold-sim [--seeds A..B | --seed S] [--trace] [--keep-going] [--sabotage NAME]\n"
+    "                   [--list-sabotage]\n"
     "  --seeds A..B     run all seeds from A to B (default 1..1000)\n"
     "  --seed S         run one seed\n"
     "  --trace          print what happens, line by line\n"
+    "  --keep-going     one line for each failing seed, instead of stopping at the first\n"
     "  --sabotage NAME  plant a bug; exits 1 with the seed at which a check notices it\n"
     "  --list-sabotage  print the names of the bugs\n";
 
@@ -52,6 +55,8 @@ std::optional<Arguments> parse(const std::vector<std::string_view>& words) {
         bool has_value = i + 1 < words.size();
         if (word == "--trace") {
             out.trace = true;
+        } else if (word == "--keep-going") {
+            out.keep_going = true;
         } else if (word == "--list-sabotage") {
             out.list = true;
         } else if (word == "--seeds" && has_value && parse_range(words[i + 1], out)) {
@@ -103,6 +108,7 @@ double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_P
 
 int run_seeds(const Arguments& arguments, const Sabotage& bugs) {
     Sum sum;
+    std::uint64_t failed = 0;
     double said = processor_seconds();
     std::function<void(const std::string&)> listener;
     if (arguments.trace) {
@@ -114,12 +120,25 @@ int run_seeds(const Arguments& arguments, const Sabotage& bugs) {
         RunReport report = twofold::sim::run_seed(seed, bugs, listener);
         sum.add(report);
         if (report.violation.has_value()) {
-            print_failure(seed, *report.violation);
-            return 1;
+            ++failed;
+            if (!arguments.keep_going) {
+                print_failure(seed, *report.violation);
+                return 1;
+            }
+            std::printf("sim: seed=%llu %s: %s\n",
+                        static_cast<unsigned long long>(seed),
+                        report.violation->checker.c_str(),
+                        report.violation->text.c_str());
         }
         if (processor_seconds() - said < 3.0) continue;
         said = processor_seconds();
         std::fprintf(stderr, "sim: %llu seeds\n", static_cast<unsigned long long>(sum.seeds));
+    }
+    if (failed > 0) {
+        std::printf("sim: FAILED %llu of %llu seeds\n",
+                    static_cast<unsigned long long>(failed),
+                    static_cast<unsigned long long>(sum.seeds));
+        return 1;
     }
     std::printf("sim: ok seeds=%llu events=%llu crashes=%llu committed=%llu aborted=%llu "
                 "hash=%016llx\n",

@@ -8,11 +8,15 @@ namespace twofold::sim {
 Time Net::delay() { return world_.between(options_.delay_min, options_.delay_max); }
 
 void Net::send(Address from, Address to, ProcessId receiver, Action deliver) {
+    if (world_.chance(options_.duplicate)) send_once(from, to, receiver, deliver);
+    send_once(from, to, receiver, std::move(deliver));
+}
+
+void Net::send_once(Address from, Address to, ProcessId receiver, Action deliver) {
     if (is_cut(from, to) || world_.chance(options_.loss)) {
         ++lost_;
         return;
     }
-    if (world_.chance(options_.duplicate)) deliver_later(from, to, receiver, deliver);
     deliver_later(from, to, receiver, std::move(deliver));
 }
 

@@ -27,6 +27,8 @@ public:
 
     // `receiver`: the process for which the message is, or kWorld for "whoever listens".
     void send(Address from, Address to, ProcessId receiver, Action deliver);
+    // Never duplicated: for requests that are not meant to be repeated.
+    void send_once(Address from, Address to, ProcessId receiver, Action deliver);
 
     void cut(Address from, Address to) { cuts_.emplace(from, to); }
     void mend(Address from, Address to) { cuts_.erase({from, to}); }

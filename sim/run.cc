@@ -47,7 +47,7 @@ private:
             if (!participant->machine().ready()) return "a participant is not ready";
             auto counts = participant->machine().counts();
             if (counts.waiting + counts.running + counts.finishing != 0) {
-                return "a participant has unfinished branches";
+                return "participant has unfinished branches: " + branches(participant->machine());
             }
         }
         for (const auto& database : cluster_.databases) {
@@ -56,6 +56,14 @@ private:
             if (database->locks() != 0) return "a lock is left";
         }
         return {};
+    }
+
+    [[nodiscard]] static std::string branches(const participant::Machine& machine) {
+        std::string out;
+        for (const auto& branch : machine.unfinished()) {
+            out += short_text(branch.key) + " " + branch.state + " ";
+        }
+        return out;
     }
 
     // After an operator's hand some branches may need a person for ever.

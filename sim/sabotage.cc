@@ -66,7 +66,7 @@ const std::vector<NamedSabotage>& all_sabotage() {
         TWOFOLD_SABOTAGE(, reply_before_force, "\"durable\" is said before the force"),
         TWOFOLD_SABOTAGE(, ignore_failed_force, "a failed force is taken for success"),
         TWOFOLD_SABOTAGE(, stale_checkpoint, "a checkpoint describes an older state"),
-        TWOFOLD_SABOTAGE(, recovery_skips_last_records, "recovery loses the newest records"),
+        TWOFOLD_SABOTAGE(, recovery_loses_newest_commit, "recovery drops the newest unfinished commit"),
         TWOFOLD_SABOTAGE(, start_without_fencing,
                          "a new sidecar leaves the sessions of the old one alone"),
         TWOFOLD_SABOTAGE(, stale_low_water, "batches carry a low-water mark that is too high"),
