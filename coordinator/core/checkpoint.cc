@@ -178,6 +178,8 @@ RecoveredState Machine::Impl::snapshot() const {
     for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);
     for (const auto& [hash, entry] : keys_) {
         if (!entry.committed || state.unfinished_commits.contains(entry.txn)) continue;
+        // The witness at its participant has the key; the log never says how a one-phase id ended.
+        if (entry.txn.participant().value != 0) continue;
         state.committed_keys[entry.txn] = {hash, entry.fingerprint};
     }
     return state;
