@@ -8,77 +8,70 @@ namespace twofold::recovery {
 
 namespace {
 
-constexpr Match kAny = Match::any;
-constexpr Match kYes = Match::yes;
-constexpr Match kNo = Match::no;
-
 // clang-format off
 constexpr std::array kTable = std::to_array<Row>({
-    //                         commit abort prep  end   bit   odd   one   above
-    {"two_decisions",          kYes,  kYes, kAny, kAny, kAny, kAny, kAny, kAny, Action::refuse_inconsistent,
+    // commit, abort, preparing, end, remembered, branch outcome, one-phase, above the horizon:
+    // y yes, n no, . either
+    {"two_decisions", "yy......", Action::refuse_inconsistent,
      "a decision is taken once"},
 
-    {"one_phase_committed",    kYes,  kNo,  kAny, kAny, kAny, kAny, kYes, kAny, Action::refuse_inconsistent,
+    {"one_phase_committed", "yn....y.", Action::refuse_inconsistent,
      "a one-phase transaction has no decision of ours"},
-    {"one_phase_aborted",      kNo,   kYes, kAny, kAny, kAny, kAny, kYes, kAny, Action::refuse_inconsistent,
+    {"one_phase_aborted", "ny....y.", Action::refuse_inconsistent,
      "a one-phase transaction has no decision of ours"},
-    {"one_phase_preparing",    kNo,   kNo,  kYes, kAny, kAny, kAny, kYes, kAny, Action::refuse_inconsistent,
+    {"one_phase_preparing", "nny...y.", Action::refuse_inconsistent,
      "a one-phase transaction is never prepared"},
 
-    {"commit_unfinished",      kYes,  kNo,  kAny, kNo,  kNo,  kAny, kNo,  kAny, Action::redrive_commit,
+    {"commit_unfinished", "yn.nn.n.", Action::redrive_commit,
      "the decision is durable and some branch may not have heard it; the horizon does not matter"},
-    {"commit_after_its_end",   kYes,  kNo,  kAny, kNo,  kYes, kAny, kNo,  kAny, Action::refuse_inconsistent,
+    {"commit_after_its_end", "yn.ny.n.", Action::refuse_inconsistent,
      "a bit is set at the end, and nothing is decided after it"},
-    {"commit_ended",           kYes,  kNo,  kAny, kYes, kAny, kNo,  kNo,  kYes, Action::remember_committed,
+    {"commit_ended", "yn.y.nny", Action::remember_committed,
      "everybody has acknowledged; late questions are answered from the bit"},
-    {"commit_ended_expired",   kYes,  kNo,  kAny, kYes, kAny, kNo,  kNo,  kNo,  Action::forget,
+    {"commit_ended_expired", "yn.y.nnn", Action::forget,
      "everybody has acknowledged, and the outcome is no longer remembered"},
-    {"commit_ended_oddly",     kYes,  kNo,  kAny, kYes, kAny, kYes, kNo,  kAny, Action::remember_heuristic,
+    {"commit_ended_oddly", "yn.y.yn.", Action::remember_heuristic,
      "a branch did not follow the decision, or cannot prove that it did"},
 
-    {"abort_of_a_committed",   kNo,   kYes, kAny, kAny, kYes, kAny, kNo,  kAny, Action::refuse_inconsistent,
+    {"abort_of_a_committed", "ny..y.n.", Action::refuse_inconsistent,
      "committed and aborted"},
-    {"abort_unfinished",       kNo,   kYes, kAny, kNo,  kNo,  kAny, kNo,  kAny, Action::drive_abort,
+    {"abort_unfinished", "ny.nn.n.", Action::drive_abort,
      "some branch may not have heard the abort"},
-    {"abort_ended",            kNo,   kYes, kAny, kYes, kNo,  kNo,  kNo,  kAny, Action::forget,
+    {"abort_ended", "ny.ynnn.", Action::forget,
      "everybody has acknowledged; no decision means abort"},
-    {"abort_ended_oddly",      kNo,   kYes, kAny, kYes, kNo,  kYes, kNo,  kAny, Action::remember_heuristic,
+    {"abort_ended_oddly", "ny.ynyn.", Action::remember_heuristic,
      "a branch was committed by somebody else, or cannot prove that it was not"},
 
-    {"preparing_a_committed",  kNo,   kNo,  kYes, kAny, kYes, kAny, kNo,  kAny, Action::refuse_inconsistent,
+    {"preparing_a_committed", "nny.y.n.", Action::refuse_inconsistent,
      "ids are used once"},
-    {"undecided",              kNo,   kNo,  kYes, kNo,  kNo,  kAny, kNo,  kAny, Action::drive_abort,
+    {"undecided", "nnynn.n.", Action::drive_abort,
      "no durable commit decision follows, so there was none that anybody heard of"},
-    {"undecided_ended",        kNo,   kNo,  kYes, kYes, kNo,  kNo,  kNo,  kAny, Action::forget,
+    {"undecided_ended", "nnyynnn.", Action::forget,
      "aborted and acknowledged"},
-    {"undecided_ended_oddly",  kNo,   kNo,  kYes, kYes, kNo,  kYes, kNo,  kAny, Action::remember_heuristic,
+    {"undecided_ended_oddly", "nnyynyn.", Action::remember_heuristic,
      "aborted, but not everywhere"},
 
-    {"odd_branches_only",      kNo,   kNo,  kNo,  kAny, kNo,  kYes, kAny, kAny, Action::remember_heuristic,
+    {"odd_branches_only", "nnn.ny..", Action::remember_heuristic,
      "what a checkpoint keeps of an odd end, or a one-phase branch that nobody can prove"},
-    {"odd_but_committed",      kNo,   kNo,  kNo,  kAny, kYes, kYes, kAny, kAny, Action::refuse_inconsistent,
+    {"odd_but_committed", "nnn.yy..", Action::refuse_inconsistent,
      "a transaction with an odd branch never gets its bit"},
-    {"end_of_a_remembered",    kNo,   kNo,  kNo,  kYes, kYes, kNo,  kAny, kAny, Action::refuse_inconsistent,
+    {"end_of_a_remembered", "nnnyyn..", Action::refuse_inconsistent,
      "an end follows its decision, and a checkpoint that has the bit repeats neither"},
-    {"end_of_nothing",         kNo,   kNo,  kNo,  kYes, kNo,  kNo,  kAny, kAny, Action::refuse_inconsistent,
+    {"end_of_nothing", "nnnynn..", Action::refuse_inconsistent,
      "an end follows a record of its transaction"},
 
-    {"committed",              kNo,   kNo,  kNo,  kNo,  kYes, kNo,  kAny, kYes, Action::remember_committed,
+    {"committed", "nnnnyn.y", Action::remember_committed,
      "its bit says so"},
-    {"committed_expired",      kNo,   kNo,  kNo,  kNo,  kYes, kNo,  kAny, kNo,  Action::forget,
+    {"committed_expired", "nnnnyn.n", Action::forget,
      "no outcome below the horizon is remembered"},
-    {"nothing",                kNo,   kNo,  kNo,  kNo,  kNo,  kNo,  kNo,  kYes, Action::forget,
+    {"nothing", "nnnnnnny", Action::forget,
      "presumed abort: no decision exists and none can be made any more"},
-    {"one_phase_unknown",      kNo,   kNo,  kNo,  kNo,  kNo,  kNo,  kYes, kYes, Action::settle_at_participant,
+    {"one_phase_unknown", "nnnnnnyy", Action::settle_at_participant,
      "its participant has the witness, or forbids it for ever"},
-    {"expired",                kNo,   kNo,  kNo,  kNo,  kNo,  kNo,  kAny, kNo,  Action::forget,
+    {"expired", "nnnnnn.n", Action::forget,
      "told as expired, never as aborted"},
 });
 // clang-format on
-
-bool fits(Match wanted, bool fact) {
-    return wanted == Match::any || (wanted == Match::yes) == fact;
-}
 
 }  // namespace
 
@@ -98,11 +91,18 @@ std::string_view to_string(Action action) {
 std::span<const Row> decision_table() { return kTable; }
 
 bool matches(const Row& row, const Facts& facts) {
-    return fits(row.commit, facts.commit) && fits(row.abort, facts.abort) &&
-           fits(row.preparing, facts.preparing) && fits(row.end, facts.end) &&
-           fits(row.remembered, facts.remembered) &&
-           fits(row.branch_outcome, facts.branch_outcome) && fits(row.one_phase, facts.one_phase) &&
-           fits(row.above_horizon, facts.above_horizon);
+    const std::array<bool, 8> values{facts.commit,
+                                     facts.abort,
+                                     facts.preparing,
+                                     facts.end,
+                                     facts.remembered,
+                                     facts.branch_outcome,
+                                     facts.one_phase,
+                                     facts.above_horizon};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (row.when[i] != '.' && (row.when[i] == 'y') != values[i]) return false;
+    }
+    return true;
 }
 
 const Row& decide(const Facts& facts) {

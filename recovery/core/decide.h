@@ -31,11 +31,10 @@ enum class Action : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(Action action);
 
-enum class Match : std::uint8_t { any, yes, no };
-
+// `when` has one letter for each fact, in the order of Facts: y yes, n no, . either.
 struct Row {
     std::string_view label;
-    Match commit, abort, preparing, end, remembered, branch_outcome, one_phase, above_horizon;
+    std::string_view when;
     Action action;
     std::string_view why;
 };

@@ -1,0 +1,275 @@
+#include "recovery/core/fold.h"
+
+#include "base/rng.h"
+#include "coordinator/core/small_world.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace twofold::recovery {
+namespace {
+
+using coordinator::epoch_record;
+using coordinator::Fate;
+using coordinator::SmallWorld;
+using protocol::Outcome;
+using protocol::ParticipantNumber;
+using protocol::Record;
+using protocol::TxnId;
+
+base::Result<RecoveredState> fold_all(const std::vector<Record>& records, protocol::Epoch epoch) {
+    Fold fold;
+    std::uint64_t lsn = 0;
+    for (const Record& record : records) {
+        TWOFOLD_TRY(fold.apply(++lsn, record));
+    }
+    return std::move(fold).finish(epoch_record(epoch));
+}
+
+TxnId make_id(protocol::Epoch epoch, protocol::Sequence sequence, std::uint16_t one_phase = 0) {
+    protocol::EpochRecord record = epoch_record(epoch);
+    return make_txn_id(record.incarnation,
+                       epoch,
+                       sequence,
+                       ParticipantNumber(one_phase),
+                       base::KeyedHash(record.key));
+}
+
+std::vector<protocol::BranchRecord> two_branches() {
+    std::vector<protocol::BranchRecord> branches;
+    for (std::uint16_t i = 1; i <= 2; ++i) {
+        protocol::ParticipantInfo info = coordinator::participant_info(i);
+        protocol::BranchRecord branch;
+        branch.branch = i;
+        branch.attempt = 1;
+        branch.participant = ParticipantNumber(i);
+        branch.uuid = info.uuid;
+        branch.identity = info.identity;
+        branch.participant_epoch = 1;
+        branch.proof = protocol::ProofToken{i, {1, 2}, false};
+        branches.push_back(branch);
+    }
+    return branches;
+}
+
+std::vector<Record> base_log() { return checkpoint_records(coordinator::first_start(2)); }
+
+protocol::DecisionRecord commit_of(const TxnId& id) {
+    return {id, protocol::Decision::commit, {{id, std::nullopt, {}}}, two_branches(), ""};
+}
+
+protocol::PreparingRecord preparing_of(const TxnId& id) {
+    return {id, {{id, std::nullopt, {}}}, two_branches()};
+}
+
+protocol::BranchOutcomeRecord hazard_of(const TxnId& id) {
+    return {{id, 1, 1}, ParticipantNumber(1), Outcome::heuristic_hazard, "gone", false};
+}
+
+TEST(Fold, a_commit_without_end_is_driven_again) {
+    auto log = base_log();
+    log.emplace_back(preparing_of(make_id(1, 1)));
+    log.emplace_back(commit_of(make_id(1, 1)));
+    auto state = fold_all(log, 2);
+    ASSERT_TRUE(state.has_value()) << state.error().text();
+    ASSERT_EQ(state.value().unfinished_commits.size(), 1U);
+    EXPECT_EQ(state.value().unfinished_commits.begin()->second.decision, commit_of(make_id(1, 1)));
+    EXPECT_TRUE(state.value().undecided.empty());
+    EXPECT_EQ(state.value().epoch, 2U);
+}
+
+TEST(Fold, an_end_leaves_a_bit) {
+    auto log = base_log();
+    log.emplace_back(commit_of(make_id(1, 5)));
+    log.emplace_back(protocol::EndRecord{make_id(1, 5), Outcome::committed});
+    auto state = fold_all(log, 2);
+    ASSERT_TRUE(state.has_value()) << state.error().text();
+    EXPECT_TRUE(state.value().unfinished_commits.empty());
+    EXPECT_EQ(state.value().committed.at(1),
+              (std::vector<bool>{false, false, false, false, false, true}));
+}
+
+TEST(Fold, without_a_decision_it_is_aborted) {
+    auto log = base_log();
+    log.emplace_back(preparing_of(make_id(1, 1)));
+    auto state = fold_all(log, 2);
+    ASSERT_TRUE(state.has_value());
+    EXPECT_EQ(state.value().undecided.at(make_id(1, 1)), preparing_of(make_id(1, 1)));
+}
+
+TEST(Fold, logs_that_no_run_writes_are_refused) {
+    auto refused = [](std::vector<Record> more, std::string_view label) {
+        auto log = base_log();
+        for (Record& record : more) log.push_back(std::move(record));
+        auto state = fold_all(log, 2);
+        ASSERT_FALSE(state.has_value()) << label;
+        EXPECT_EQ(state.error().code, base::Errc::corrupt);
+        EXPECT_NE(state.error().context.find(label), std::string::npos) << state.error().context;
+    };
+    TxnId id = make_id(1, 1);
+    protocol::DecisionRecord abort = commit_of(id);
+    abort.decision = protocol::Decision::abort;
+    refused({commit_of(id), abort}, "decided twice");
+    refused({commit_of(id), preparing_of(id)}, "prepared after its decision");
+    refused({commit_of(make_id(1, 1, 1))}, "one_phase_committed");
+    refused({protocol::EndRecord{id, Outcome::committed}}, "end_of_nothing");
+    refused({commit_of(id), protocol::EndRecord{id, Outcome::committed}, commit_of(id)},
+            "commit_after_its_end");
+    refused({commit_of(make_id(7, 1))}, "unknown epoch");
+    refused({protocol::HorizonRecord{{1, 9}}, protocol::HorizonRecord{{1, 8}}}, "goes back");
+    refused({protocol::IdempotentAbortRecord{id, {}, "x"}, epoch_record(2)}, "not the highest");
+    auto stranger = epoch_record(1);
+    stranger.incarnation.bytes[0] = 'x';
+    refused({stranger}, "another log");
+    auto other_key = epoch_record(1);
+    other_key.key[5] = 1;
+    refused({other_key}, "two keys");
+    protocol::ParticipantRecord reused{ParticipantNumber(1), {}, "x", {"small", {"9"}}, false};
+    refused({reused}, "used again");
+}
+
+// ---- checkpoints
+// ---------------------------------------------------------------------------------
+
+RecoveredState random_state(base::SeededRng& rng) {
+    RecoveredState state = coordinator::first_start(2);
+    state.epochs[2] = epoch_record(2);
+    state.horizon = {1, rng.below(40)};
+    for (protocol::Epoch epoch = 1; epoch <= 2; ++epoch) {
+        for (protocol::Sequence sequence = 1; sequence < 60; ++sequence) {
+            bool above = protocol::IdPosition{epoch, sequence} >= state.horizon;
+            TxnId id = make_id(epoch, sequence, rng.below(5) == 0 ? 1 : 0);
+            bool one_phase = id.participant().value != 0;
+            switch (rng.below(9)) {
+                case 0:
+                    if (above) {
+                        auto& bits = state.committed[epoch];
+                        bits.resize(sequence + 1, false);
+                        bits[sequence] = true;
+                        if (!one_phase && rng.below(2) == 0) {
+                            state.committed_keys[id].key_hash[0] = std::uint8_t(sequence);
+                        }
+                    }
+                    break;
+                case 1:
+                    if (!one_phase) state.unfinished_commits[id].decision = commit_of(id);
+                    break;
+                case 2:
+                    if (!one_phase) {
+                        auto& group = state.unfinished_commits[id];
+                        group.decision = commit_of(id);
+                        group.branch_outcomes[{id, 1, 1}] = hazard_of(id);
+                    }
+                    break;
+                case 3:
+                    if (!one_phase) state.undecided[id] = preparing_of(id);
+                    break;
+                case 4:
+                    state.heuristic[id] = Outcome::heuristic_mixed;
+                    state.branch_outcomes[id] = {hazard_of(id)};
+                    break;
+                case 5: state.idempotent_aborts[id] = {id, {}, "because"}; break;
+                default: break;
+            }
+        }
+    }
+    state.given_up[ParticipantNumber(1)] = {1, 3};
+    state.positions[ParticipantNumber(2)] = {1, 77};
+    return state;
+}
+
+TEST(Checkpoint, folding_it_gives_the_same_state) {
+    base::SeededRng rng(3);
+    for (int round = 0; round < 300; ++round) {
+        RecoveredState state = random_state(rng);
+        auto again = fold_all(checkpoint_records(state), 3);
+        ASSERT_TRUE(again.has_value()) << again.error().text();
+        state.epoch = 3;
+        state.epochs[3] = epoch_record(3);
+        EXPECT_EQ(again.value(), state) << "round " << round;
+    }
+}
+
+TEST(Checkpoint, many_outcomes_take_several_records) {
+    RecoveredState state = coordinator::first_start(1);
+    state.committed[1].resize(1'300'001);
+    for (std::size_t i = 1; i < 1'300'001; i += 3) state.committed[1][i] = true;
+    state.committed[1].back() = true;
+    auto records = checkpoint_records(state);
+    auto again = fold_all(records, 2);
+    ASSERT_TRUE(again.has_value());
+    EXPECT_EQ(again.value().committed, state.committed);
+    for (const Record& record : records) EXPECT_LT(encode_record(record).size(), 100'000U);
+}
+
+// ---- crashes
+// -------------------------------------------------------------------------------------
+
+struct Crash {
+    std::size_t step = 0;
+    std::size_t lazy = 0;
+    std::size_t message = 0;
+    Fate fate = Fate::arrives;
+    bool checkpoint = false;
+};
+
+// One transaction over three participants; the coordinator dies after so many steps, the next life
+// recovers from what survived. True while there is still something to interrupt.
+bool run_until_crash(const Crash& crash) {
+    SmallWorld world(3);
+    world.plan(crash.message, crash.fate);
+    world.submit({1, 2, 3});
+    world.submit({2, 3});
+    world.stop_after(crash.step);
+    bool finished = world.run();
+    std::vector<Record> survived = world.surviving(std::min(crash.lazy, world.unforced()));
+    if (crash.checkpoint) survived = world.machine.checkpoint();
+    auto state = fold_all(survived, 2);
+    EXPECT_TRUE(state.has_value()) << state.error().text();
+    if (!state.has_value()) return false;
+    world.restart(std::move(state).value());
+    EXPECT_TRUE(world.run());
+    EXPECT_EQ(world.check(), std::vector<std::string>())
+        << "crash at step " << crash.step << " with " << crash.lazy << " lazy records, message "
+        << crash.message << " " << to_string(crash.fate) << "\n"
+        << ::testing::PrintToString(world.trace);
+    return !finished;
+}
+
+TEST(Crash, at_every_step_with_every_lazy_tail) {
+    for (std::size_t lazy = 0; lazy < 6; ++lazy) {
+        std::size_t step = 0;
+        while (run_until_crash({.step = step, .lazy = lazy})) ++step;
+        EXPECT_GT(step, 10U);
+    }
+}
+
+TEST(Crash, at_every_step_while_a_message_goes_wrong) {
+    for (std::size_t message = 0; message < 10; ++message) {
+        for (std::size_t fate = 1; fate < coordinator::kFates; ++fate) {
+            for (std::size_t lazy : {std::size_t{0}, std::size_t{100}}) {
+                std::size_t step = 0;
+                while (run_until_crash(
+                    {.step = step, .lazy = lazy, .message = message, .fate = Fate(fate)})) {
+                    ++step;
+                }
+            }
+        }
+    }
+}
+
+TEST(Crash, a_checkpoint_at_every_step_holds_everything) {
+    for (std::size_t message = 0; message < 8; ++message) {
+        for (std::size_t fate = 0; fate < coordinator::kFates; ++fate) {
+            std::size_t step = 0;
+            while (run_until_crash(
+                {.step = step, .message = message, .fate = Fate(fate), .checkpoint = true})) {
+                ++step;
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace twofold::recovery
