@@ -55,7 +55,8 @@ TEST(SubmitBody, ErrorsNameTheMemberAndTheFix) {
               "invalid_argument: branches[0].work: must be an array of 1 to 256 statements, found "
               "an array");
     EXPECT_NE(error_of(R"({"branches":[)" + a + R"(],"dedline_ms":1})")
-                  .find("dedline_ms: unknown member; known are branches deadline_ms"),
+                  .find("dedline_ms: unknown member; known are answer_within_ms branches "
+                        "deadline_ms labels wait"),
               std::string::npos);
     EXPECT_NE(error_of(R"({"branches":[)" + a + R"(],"labels":{"x":1}})").find("labels.x: must be"),
               std::string::npos);

@@ -69,7 +69,8 @@ const boost::json::value* ObjectReader::required(std::string_view name) {
     return value;
 }
 
-bool ObjectReader::has(std::string_view name) const {
+bool ObjectReader::has(std::string_view name) {
+    known_.push_back(name);
     return object_ != nullptr && object_->contains(name);
 }
 
@@ -122,6 +123,8 @@ std::uint64_t ObjectReader::big_integer(std::string_view name) {
 
 base::Result<void> ObjectReader::finish() {
     if (!error_ && object_ != nullptr) {
+        std::ranges::sort(known_);
+        known_.erase(std::ranges::unique(known_).begin(), known_.end());
         for (const auto& member : *object_) {
             std::string_view name = member.key();
             if (std::ranges::find(known_, name) != known_.end()) continue;

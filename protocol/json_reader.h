@@ -40,7 +40,8 @@ public:
     // Any value; null pointer when absent.
     [[nodiscard]] const boost::json::value* required(std::string_view name);
     [[nodiscard]] const boost::json::value* optional(std::string_view name);
-    [[nodiscard]] bool has(std::string_view name) const;
+    // Also makes the member a known one.
+    [[nodiscard]] bool has(std::string_view name);
 
     void fail(std::string_view name, std::string_view expected);
     [[nodiscard]] std::string path_of(std::string_view name) const;

@@ -1,0 +1,123 @@
+#include "app/configs.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace twofold::app {
+namespace {
+
+class ConfigFile : public ::testing::Test {
+protected:
+    void SetUp() override {
+        path_ = std::filesystem::path(::testing::TempDir()) /
+                ("twofold-config-" + std::to_string(::getpid()) + ".yaml");
+    }
+    void TearDown() override {
+        std::error_code ignored;
+        std::filesystem::remove(path_, ignored);
+    }
+
+    std::string write(const std::string& text) {
+        std::ofstream(path_) << text;
+        return path_.string();
+    }
+    // The error without the folder, which differs between machines.
+    std::string coordinator_error(const std::string& text) {
+        auto loaded = load_coordinator_config(write(text));
+        return loaded.has_value() ? "accepted" : shortened(loaded.error().context);
+    }
+    std::string participant_error(const std::string& text) {
+        auto loaded = load_participant_config(write(text));
+        return loaded.has_value() ? "accepted" : shortened(loaded.error().context);
+    }
+    std::string shortened(std::string message) const {
+        std::string folder = path_.string();
+        std::size_t at = message.find(folder);
+        if (at != std::string::npos) message.replace(at, folder.size(), "FILE");
+        return message;
+    }
+
+    std::filesystem::path path_;
+};
+
+TEST_F(ConfigFile, ReadsACoordinator) {
+    auto loaded =
+        load_coordinator_config(write("listen: 127.0.0.1:9000\n"
+                                      "data_dir: /data\n"
+                                      "deadline_default: 2m\n"
+                                      "participants:\n"
+                                      "  - {name: orders, url: 'http://127.0.0.1:8431'}\n"
+                                      "log: {segment_size_bytes: 1048576}\n"));
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().text();
+    EXPECT_EQ(loaded.value().listen.port, 9000);
+    EXPECT_EQ(loaded.value().deadline_default, std::chrono::minutes(2));
+    EXPECT_EQ(loaded.value().segment_size_bytes, 1U << 20U);
+    ASSERT_EQ(loaded.value().participants.size(), 1U);
+    EXPECT_EQ(loaded.value().participants[0].address.port, 8431);
+}
+
+TEST_F(ConfigFile, ErrorsNamePlaceKeyAndFix) {
+    EXPECT_EQ(coordinator_error("data_dir: /d\nparticipant: []\n"),
+              "FILE:2: unknown key \"participant\"; did you mean \"participants\"?");
+    EXPECT_EQ(coordinator_error("data_dir: /d\nlog:\n  segment_size: 5\n"),
+              "FILE:3: unknown key \"log.segment_size\"; did you mean \"log.segment_size_bytes\"?");
+    EXPECT_EQ(coordinator_error("listen: 127.0.0.1:1\n"),
+              "FILE: data_dir: is required, for example /var/lib/twofold");
+    EXPECT_EQ(coordinator_error("data_dir: /d\nretry_max: soon\n"),
+              "FILE:2: retry_max: must be a duration such as 250ms, 5s or 2m, from 20ms to "
+              "600000ms, found \"soon\"");
+    EXPECT_EQ(coordinator_error("data_dir: /d\nbody_size_max: -1\n"),
+              "FILE:2: body_size_max: must be an integer from 1024 to 67108864, found \"-1\"");
+    EXPECT_EQ(coordinator_error("data_dir: [\n").substr(0, 5), "FILE:");
+    EXPECT_EQ(coordinator_error("data_dir: /d\nparticipants: [{name: a, url: ftp://x:1}]\n"),
+              "FILE:2: participants: \"ftp://x:1\" must look like http://127.0.0.1:8420");
+    EXPECT_EQ(load_coordinator_config("/nonexistent.yaml").error().context,
+              "/nonexistent.yaml: cannot be read");
+}
+
+TEST_F(ConfigFile, APublicBindNeedsTheUglyKey) {
+    std::string refused = coordinator_error("data_dir: /d\nlisten: 0.0.0.0:8420\n");
+    EXPECT_NE(refused.find("is not a loopback address"), std::string::npos) << refused;
+    EXPECT_EQ(coordinator_error("data_dir: /d\nlisten: 0.0.0.0:8420\ninsecure_public_bind: true\n"),
+              "accepted");
+}
+
+TEST_F(ConfigFile, AParticipantNeedsExactlyOneDatabase) {
+    const std::string head = "name: orders\ncoordinators: ['http://127.0.0.1:8420']\n";
+    const std::string sqlite = "sqlite: {path: /x.db}\n";
+    const std::string postgres = "postgres: {dsn: 'dbname=x'}\n";
+    EXPECT_EQ(participant_error(head + sqlite), "accepted");
+    EXPECT_EQ(participant_error(head + postgres), "accepted");
+    EXPECT_NE(participant_error(head).find("exactly one"), std::string::npos);
+    EXPECT_NE(participant_error(head + sqlite + postgres).find("exactly one"), std::string::npos);
+    EXPECT_NE(participant_error("name: orders\n" + sqlite).find("coordinators: is required"),
+              std::string::npos);
+}
+
+TEST_F(ConfigFile, TheEnvironmentWins) {
+    ASSERT_EQ(::setenv("TWOFOLD_RETRY_MAX", "7s", 1), 0);
+    ASSERT_EQ(::setenv("TWOFOLD_PARTICIPANTS", "a=http://127.0.0.1:1,b=http://127.0.0.1:2", 1), 0);
+    auto loaded = load_coordinator_config(write("data_dir: /d\nretry_max: 1s\n"));
+    ::unsetenv("TWOFOLD_RETRY_MAX");
+    ::unsetenv("TWOFOLD_PARTICIPANTS");
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().text();
+    EXPECT_EQ(loaded.value().retry_max, std::chrono::seconds(7));
+    ASSERT_EQ(loaded.value().participants.size(), 2U);
+    EXPECT_EQ(loaded.value().participants[1].name, "b");
+}
+
+TEST_F(ConfigFile, ASecretCanBeInAFile) {
+    auto loaded =
+        load_participant_config(write("name: orders\ncoordinators: ['http://127.0.0.1:8420']\n"
+                                      "postgres: {dsn_file: /nonexistent}\n"));
+    ASSERT_FALSE(loaded.has_value());
+    EXPECT_NE(loaded.error().context.find("/nonexistent cannot be read"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace twofold::app

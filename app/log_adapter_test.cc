@@ -1,0 +1,123 @@
+// The log adapter over a real writer on the in-memory disk: group commit, order, a full disk.
+#include "app/log_adapter.h"
+
+#include "wal/memory_file.h"
+#include "wal/reader.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace twofold::app {
+namespace {
+
+using protocol::HorizonRecord;
+using protocol::Record;
+
+Record numbered(std::uint64_t number) { return HorizonRecord{{1, number}}; }
+
+class LogAdapterTest : public ::testing::Test {
+protected:
+    void open() {
+        wal::WriterOptions options;
+        options.segment_size_bytes = 64U << 10U;
+        auto summary = wal::read_log(disk_.directory(), [](const wal::RecoveredRecord&) {});
+        ASSERT_TRUE(summary.has_value()) << summary.error().text();
+        auto writer =
+            wal::Writer::start(disk_.directory(), summary.value(), options, wal::Incarnation{}, {});
+        ASSERT_TRUE(writer.has_value()) << writer.error().text();
+        LogAdapterOptions adapter;
+        adapter.idle_after = std::chrono::milliseconds(20);
+        log_ = std::make_unique<LogAdapter>(
+            loop_, std::move(writer.value()), adapter, [this](std::chrono::nanoseconds) {
+                ++forced_;
+            });
+    }
+    bool run(const std::function<bool()>& done) {
+        return loop_.run_until(done, std::chrono::seconds(10));
+    }
+    std::vector<std::uint64_t> numbers_on_disk() {
+        std::vector<std::uint64_t> numbers;
+        auto summary =
+            wal::read_log(disk_.directory(), [&numbers](const wal::RecoveredRecord& record) {
+                auto decoded = protocol::decode_record(record.payload);
+                if (!decoded.has_value()) return;
+                if (auto* mark = std::get_if<HorizonRecord>(&decoded.value())) {
+                    numbers.push_back(mark->horizon.sequence);
+                }
+            });
+        EXPECT_TRUE(summary.has_value());
+        return numbers;
+    }
+
+    wal::MemoryDisk disk_;
+    async::EventLoop loop_;
+    std::unique_ptr<LogAdapter> log_;
+    int forced_ = 0;
+};
+
+TEST_F(LogAdapterTest, WhatWasAppendedBeforeAForceIsDurableWhenItAnswers) {
+    open();
+    bool durable = false;
+    log_->append(numbered(1));
+    log_->append(numbered(2));
+    log_->force([&] { durable = true; });
+    ASSERT_TRUE(run([&] { return durable; }));
+    EXPECT_EQ(log_->durable_position(), 2U);
+    EXPECT_EQ(numbers_on_disk(), (std::vector<std::uint64_t>{1, 2}));
+}
+
+TEST_F(LogAdapterTest, ForcesThatComeTogetherShareOne) {
+    open();
+    int durable = 0;
+    std::vector<int> order;
+    for (int i = 0; i < 100; ++i) {
+        log_->append(numbered(static_cast<std::uint64_t>(i)));
+        log_->force([&, i] {
+            order.push_back(i);
+            ++durable;
+        });
+    }
+    ASSERT_TRUE(run([&] { return durable == 100; }));
+    // The first went alone, the other 99 waited for it and shared the second.
+    EXPECT_EQ(log_->figures().forces, 2U);
+    EXPECT_TRUE(std::ranges::is_sorted(order));
+}
+
+TEST_F(LogAdapterTest, AnIdleLogWritesWhatIsPending) {
+    open();
+    log_->append(numbered(7));
+    ASSERT_TRUE(run([&] { return log_->figures().idle_forces > 0 && forced_ > 0; }));
+    EXPECT_EQ(numbers_on_disk(), (std::vector<std::uint64_t>{7}));
+    EXPECT_EQ(log_->figures().forces, 0U) << "nobody waited";
+}
+
+TEST_F(LogAdapterTest, ACheckpointReplacesWhatCameBefore) {
+    open();
+    log_->append(numbered(1));
+    bool done = false;
+    log_->checkpoint({numbered(50)}, [&] { done = true; });
+    ASSERT_TRUE(run([&] { return done; }));
+    bool durable = false;
+    log_->append(numbered(51));
+    log_->force([&] { durable = true; });
+    ASSERT_TRUE(run([&] { return durable; }));
+    EXPECT_EQ(numbers_on_disk(), (std::vector<std::uint64_t>{50, 51}));
+}
+
+TEST_F(LogAdapterTest, CloseLeavesACleanLog) {
+    open();
+    log_->append(numbered(3));
+    bool closed = false;
+    log_->close([&] { closed = true; });
+    ASSERT_TRUE(run([&] { return closed; }));
+    auto summary = wal::read_log(disk_.directory(), [](const wal::RecoveredRecord&) {});
+    ASSERT_TRUE(summary.has_value());
+    EXPECT_TRUE(summary.value().clean_shutdown);
+}
+
+}  // namespace
+}  // namespace twofold::app

@@ -1,0 +1,198 @@
+// The driver with the real machine and fake ports, on a loop that is polled by hand: what is sent
+// when, what shares a force, what happens to answers that do not fit.
+#include "coordinator/driver.h"
+
+#include "coordinator/fake_ports.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace twofold::coordinator {
+namespace {
+
+using protocol::ItemOp;
+using protocol::Outcome;
+
+class DriverTest : public ::testing::Test {
+protected:
+    void SetUp() override {
+        RecoveredState state;
+        state.epoch = 1;
+        state.epochs[1] = protocol::EpochRecord{{}, 1, {}};
+        std::vector<ParticipantEntry> entries;
+        for (std::uint8_t id = 1; id <= 2; ++id) {
+            auto participant = std::make_unique<FakeParticipant>(id);
+            participant->answer_as_usual();
+            participants_.push_back(participant.get());
+            entries.push_back({id == 1 ? "north" : "south", std::move(participant)});
+        }
+        driver_ = std::make_unique<Driver>(loop_,
+                                           Machine(Config{}, std::move(state)),
+                                           log_,
+                                           metrics_,
+                                           std::move(entries),
+                                           DriverOptions{});
+        driver_->start();
+        turn();
+        ASSERT_NE(driver_->find_participant("north")->number.value, 0U);
+        log_.forces = 0;
+    }
+
+    void turn() {
+        for (int i = 0; i < 20; ++i) loop_.poll();
+    }
+    SubmitOneShot transfer() {
+        SubmitOneShot submit;
+        for (const char* name : {"north", "south"}) {
+            submit.branches.push_back({driver_->find_participant(name)->number,
+                                       std::make_shared<const std::string>("[]"),
+                                       {}});
+        }
+        return submit;
+    }
+    void run(SubmitOneShot submit, std::optional<Answer>& answer) {
+        submit.ticket = driver_->open_ticket([&answer](const Answer& a) { answer = a; });
+        driver_->submit(std::move(submit));
+    }
+    std::size_t count(std::size_t participant, ItemOp op) {
+        std::size_t found = 0;
+        for (const auto& batch : participants_[participant]->batches) {
+            for (const auto& item : batch.items) found += item.op == op ? 1U : 0U;
+        }
+        return found;
+    }
+
+    async::EventLoop loop_;
+    FakeLog log_;
+    FakeMetrics metrics_;
+    std::vector<FakeParticipant*> participants_;
+    std::unique_ptr<Driver> driver_;
+};
+
+TEST_F(DriverTest, CommitIsSentOnlyWhenTheDecisionIsDurable) {
+    std::optional<Answer> answer;
+    log_.hold = true;
+    run(transfer(), answer);
+    turn();
+    EXPECT_EQ(log_.count<protocol::DecisionRecord>(), 1U) << "appended";
+    EXPECT_EQ(count(0, ItemOp::commit) + count(1, ItemOp::commit), 0U) << "but nobody may know";
+    EXPECT_FALSE(answer.has_value());
+    log_.finish();
+    turn();
+    EXPECT_EQ(count(0, ItemOp::commit), 1U);
+    EXPECT_EQ(count(1, ItemOp::commit), 1U);
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->report.outcome, Outcome::committed);
+    EXPECT_EQ(log_.forces, 1) << "one forced write of ours for one transaction";
+}
+
+TEST_F(DriverTest, TransactionsOfOneTurnShareForceAndBatches) {
+    std::vector<std::optional<Answer>> answers(50);
+    for (auto& answer : answers) run(transfer(), answer);
+    turn();
+    for (auto& answer : answers) {
+        ASSERT_TRUE(answer.has_value());
+        EXPECT_EQ(answer->report.outcome, Outcome::committed);
+    }
+    EXPECT_EQ(log_.forces, 1);
+    EXPECT_EQ(participants_[0]->batches.size(), 2U) << "one of work, one of decisions";
+    EXPECT_EQ(participants_[0]->lanes, (std::vector<Lane>{Lane::work, Lane::decisions}));
+    EXPECT_EQ(participants_[0]->batches[0].items.size(), 50U);
+    EXPECT_EQ(metrics_.finished["committed"], 50);
+}
+
+TEST_F(DriverTest, ARefusedConnectionAbortsAtOnceAndNamesTheParticipant) {
+    participants_[1]->down = true;
+    std::optional<Answer> answer;
+    run(transfer(), answer);
+    turn();
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->report.outcome, Outcome::aborted);
+    EXPECT_EQ(answer->report.reason.code, protocol::reason::kUnavailable);
+    EXPECT_FALSE(metrics_.up["south"]);
+    EXPECT_EQ(count(0, ItemOp::commit), 0U);
+}
+
+TEST_F(DriverTest, AnAnswerForAnotherBranchIsNoVote) {
+    participants_[1]->answer = [this](const protocol::Item& item,
+                                      FakeParticipant::ResultCallback& on_result) {
+        protocol::ItemResult other = participants_[1]->usual(item);
+        if (item.op == ItemOp::execute_prepare) ++other.key.attempt;
+        on_result(other);
+    };
+    std::optional<Answer> answer;
+    run(transfer(), answer);
+    turn();
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->report.outcome, Outcome::aborted);
+    EXPECT_EQ(answer->report.reason.code, protocol::reason::kUnansweredPrepare);
+    EXPECT_EQ(count(1, ItemOp::abort), 1U) << "the silent one is told too";
+}
+
+TEST_F(DriverTest, AWatcherIsWokenByAChangeAndByTime) {
+    log_.hold = true;
+    std::optional<Answer> answer;
+    run(transfer(), answer);
+    turn();
+    protocol::TxnId id = driver_->machine().list({})[0].txn;
+    std::uint64_t version = driver_->machine().query(id).report.version;
+    bool woken = false;
+    driver_->watch(id, version, std::chrono::seconds(60), [&] { woken = true; });
+    bool late = false;
+    driver_->watch(id, version + 1'000, std::chrono::milliseconds(1), [&] { late = true; });
+    turn();
+    EXPECT_FALSE(woken);
+    ASSERT_TRUE(loop_.run_until([&] { return late; }, std::chrono::seconds(5)));
+    log_.finish();
+    turn();
+    EXPECT_TRUE(woken);
+}
+
+TEST_F(DriverTest, AClientThatLeftDoesNotStopTheWork) {
+    log_.hold = true;
+    SubmitOneShot submit = transfer();
+    bool answered = false;
+    submit.ticket = driver_->open_ticket([&](const Answer&) { answered = true; });
+    Ticket ticket = submit.ticket;
+    driver_->submit(std::move(submit));
+    turn();
+    driver_->close_ticket(ticket);
+    log_.finish();
+    turn();
+    EXPECT_FALSE(answered);
+    EXPECT_EQ(metrics_.finished["committed"], 1);
+}
+
+TEST_F(DriverTest, AFullLogTakesNoNewWorkAndFinishesTheOld) {
+    log_.hold = true;
+    std::optional<Answer> first;
+    run(transfer(), first);
+    turn();
+    log_.room = false;
+    log_.finish();
+    turn();
+    ASSERT_TRUE(first.has_value());
+    EXPECT_EQ(first->report.outcome, Outcome::committed);
+    std::optional<Answer> second;
+    run(transfer(), second);
+    turn();
+    ASSERT_TRUE(second.has_value());
+    EXPECT_EQ(second->kind, AnswerKind::overloaded);
+}
+
+TEST_F(DriverTest, DrainTakesNoNewWork) {
+    bool drained = false;
+    driver_->drain(std::chrono::milliseconds(100), [&] { drained = true; });
+    EXPECT_TRUE(drained) << "nothing was under way";
+    std::optional<Answer> answer;
+    run(transfer(), answer);
+    turn();
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->kind, AnswerKind::draining);
+}
+
+}  // namespace
+}  // namespace twofold::coordinator
