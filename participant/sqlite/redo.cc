@@ -55,7 +55,9 @@ RedoTable decode_table(base::ByteReader& in) {
     std::uint32_t keys = in.u32();
     for (std::uint32_t i = 0; i < keys && in.ok(); ++i) {
         TouchedKey touched{decode_row(in), std::nullopt};
-        if (in.u8() != 0) touched.before = in.array<16>();
+        std::uint8_t present = in.u8();
+        if (present == 1) touched.before = in.array<16>();
+        if (present > 1) in.fail();
         if (touched.key.size() != table.key_columns.size()) in.fail();
         table.keys.push_back(std::move(touched));
     }

@@ -3,6 +3,7 @@
 // it).
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "participant/sqlite/error_class.h"
 #include "participant/sqlite/store_impl.h"
 
 namespace twofold::participant::sqlite {
@@ -55,7 +56,7 @@ base::Result<FinishResult> Store::Impl::commit_in(const protocol::FinishRequest&
     base::Result<std::string> applied = apply_record(*record);
     if (!applied.has_value()) {
         // A constraint that the rehearsal met is broken now: others wrote past the guards.
-        if (applied.error().code == base::Errc::unavailable && !errors_.must_exit()) {
+        if (error_class(errors_.code()).reason == reason::kConstraint) {
             return broken_promise(request.key, applied.error().context);
         }
         return applied.error();

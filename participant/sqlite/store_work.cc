@@ -165,9 +165,20 @@ RunContext Store::Impl::run_context(const protocol::BranchWork& work, bool must_
 RunOutcome Store::Impl::run(const protocol::BranchWork& work, bool must_be_recordable) {
     authorizer_->restrict(schema_, must_be_recordable);
     capture_->begin(schema_, options_.limits.redo_bytes_max);
+    std::int64_t counted = sqlite3_total_changes64(w_->handle());
     RunOutcome outcome = run_statements(run_context(work, must_be_recordable), statements_);
+    counted = sqlite3_total_changes64(w_->handle()) - counted;
     capture_->end();
     authorizer_->lift();
+    // A change that the hook was not told of would be missing from the record.
+    if (must_be_recordable && outcome.refusal.empty() &&
+        static_cast<std::uint64_t>(counted) > capture_->changes()) {
+        outcome.refusal = {std::string(reason::kNotRecordable),
+                           "SQLite counted " + std::to_string(counted) +
+                               " changes, but showed only " + std::to_string(capture_->changes()),
+                           -1,
+                           {}};
+    }
     if (outcome.refusal.empty() && has_open_foreign_keys()) {
         outcome.refusal = {std::string(reason::kConstraint),
                            "a deferred foreign key is violated at the end of the branch",
