@@ -38,7 +38,7 @@ Branch& BranchTable::create(const protocol::BranchKey& key) {
 void BranchTable::enter(Branch& branch, BranchState next) {
     TWOFOLD_ASSERT(may_follow(branch.state, next), "a branch changes state against the table");
     --counts_.at(static_cast<std::size_t>(branch.state));
-    if (is_held(branch.state)) held_.erase(branch.key);
+    if (is_watched(branch.state)) watched_.erase(branch.key);
     branch.state = next;
     branch.changed_at = next_moment();
     branch.ticks = 0;
@@ -49,7 +49,7 @@ void BranchTable::enter(Branch& branch, BranchState next) {
         return;
     }
     ++counts_.at(static_cast<std::size_t>(next));
-    if (is_held(next)) held_.insert(branch.key);
+    if (is_watched(next)) watched_.insert(branch.key);
 }
 
 void BranchTable::prune(const protocol::Incarnation& incarnation, protocol::IdPosition low_water) {

@@ -1,6 +1,6 @@
 // One branch in a participant's memory, and the table of all of them. Every change of state goes
 // through BranchTable::enter, which refuses what the transition table does not allow and keeps the
-// counters and the set of held branches: they cannot drift.
+// counters and the set of watched branches: they cannot drift.
 #pragma once
 
 #include "participant/core/effects.h"
@@ -54,6 +54,7 @@ struct Branch {
     // Work
     protocol::BranchWork work;  // until it starts
     std::uint64_t queue_number = 0;
+    protocol::Epoch sender_epoch = 0;  // of who sent the work; 0: an application
     bool holds_slot = false;
     bool work_running = false;  // WorkDone or ExecuteDone is to come
     bool prepare_sent = false;  // interactive: without it the branch cannot be prepared
@@ -70,7 +71,7 @@ struct Branch {
     bool finish_running = false;  // FinishDone is to come: never two calls at a time
     std::uint32_t tries = 0;
     TimerId timer;            // the one that counts; others of this branch are stale
-    std::uint32_t ticks = 0;  // inquiry intervals seen while held
+    std::uint32_t ticks = 0;  // inquiry intervals seen in this state
     bool asked = false;
     bool unfinishable = false;
     std::set<std::string, std::less<>> alarmed;  // codes already raised
@@ -99,14 +100,16 @@ public:
     [[nodiscard]] std::size_t count(BranchState state) const {
         return counts_.at(static_cast<std::size_t>(state));
     }
-    [[nodiscard]] const std::set<protocol::BranchKey, KeyOrder>& held() const { return held_; }
+    [[nodiscard]] const std::set<protocol::BranchKey, KeyOrder>& watched() const {
+        return watched_;
+    }
     [[nodiscard]] const std::map<protocol::BranchKey, Branch, KeyOrder>& all() const {
         return branches_;
     }
 
 private:
     std::map<protocol::BranchKey, Branch, KeyOrder> branches_;
-    std::set<protocol::BranchKey, KeyOrder> held_;
+    std::set<protocol::BranchKey, KeyOrder> watched_;
     std::array<std::size_t, kBranchStates> counts_{};
     std::uint64_t moment_ = 0;
 };

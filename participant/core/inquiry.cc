@@ -20,7 +20,7 @@ void Machine::Impl::on_tick() {
     if (!ready_) return;
     list();
     std::vector<BranchKey> due;
-    for (const BranchKey& key : table_.held()) {
+    for (const BranchKey& key : table_.watched()) {
         Branch& branch = *table_.find(key);
         if (is_due(branch)) due.push_back(key);
         ++branch.ticks;
@@ -29,11 +29,13 @@ void Machine::Impl::on_tick() {
 }
 
 // A voted branch is asked about when it has been prepared for in_doubt_age: normally its decision
-// comes long before. Asking too early costs a message, nothing else.
+// comes long before. So is an idle session: the coordinator that would have ended it may have
+// crashed and forgotten it. Asking too early costs a message, nothing else.
 bool Machine::Impl::is_due(Branch& branch) const {
     switch (branch.state) {
         case BranchState::in_doubt: return true;
         case BranchState::parked: return !branch.unfinishable;
+        case BranchState::open:
         case BranchState::prepared:
             return branch.ticks > 0 &&
                    config_.inquiry_interval * branch.ticks >= config_.in_doubt_age;
@@ -63,9 +65,10 @@ void Machine::Impl::on(Listed&& input) {
             note_listed(listed, listing_moment_, to_ask);
         }
         std::vector<BranchKey> missing;
-        for (const BranchKey& key : table_.held()) {
-            bool is_stable = table_.find(key)->changed_at < listing_moment_;
-            if (is_stable && !listed_keys.contains(key)) missing.push_back(key);
+        for (const BranchKey& key : table_.watched()) {
+            const Branch& branch = *table_.find(key);
+            bool should_be_there = is_held(branch.state) && branch.changed_at < listing_moment_;
+            if (should_be_there && !listed_keys.contains(key)) missing.push_back(key);
         }
         for (const BranchKey& key : missing) note_missing(*table_.find(key));
         ask(to_ask);
@@ -179,7 +182,7 @@ void Machine::Impl::ask_about_older_epochs(const protocol::Incarnation& incarnat
     if (!ready_) return;
     list();
     std::vector<BranchKey> older;
-    for (const BranchKey& key : table_.held()) {
+    for (const BranchKey& key : table_.watched()) {
         const Branch& branch = *table_.find(key);
         bool is_askable = branch.state != BranchState::checking && !branch.unfinishable;
         if (!is_askable || key.group.incarnation() != incarnation) continue;
@@ -208,17 +211,19 @@ void Machine::Impl::on_answer(const protocol::Incarnation& sender,
                               const protocol::InquiryAnswerItem& item) {
     Branch* branch = table_.find(item.key);
     if (branch == nullptr) return;
-    bool is_open = branch->state == BranchState::prepared ||
-                   branch->state == BranchState::in_doubt || branch->state == BranchState::parked;
-    if (is_open && branch->asked && config_.sabotage.abort_on_cannot_tell &&
+    bool is_held_one = branch->state == BranchState::prepared ||
+                       branch->state == BranchState::in_doubt ||
+                       branch->state == BranchState::parked;
+    if (is_held_one && branch->asked && config_.sabotage.abort_on_cannot_tell &&
         item.answer == InquiryAnswer::cannot_tell) {
         return start_finish(*branch, Decision::abort);
     }
     if (item.key.group.incarnation() != sender) {
-        if (is_open && branch->asked) note_foreign(*branch, item);
+        if (is_held_one && branch->asked) note_foreign(*branch, item);
         return;
     }
-    if (is_open && branch->asked) return act_on_answer(*branch, item);
+    if (is_held_one && branch->asked) return act_on_answer(*branch, item);
+    if (branch->state == BranchState::open && branch->asked) return end_idle(*branch, item);
     // The coordinator's own message was faster. The two must agree.
     bool says_commit = item.answer == InquiryAnswer::commit;
     bool says_abort = item.answer == InquiryAnswer::abort;
@@ -246,6 +251,20 @@ void Machine::Impl::act_on_answer(Branch& branch, const protocol::InquiryAnswerI
             raise_alarm(branch, "expired", "prepared, and its coordinator has forgotten it");
             if (branch.state != BranchState::parked) enter(branch, BranchState::parked);
             return;
+        case InquiryAnswer::cannot_tell: return;
+    }
+    TWOFOLD_UNREACHABLE("inquiry answer");
+}
+
+// An idle session has not voted: ending it breaks no promise, so "forgotten" is enough.
+void Machine::Impl::end_idle(Branch& branch, const protocol::InquiryAnswerItem& item) {
+    switch (item.answer) {
+        case InquiryAnswer::abort:
+        case InquiryAnswer::expired: branch.decision = Decision::abort; return start_cancel(branch);
+        case InquiryAnswer::commit:
+            raise_alarm(branch, "protocol_violation", "commit of a branch that has not voted");
+            return;
+        case InquiryAnswer::still_active:
         case InquiryAnswer::cannot_tell: return;
     }
     TWOFOLD_UNREACHABLE("inquiry answer");

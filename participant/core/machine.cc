@@ -181,6 +181,9 @@ void Machine::Impl::on(SenderSeen&& input) {
 }
 
 void Machine::Impl::on(SenderPersisted&& input) {
+    if (input.succeeded && !config_.sabotage.accept_stale_sender) {
+        refuse_waiting_work_below(input.incarnation, input.epoch);
+    }
     for (Fence::Waiting& waiting : fence_.persisted(input)) {
         if (!input.succeeded) {
             refuse_waiting(waiting);

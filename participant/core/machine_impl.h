@@ -100,6 +100,7 @@ private:
     [[nodiscard]] bool has_no_room() const;
     void enqueue(Branch& branch, std::chrono::milliseconds limit);
     void start_waiting_work();
+    void refuse_waiting_work_below(const protocol::Incarnation& incarnation, protocol::Epoch epoch);
     void start_work(Branch& branch);
     void leave_queue(Branch& branch);
     void on_queue_limit(Branch& branch);
@@ -166,6 +167,7 @@ private:
     void on(InquiryFailed&& input);
     void on_answer(const protocol::Incarnation& sender, const protocol::InquiryAnswerItem& item);
     void act_on_answer(Branch& branch, const protocol::InquiryAnswerItem& item);
+    void end_idle(Branch& branch, const protocol::InquiryAnswerItem& item);
     void note_foreign(Branch& branch, const protocol::InquiryAnswerItem& item);
     // A coordinator has restarted: what its older epochs left prepared is asked about at once.
     void ask_about_older_epochs(const protocol::Incarnation& incarnation, protocol::Epoch epoch);

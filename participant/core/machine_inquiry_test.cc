@@ -242,6 +242,18 @@ TEST(Fence, ANewEpochIsDurableBeforeAnythingUnderItActs) {
     script.when(commit(3)).expect({"reply 5 commit refused stale_sender"});
 }
 
+TEST(Fence, WorkThatStillWaitsIsNotStartedForAReplacedProcess) {
+    Script script;
+    script.given(started(1)).given(work(1)).given(work(2)).given(one_phase(3));
+    script.given(from_epoch(work(4), 4));
+    script.when(persisted(4))
+        .expect({"reply 2 execute_prepare refused stale_sender not_executed",
+                 "reply 3 one_phase refused stale_sender not_executed",
+                 "list"});
+    script.when(work_done(1, refused("deadlock")))
+        .expect({"reply 1 execute_prepare no deadlock", "run 4"});
+}
+
 TEST(Fence, AFailedPersistAnswersThoseWhoWaitSoThatTheyComeAgain) {
     Script script;
     script.given(started());

@@ -162,6 +162,29 @@ TEST(Interactive, WaitsForASlotOnlySoLong) {
     script.when(prepare(2)).expect({"reply 4 prepare no lock_timeout not_executed"});
 }
 
+// Its coordinator crashed before the decision: nobody remembers the transaction, nobody sends an
+// abort.
+TEST(Interactive, AnIdleSessionIsAskedAbout) {
+    using protocol::InquiryAnswer;
+    Script script = with_open_session();
+    script.when_tick().expect({"timer 4000..5000", "list"});
+    script.when_tick().expect({"timer 4000..5000", "inquire 1"});
+    script.when(answered(1, InquiryAnswer::still_active)).expect({});
+    script.when(answered(1, InquiryAnswer::cannot_tell)).expect({});
+    script.when(answered(1, InquiryAnswer::commit)).expect({"alarm protocol_violation 1"});
+    EXPECT_EQ(script.state(1), "open");
+    script.when(answered(1, InquiryAnswer::abort)).expect({"cancel 1"});
+    script.when(execute(1, 2)).expect({"reply 2 execute#2 refused after_abort not_executed"});
+    script.when(cancelled(1)).expect({});
+    EXPECT_EQ(script.machine().counts().slots_used, 0U);
+}
+
+TEST(Interactive, AnIdleSessionOfACoordinatorThatRestartedIsAskedAboutAtOnce) {
+    Script script = with_open_session();
+    script.given(SenderSeen{{incarnation(), 4, 2, 1}, own_uuid(), own_identity(), {}, {}});
+    script.when(persisted(4)).expect({"list", "inquire 1"});
+}
+
 TEST(Interactive, OfAnotherEpochIsRefused) {
     Script script;
     script.given(started());

@@ -435,7 +435,7 @@ std::vector<Case> cases() {
         {"work_commit_abort", {work(1), commit(1), abort_of(1)}, 1, 3},
         {"all_twice", {work(1), work(1), commit(1), commit(1), abort_of(1), abort_of(1)}, 1, 1},
         {"two_branches_one_slot", {work(1), work(2), abort_of(1), commit(2)}, 1, 1},
-        {"two_branches_two_slots", {work(1), work(2), commit(1), abort_of(2)}, 2, 1},
+        {"two_branches_two_slots", {work(1), work(2), commit(1), abort_of(2)}, 2, 0},
         {"one_phase_settled_twice", {one_phase(1), settle(1), settle(1)}, 1, 3},
         {"one_phase_twice_settled", {one_phase(1), one_phase(1), settle(1)}, 1, 3},
         {"one_phase_aborted", {one_phase(1), abort_of(1), settle(1)}, 1, 3},

@@ -9,6 +9,12 @@ std::uint64_t Slots::enqueue(const protocol::BranchKey& key) {
     return last_number_;
 }
 
+std::vector<protocol::BranchKey> Slots::waiting_keys() const {
+    std::vector<protocol::BranchKey> keys;
+    for (const auto& [number, key] : queue_) keys.push_back(key);
+    return keys;
+}
+
 void Slots::leave(std::uint64_t number) {
     TWOFOLD_ASSERT(queue_.erase(number) == 1, "leaves a queue that it is not in");
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <vector>
 
 namespace twofold::participant {
 
@@ -19,6 +20,7 @@ public:
     [[nodiscard]] bool can_start() const { return used_ < capacity_ && !queue_.empty(); }
     [[nodiscard]] bool is_free() const { return used_ < capacity_ && queue_.empty(); }
     [[nodiscard]] std::size_t waiting() const { return queue_.size(); }
+    [[nodiscard]] std::vector<protocol::BranchKey> waiting_keys() const;
     [[nodiscard]] std::size_t used() const { return used_; }
 
     // The number names the place in the queue.

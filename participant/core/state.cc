@@ -102,6 +102,8 @@ bool is_held(BranchState state) {
     return contains(set_of({checking, prepared, in_doubt, parked}), state);
 }
 
+bool is_watched(BranchState state) { return is_held(state) || state == open; }
+
 bool is_before_vote(BranchState state) {
     return contains(set_of({queued, running, executing, open, preparing, cancelling, checking}),
                     state);

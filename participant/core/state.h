@@ -43,6 +43,9 @@ inline constexpr std::size_t kBranchStates = 20;
 [[nodiscard]] bool is_end(BranchState state);
 // The database holds it, or may hold it, and nobody is finishing it: what a listing is about.
 [[nodiscard]] bool is_held(BranchState state);
+// Asked about when nobody speaks of it for long: held ones, and idle sessions, which only their
+// coordinator would end. A coordinator that crashed before the decision has forgotten them.
+[[nodiscard]] bool is_watched(BranchState state);
 // Work that has not voted: commit cannot have been decided.
 [[nodiscard]] bool is_before_vote(BranchState state);
 

@@ -53,8 +53,25 @@ void Machine::Impl::on_work_item(const ItemReceived& input) {
     branch.mode = is_one_phase ? WorkMode::one_phase : WorkMode::one_shot;
     branch.work = {
         item.key, branch.gid, item.work, item.options, item.deadline_ms, item.idempotency};
+    branch.sender_epoch = input.sender.epoch;
     attach(branch, input.ticket, item.op);
     enqueue(branch, std::chrono::milliseconds(item.deadline_ms));
+}
+
+// Work that still waits was accepted from a process that has been replaced since. It must not
+// start: its successor has already decided, by not knowing it, that the transaction aborts.
+void Machine::Impl::refuse_waiting_work_below(const protocol::Incarnation& incarnation,
+                                              protocol::Epoch epoch) {
+    for (const protocol::BranchKey& key : slots_.waiting_keys()) {
+        Branch& branch = *table_.find(key);
+        bool is_older = branch.sender_epoch > 0 && branch.sender_epoch < epoch;
+        if (!is_older || key.group.incarnation() != incarnation) continue;
+        leave_queue(branch);
+        branch.reason =
+            make_reason(reason::kStaleSender, "a newer process of this coordinator has spoken");
+        answer_workers(branch, {ItemStatus::refused, branch.reason, false});
+        finish(branch, BranchState::aborted);
+    }
 }
 
 // The vote of a branch that is already known. A vote is given once; later messages hear it again.
