@@ -202,7 +202,8 @@ TEST(CrashTest, RandomKills) {
         close(pipe[0]);
         // The coordinator: commits what it has a yes for, aborts the rest.
         auto store = open_store(path);
-        for (const protocol::PreparedBranch& branch : store->list().value()) {
+        auto listed = store->list();
+        for (const protocol::PreparedBranch& branch : listed.value()) {
             ++found_prepared;
             std::uint64_t sequence = branch.key.group.sequence();
             bool keep = ledger.in_doubt.contains(sequence) && sequence % 5 != 0;
