@@ -25,17 +25,27 @@ struct Bug {
 
 Lines step(Script& script, Input input) { return script.when(std::move(input)).lines(); }
 
-std::vector<Bug> bugs() {
-    auto in_doubt_hears = [](InquiryAnswer answer) {
-        return [answer](Script& s) {
-            s.given(started(4, {listed(1)}));
-            return step(s, answered(1, answer));
-        };
+ItemReceived with(ItemReceived input, const std::function<void(ItemReceived&)>& change) {
+    change(input);
+    return input;
+}
+
+// The work item that must not start.
+std::function<Lines(Script&)> hears(const ItemReceived& input) {
+    return [input](Script& s) {
+        s.given(started());
+        return step(s, input);
     };
-    auto with = [](ItemReceived input, const std::function<void(ItemReceived&)>& change) {
-        change(input);
-        return input;
+}
+
+std::function<Lines(Script&)> in_doubt_hears(InquiryAnswer answer) {
+    return [answer](Script& s) {
+        s.given(started(4, {listed(1)}));
+        return step(s, answered(1, answer));
     };
+}
+
+std::vector<Bug> bugs_of_work() {
     ItemReceived old_epoch =
         with(work(1), [](ItemReceived& i) { i.item.participant_epoch = kOwnEpoch - 1; });
     ItemReceived old_sender =
@@ -48,10 +58,7 @@ std::vector<Bug> bugs() {
     return {
         {"vote_yes_before_durable",
          &Sabotage::vote_yes_before_durable,
-         [](Script& s) {
-             s.given(started());
-             return step(s, work(1));
-         },
+         hears(work(1)),
          {"run 1"},
          {"run 1", "reply 1 execute_prepare yes"}},
         {"forget_tombstone",
@@ -64,26 +71,40 @@ std::vector<Bug> bugs() {
          {"run 1"}},
         {"accept_any_participant_epoch",
          &Sabotage::accept_any_participant_epoch,
-         [old_epoch](Script& s) {
-             s.given(started());
-             return step(s, old_epoch);
-         },
+         hears(old_epoch),
          {"reply 1 execute_prepare refused stale_participant_epoch not_executed"},
          {"run 1"}},
         {"accept_stale_sender",
          &Sabotage::accept_stale_sender,
-         [old_sender](Script& s) {
-             s.given(started());
-             return step(s, old_sender);
-         },
+         hears(old_sender),
          {"reply 1 execute_prepare refused stale_sender not_executed"},
          {"run 1"}},
+        {"skip_identity_check",
+         &Sabotage::skip_identity_check,
+         hears(other_database),
+         {"reply 1 execute_prepare refused identity_mismatch not_executed"},
+         {"run 1"}},
+        {"ignore_low_water",
+         &Sabotage::ignore_low_water,
+         hears(late),
+         {"reply 1 execute_prepare refused below_low_water not_executed"},
+         {"run 1"}},
+        {"abort_without_cancelling",
+         &Sabotage::abort_without_cancelling,
+         [](Script& s) {
+             s.given(started()).given(work(1)).given(abort_of(1));
+             return step(s, work_done(1, prepared()));
+         },
+         {},
+         {"reply 1 execute_prepare yes"}},
+    };
+}
+
+std::vector<Bug> bugs_of_finishing() {
+    return {
         {"commit_unknown_is_success",
          &Sabotage::commit_unknown_is_success,
-         [](Script& s) {
-             s.given(started());
-             return step(s, commit(1));
-         },
+         hears(commit(1)),
          {"commit 1"},
          {"reply 1 commit committed"}},
         {"resolve_alone_after_restart",
@@ -109,31 +130,14 @@ std::vector<Bug> bugs() {
          },
          {},
          {"rollback 1"}},
-        {"skip_identity_check",
-         &Sabotage::skip_identity_check,
-         [other_database](Script& s) {
-             s.given(started());
-             return step(s, other_database);
-         },
-         {"reply 1 execute_prepare refused identity_mismatch not_executed"},
-         {"run 1"}},
-        {"ignore_low_water",
-         &Sabotage::ignore_low_water,
-         [late](Script& s) {
-             s.given(started());
-             return step(s, late);
-         },
-         {"reply 1 execute_prepare refused below_low_water not_executed"},
-         {"run 1"}},
-        {"abort_without_cancelling",
-         &Sabotage::abort_without_cancelling,
-         [](Script& s) {
-             s.given(started()).given(work(1)).given(abort_of(1));
-             return step(s, work_done(1, prepared()));
-         },
-         {},
-         {"reply 1 execute_prepare yes"}},
     };
+}
+
+std::vector<Bug> bugs() {
+    std::vector<Bug> all = bugs_of_work();
+    std::vector<Bug> more = bugs_of_finishing();
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
 }
 
 class SabotageSwitch : public testing::TestWithParam<Bug> {};
