@@ -148,13 +148,19 @@ void Checkers::on_work_started(std::uint32_t participant,
     const ModelDatabase& database = *databases_[participant];
     groups_[key.group].branches.insert(key.branch);
     groups_[key.group].participants.emplace(key, participant);
+    auto work = work_of_.find(key);
+    if (work != work_of_.end() && work_.at(work->second).participant != participant) {
+        violate("identity",
+                short_text(key) + " is started in the database of participant " +
+                    std::to_string(participant) + ", which it is not for");
+    }
     if (database.accepted(sender.incarnation) > sender.epoch) {
         violate("fencing",
                 short_text(key) + " is started for a coordinator of epoch " +
                     std::to_string(sender.epoch) + " although epoch " +
                     std::to_string(database.accepted(sender.incarnation)) + " was accepted");
     }
-    if (abort_acknowledged_.contains(key)) {
+    if (abort_acknowledged_.contains(key) && !restored_) {
         violate("no-work-after-abort", short_text(key) + " is started after its abort was answered");
     }
     bool occupied = database.prepared() > 0 ||
@@ -180,14 +186,14 @@ void Checkers::on_result_sent(std::uint32_t participant, const protocol::ItemRes
             }
             return;
         case ItemStatus::committed:
-            if (!database.applied(key) && !database.answered_without_effect(key) &&
+            if (!database.ever_applied(key) && !database.answered_without_effect(key) &&
                 !database.ever_read_only(key)) {
                 violate("write-ahead",
                         short_text(key) + " is reported committed, which the database is not");
             }
             return;
         case ItemStatus::aborted:
-            if (database.applied(key)) {
+            if (database.applied(key) && !is_heuristic(key.group)) {
                 violate("agreement", short_text(key) + " is reported aborted but is committed");
             }
             abort_acknowledged_.insert(key);
@@ -200,7 +206,7 @@ void Checkers::on_result_sent(std::uint32_t participant, const protocol::ItemRes
 
 void Checkers::on_prepared(std::uint32_t participant, const BranchKey& key) {
     world_.mark(2, participant, key.group.sequence());
-    if (abort_acknowledged_.contains(key)) {
+    if (abort_acknowledged_.contains(key) && !restored_) {
         violate("no-prepare-after-abort",
                 short_text(key) + " becomes prepared after its abort was answered");
     }
@@ -232,7 +238,8 @@ void Checkers::on_rolled_back(std::uint32_t participant, const BranchKey& key) {
 
 void Checkers::on_one_phase(std::uint32_t participant, const BranchKey& key) {
     world_.mark(5, participant, key.group.sequence());
-    if (abort_acknowledged_.contains(key) || told_txn_[key.group] == Told::aborted) {
+    bool aborted = abort_acknowledged_.contains(key) || told_txn_[key.group] == Told::aborted;
+    if (aborted && !restored_) {
         violate("no-prepare-after-abort",
                 short_text(key) + " commits in one phase after it was said to be aborted");
     }

@@ -54,6 +54,9 @@ public:
 
     // An operator finishes branches by hand while this is true; they are flagged.
     void operator_acts(bool acting) { operator_acts_ = acting; }
+    // From now on effects may be missing that were there; decisions still hold.
+    void database_restored() { restored_ = true; }
+    [[nodiscard]] bool restored() const { return restored_; }
     [[nodiscard]] bool is_heuristic(const protocol::TxnId& group) const {
         return heuristic_.contains(group);
     }
@@ -106,6 +109,7 @@ private:
     std::set<protocol::BranchKey> abort_acknowledged_;
     std::set<protocol::TxnId> heuristic_;
     bool operator_acts_ = false;
+    bool restored_ = false;
     std::uint64_t commits_ = 0;
 };
 

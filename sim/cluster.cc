@@ -75,6 +75,21 @@ void Cluster::make_zombie() {
     world.after(world.between(ms(100), seconds(4)), kWorld, [zombie] { zombie->kill(); });
 }
 
+void Cluster::swap_databases(std::uint32_t first, std::uint32_t second) {
+    if (world.tracing()) {
+        world.say("nemesis",
+                  "swaps the databases of " + std::to_string(first) + " and " +
+                      std::to_string(second));
+    }
+    participants[first]->kill();
+    participants[second]->kill();
+    std::uint32_t served = participants[first]->serves();
+    participants[first]->serve(participants[second]->serves());
+    participants[second]->serve(served);
+    participants[first]->start();
+    participants[second]->start();
+}
+
 CoordinatorNode* Cluster::any_coordinator() {
     if (healed_ || !world.chance(300)) return coordinator_;
     for (const auto& life : lives_) {
@@ -98,9 +113,14 @@ void Cluster::heal() {
         database->calm();
         database->restart();
     }
-    for (auto& participant : participants) {
-        world.resume(participant->process());
-        participant->start();
+    for (std::uint32_t i = 0; i < participants.size(); ++i) {
+        ParticipantNode& participant = *participants[i];
+        world.resume(participant.process());
+        if (participant.serves() != i) {
+            participant.kill();
+            participant.serve(i);
+        }
+        participant.start();
     }
     for (auto& life : lives_) {
         if (life->is_zombie()) life->kill();

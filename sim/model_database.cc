@@ -30,8 +30,8 @@ ModelDatabase::ModelDatabase(World& world,
       options_(options),
       observer_(observer),
       number_(number),
-      balances_(accounts, kOpeningBalance),
       process_(world.spawn()) {
+    durable_.balances.assign(accounts, kOpeningBalance);
     uuid_.bytes.fill(static_cast<std::uint8_t>(number + 0x10));
     identity_ = {"model", {"system" + std::to_string(number), "1"}};
 }
@@ -102,8 +102,8 @@ bool ModelDatabase::is_running(const protocol::BranchKey& key) const {
 }
 
 protocol::Epoch ModelDatabase::accepted(const protocol::Incarnation& incarnation) const {
-    auto found = sender_epochs_.find(incarnation);
-    return found == sender_epochs_.end() ? 0 : found->second;
+    auto found = durable_.sender_epochs.find(incarnation);
+    return found == durable_.sender_epochs.end() ? 0 : found->second;
 }
 
 std::uint64_t ModelDatabase::open_work(ProcessId client, WorkCallback done) {
@@ -166,7 +166,7 @@ bool ModelDatabase::lock_all(Session& session, const WorkSpec& spec) {
 
 bool ModelDatabase::would_overdraw(const Session& session, const WorkSpec& spec) const {
     auto sum_of = [&](std::uint32_t account) {
-        std::int64_t sum = balances_[account];
+        std::int64_t sum = durable_.balances[account];
         auto add = [&](const WorkSpec& work) {
             for (const Change& change : work.changes) {
                 if (change.account == account) sum += change.amount;
@@ -233,19 +233,19 @@ void ModelDatabase::prepare_point(std::uint64_t id) {
         end_session(id);
         return;
     }
-    if (tombstones_.contains(session->key)) return refuse(*session, reason::kAfterAbort);
-    if (prepared_.contains(session->key)) return refuse(*session, reason::kProtocolViolation);
-    if (prepared_.size() >= options_.slots) {
+    if (durable_.tombstones.contains(session->key)) return refuse(*session, reason::kAfterAbort);
+    if (durable_.prepared.contains(session->key)) return refuse(*session, reason::kProtocolViolation);
+    if (durable_.prepared.size() >= options_.slots) {
         observer_.on_slots_exceeded(number_, session->key);
         return refuse(*session, reason::kSlotsExhausted);
     }
-    Prepared prepared{session->gid, id, next_xid_++, {1, position_++}, session->work,
+    Prepared prepared{session->gid, id, durable_.next_xid++, {durable_.timeline, durable_.position++}, session->work,
                       session->locks, world_.now()};
     result.status = WorkStatus::prepared;
     result.proof = protocol::ProofToken{prepared.xid, prepared.position, options_.witness};
-    if (options_.witness) witnesses_.emplace(session->key, prepared.xid);
+    if (options_.witness) durable_.witnesses.emplace(session->key, prepared.xid);
     protocol::BranchKey key = session->key;
-    prepared_.emplace(key, std::move(prepared));
+    durable_.prepared.emplace(key, std::move(prepared));
     ever_prepared_.insert(key);
     session->locks.clear();  // the prepared branch holds them now, under the same number
     session->stage = Stage::ending;
@@ -263,7 +263,7 @@ void ModelDatabase::one_phase_point(std::uint64_t id) {
     WorkResult result;
     result.status = WorkStatus::committed;
     const protocol::BranchKey key = session->key;
-    if (tombstones_.contains(key)) return refuse(*session, reason::kAfterAbort);
+    if (durable_.tombstones.contains(key)) return refuse(*session, reason::kAfterAbort);
     if (!session->wrote) {
         result.recorded = false;
         without_effect_.insert(key);
@@ -273,7 +273,7 @@ void ModelDatabase::one_phase_point(std::uint64_t id) {
     }
     if (session->idempotency.has_value()) {
         auto [witness, is_new] =
-            witness_keys_.emplace(session->idempotency->key_hash, *session->idempotency);
+            durable_.witness_keys.emplace(session->idempotency->key_hash, *session->idempotency);
         if (!is_new) {
             if (witness->second.fingerprint != session->idempotency->fingerprint) {
                 return refuse(*session, reason::kKeyConflict);
@@ -285,10 +285,10 @@ void ModelDatabase::one_phase_point(std::uint64_t id) {
             return;
         }
     }
-    std::uint64_t xid = next_xid_++;
-    result.proof = protocol::ProofToken{xid, {1, position_++}, true};
-    commit_log_.emplace(xid, true);
-    witnesses_.emplace(key, xid);
+    std::uint64_t xid = durable_.next_xid++;
+    result.proof = protocol::ProofToken{xid, {durable_.timeline, durable_.position++}, true};
+    durable_.commit_log.emplace(xid, true);
+    durable_.witnesses.emplace(key, xid);
     apply(key, session->work);
     unlock(id, std::exchange(session->locks, {}));
     session->stage = Stage::ending;
@@ -301,13 +301,14 @@ void ModelDatabase::one_phase_point(std::uint64_t id) {
 }
 
 void ModelDatabase::apply(const protocol::BranchKey& key, const std::vector<std::uint32_t>& work) {
-    Effect& effect = ledger_[key];
+    ever_applied_.insert(key);
+    Effect& effect = durable_.ledger[key];
     effect.work = work;
     ++effect.times;
     for (std::uint32_t id : work) {
         const WorkSpec& spec = work_.at(id);
-        for (const Change& change : spec.changes) balances_[change.account] += change.amount;
-        if (!spec.changes.empty()) appended_.push_back(id);
+        for (const Change& change : spec.changes) durable_.balances[change.account] += change.amount;
+        if (!spec.changes.empty()) durable_.appended.push_back(id);
     }
 }
 
@@ -320,62 +321,66 @@ void ModelDatabase::unlock(std::uint64_t owner, const std::vector<std::uint32_t>
 
 // ---- finishing -----------------------------------------------------------------------------------
 
+// How a branch ended whose prepared state is gone: by the commit log of the same timeline, else by
+// its witness. A missing witness proves nothing where the database has gone back.
+std::optional<bool> ModelDatabase::proof_of(const protocol::FinishRequest& request) const {
+    if (!request.proof.has_value()) return std::nullopt;
+    bool same_history = request.proof->position.timeline == durable_.timeline;
+    auto logged = durable_.commit_log.find(request.proof->xid);
+    if (same_history && logged != durable_.commit_log.end()) return logged->second;
+    if (durable_.witnesses.contains(request.key)) return true;
+    return std::nullopt;
+}
+
 FinishResult ModelDatabase::commit_now(const protocol::FinishRequest& request) {
-    auto found = prepared_.find(request.key);
-    if (found != prepared_.end()) {
+    auto found = durable_.prepared.find(request.key);
+    if (found != durable_.prepared.end()) {
         Prepared branch = std::move(found->second);
-        prepared_.erase(found);
+        durable_.prepared.erase(found);
         apply(request.key, branch.work);
         unlock(branch.session, branch.locks);
-        commit_log_.emplace(branch.xid, true);
-        ++position_;
+        durable_.commit_log.emplace(branch.xid, true);
+        ++durable_.position;
         say("committed " + short_text(request.key));
         observer_.on_committed(number_, request.key);
         return {FinishStatus::committed, {}};
     }
-    if (request.proof.has_value()) {
-        auto logged = commit_log_.find(request.proof->xid);
-        if (logged != commit_log_.end()) {
-            return {logged->second ? FinishStatus::committed : FinishStatus::aborted, {}};
-        }
-    }
+    auto proved = proof_of(request);
+    if (proved.has_value()) return {*proved ? FinishStatus::committed : FinishStatus::aborted, {}};
     return {FinishStatus::hazard, because("no_proof")};
 }
 
 FinishResult ModelDatabase::rollback_now(const protocol::FinishRequest& request) {
-    auto found = prepared_.find(request.key);
-    if (found == prepared_.end()) {
-        if (request.proof.has_value()) {
-            auto logged = commit_log_.find(request.proof->xid);
-            if (logged != commit_log_.end() && logged->second) {
-                return {FinishStatus::committed, because("finished_by_hand")};
-            }
+    auto found = durable_.prepared.find(request.key);
+    if (found == durable_.prepared.end()) {
+        if (proof_of(request).value_or(false)) {
+            return {FinishStatus::committed, because("finished_by_hand")};
         }
-        if (options_.tombstones) tombstones_.insert(request.key);
+        if (options_.tombstones) durable_.tombstones.insert(request.key);
         return {FinishStatus::not_found, {}};
     }
     Prepared branch = std::move(found->second);
-    prepared_.erase(found);
+    durable_.prepared.erase(found);
     unlock(branch.session, branch.locks);
-    commit_log_.emplace(branch.xid, false);
-    witnesses_.erase(request.key);
-    if (options_.tombstones) tombstones_.insert(request.key);
-    ++position_;
+    durable_.commit_log.emplace(branch.xid, false);
+    durable_.witnesses.erase(request.key);
+    if (options_.tombstones) durable_.tombstones.insert(request.key);
+    ++durable_.position;
     say("rolled back " + short_text(request.key));
     observer_.on_rolled_back(number_, request.key);
     return {FinishStatus::aborted, {}};
 }
 
 FinishResult ModelDatabase::settle_now(const protocol::BranchKey& key) {
-    if (witnesses_.contains(key)) return {FinishStatus::committed, {}};
-    tombstones_.insert(key);
+    if (durable_.witnesses.contains(key)) return {FinishStatus::committed, {}};
+    durable_.tombstones.insert(key);
     say("tombstone " + short_text(key));
     return {FinishStatus::aborted, {}};
 }
 
 std::vector<protocol::PreparedBranch> ModelDatabase::listing() const {
     std::vector<protocol::PreparedBranch> out;
-    for (const auto& [key, branch] : prepared_) {
+    for (const auto& [key, branch] : durable_.prepared) {
         out.push_back({key,
                        branch.gid,
                        protocol::ProofToken{branch.xid, branch.position, options_.witness},
@@ -386,9 +391,9 @@ std::vector<protocol::PreparedBranch> ModelDatabase::listing() const {
 }
 
 bool ModelDatabase::finish_by_hand(bool commit_it) {
-    if (prepared_.empty() || !up_) return false;
-    auto chosen = prepared_.begin();
-    std::advance(chosen, static_cast<std::ptrdiff_t>(world_.rng().below(prepared_.size())));
+    if (durable_.prepared.empty() || !up_) return false;
+    auto chosen = durable_.prepared.begin();
+    std::advance(chosen, static_cast<std::ptrdiff_t>(world_.rng().below(durable_.prepared.size())));
     protocol::FinishRequest request{chosen->first, chosen->second.gid, {}};
     say(std::string("an operator ") + (commit_it ? "commits " : "rolls back ") +
         short_text(request.key));

@@ -75,7 +75,7 @@ public:
                         const protocol::Incarnation& incarnation,
                         protocol::Epoch epoch,
                         DoneCallback done);
-    [[nodiscard]] protocol::Position position() const { return {1, position_}; }
+    [[nodiscard]] protocol::Position position() const { return {durable_.timeline, durable_.position}; }
 
     // ---- what the world does to it ----
     void client_died(ProcessId client);
@@ -85,6 +85,10 @@ public:
     void calm();
     // An operator finishes a prepared branch by hand. False: there is none.
     bool finish_by_hand(bool commit_it);
+    // The durable state as it is now; restore_backup() brings it back while the database is down.
+    // On a new timeline, as in a recovery to a point in time.
+    void take_backup() { backup_ = durable_; }
+    void restore_backup();
     void skip_fencing(bool on) { skip_fencing_ = on; }
 
     // ---- what checkers look at ----
@@ -92,7 +96,7 @@ public:
     [[nodiscard]] const protocol::ParticipantUuid& uuid() const { return uuid_; }
     [[nodiscard]] const protocol::Identity& identity() const { return identity_; }
     [[nodiscard]] bool is_prepared(const protocol::BranchKey& key) const {
-        return prepared_.contains(key);
+        return durable_.prepared.contains(key);
     }
     [[nodiscard]] bool ever_prepared(const protocol::BranchKey& key) const {
         return ever_prepared_.contains(key);
@@ -101,7 +105,11 @@ public:
         return ever_read_only_.contains(key);
     }
     [[nodiscard]] bool applied(const protocol::BranchKey& key) const {
-        return ledger_.contains(key);
+        return durable_.ledger.contains(key);
+    }
+    // Before a backup was restored, too.
+    [[nodiscard]] bool ever_applied(const protocol::BranchKey& key) const {
+        return ever_applied_.contains(key);
     }
     // One-phase: nothing was written, or another id with the same idempotency key had committed.
     [[nodiscard]] bool answered_without_effect(const protocol::BranchKey& key) const {
@@ -109,7 +117,7 @@ public:
     }
     [[nodiscard]] bool is_running(const protocol::BranchKey& key) const;
     [[nodiscard]] std::size_t running() const { return sessions_.size(); }
-    [[nodiscard]] std::size_t prepared() const { return prepared_.size(); }
+    [[nodiscard]] std::size_t prepared() const { return durable_.prepared.size(); }
     [[nodiscard]] std::uint32_t slots() const { return options_.slots; }
     [[nodiscard]] bool exclusive() const { return options_.exclusive; }
     [[nodiscard]] protocol::Epoch accepted(const protocol::Incarnation& incarnation) const;
@@ -117,9 +125,11 @@ public:
         std::vector<std::uint32_t> work;  // entries of the work table
         std::uint32_t times = 0;
     };
-    [[nodiscard]] const std::map<protocol::BranchKey, Effect>& ledger() const { return ledger_; }
-    [[nodiscard]] const std::vector<std::uint32_t>& appended() const { return appended_; }
-    [[nodiscard]] const std::vector<std::int64_t>& balances() const { return balances_; }
+    [[nodiscard]] const std::map<protocol::BranchKey, Effect>& ledger() const {
+        return durable_.ledger;
+    }
+    [[nodiscard]] const std::vector<std::uint32_t>& appended() const { return durable_.appended; }
+    [[nodiscard]] const std::vector<std::int64_t>& balances() const { return durable_.balances; }
     [[nodiscard]] std::size_t locks() const { return locks_.size(); }
     [[nodiscard]] std::string name() const { return "database" + std::to_string(number_); }
 
@@ -158,6 +168,22 @@ private:
         std::function<void()> lost;
     };
 
+    struct Durable {
+        std::uint32_t epoch = 0;
+        std::uint32_t timeline = 1;
+        std::uint64_t position = 1;
+        std::uint64_t next_xid = 100;
+        std::map<protocol::Incarnation, protocol::Epoch> sender_epochs;
+        std::vector<std::int64_t> balances;
+        std::vector<std::uint32_t> appended;
+        std::map<protocol::BranchKey, Prepared> prepared;
+        std::map<std::uint64_t, bool> commit_log;  // xid -> committed
+        std::set<protocol::BranchKey> tombstones;
+        std::map<protocol::BranchKey, std::uint64_t> witnesses;  // -> xid
+        std::map<std::array<std::uint8_t, 16>, protocol::IdempotencyKey> witness_keys;
+        std::map<protocol::BranchKey, Effect> ledger;
+    };
+
     std::uint64_t open_call(ProcessId client, std::function<void()> lost);
     // Answers a call after the way back, unless it was answered or lost before.
     void answer(std::uint64_t call, Action action);
@@ -181,6 +207,7 @@ private:
     void unlock(std::uint64_t owner, const std::vector<std::uint32_t>& locks);
     Session* find(std::uint64_t id);
     Session* find(const protocol::BranchKey& key);
+    [[nodiscard]] std::optional<bool> proof_of(const protocol::FinishRequest& request) const;
     protocol::FinishResult commit_now(const protocol::FinishRequest& request);
     protocol::FinishResult rollback_now(const protocol::FinishRequest& request);
     protocol::FinishResult settle_now(const protocol::BranchKey& key);
@@ -199,21 +226,11 @@ private:
     protocol::ParticipantUuid uuid_;
     protocol::Identity identity_;
 
-    // Durable.
-    std::uint32_t epoch_ = 0;
-    std::uint64_t position_ = 1;
-    std::uint64_t next_xid_ = 100;
-    std::map<protocol::Incarnation, protocol::Epoch> sender_epochs_;
-    std::vector<std::int64_t> balances_;
-    std::vector<std::uint32_t> appended_;
-    std::map<protocol::BranchKey, Prepared> prepared_;
-    std::map<std::uint64_t, bool> commit_log_;  // xid -> committed
-    std::set<protocol::BranchKey> tombstones_;
-    std::map<protocol::BranchKey, std::uint64_t> witnesses_;  // -> xid
-    std::map<std::array<std::uint8_t, 16>, protocol::IdempotencyKey> witness_keys_;
-    std::map<protocol::BranchKey, Effect> ledger_;
+    Durable durable_;
+    std::optional<Durable> backup_;
 
     // For checkers only.
+    std::set<protocol::BranchKey> ever_applied_;
     std::set<protocol::BranchKey> ever_prepared_;
     std::set<protocol::BranchKey> ever_read_only_;
     std::set<protocol::BranchKey> without_effect_;

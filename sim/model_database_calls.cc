@@ -28,7 +28,7 @@ WorkResult lost_session(const WorkStatus status) {
 void ModelDatabase::start(ProcessId client, StartCallback done) {
     std::uint64_t call = open_call(client, [done] { done(down()); });
     later([this, client, done, call] {
-        ++epoch_;  // durable before anything else
+        ++durable_.epoch;  // durable before anything else
         if (!skip_fencing_) {
             // Ending a backend takes a moment; listing before they are gone would miss a prepare.
             std::erase_if(sessions_, [&](auto& entry) {
@@ -50,13 +50,13 @@ void ModelDatabase::take_over(ProcessId client, const StartCallback& done, std::
     protocol::ResourceStart start;
     start.uuid = uuid_;
     start.identity = identity_;
-    start.epoch = epoch_;
+    start.epoch = durable_.epoch;
     start.position = position();
     start.slots = options_.slots;
     start.exclusive = options_.exclusive;
-    start.sender_epochs = sender_epochs_;
+    start.sender_epochs = durable_.sender_epochs;
     start.prepared = listing();
-    say("epoch " + std::to_string(epoch_) + ", prepared: " + std::to_string(prepared_.size()));
+    say("epoch " + std::to_string(durable_.epoch) + ", prepared: " + std::to_string(durable_.prepared.size()));
     answer(call, [done, start = std::move(start)] { done(start); });
 }
 
@@ -186,7 +186,7 @@ void ModelDatabase::persist_sender(ProcessId client,
                                    DoneCallback done) {
     std::uint64_t call = open_call(client, [done] { done(false); });
     later([this, incarnation, epoch, done, call] {
-        protocol::Epoch& known = sender_epochs_[incarnation];
+        protocol::Epoch& known = durable_.sender_epochs[incarnation];
         known = std::max(known, epoch);
         say("accepts sender epoch " + std::to_string(known));
         answer(call, [done] { done(true); });
@@ -224,7 +224,19 @@ void ModelDatabase::restart() {
     if (up_) return;
     up_ = true;
     process_ = world_.spawn();
-    say("is back, prepared: " + std::to_string(prepared_.size()));
+    say("is back, prepared: " + std::to_string(durable_.prepared.size()));
+}
+
+void ModelDatabase::restore_backup() {
+    if (!backup_.has_value()) return;
+    std::uint32_t timeline = durable_.timeline + 1;
+    durable_ = *backup_;
+    durable_.timeline = timeline;
+    locks_.clear();
+    for (const auto& [key, branch] : durable_.prepared) {
+        for (std::uint32_t account : branch.locks) locks_.emplace(account, branch.session);
+    }
+    say("is restored from a backup, prepared: " + std::to_string(durable_.prepared.size()));
 }
 
 void ModelDatabase::calm() {

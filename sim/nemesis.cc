@@ -3,6 +3,9 @@
 #include "sim/coordinator_node.h"
 #include "sim/participant_node.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace twofold::sim {
 
 Nemesis::Nemesis(Cluster& cluster) : cluster_(cluster), world_(cluster.world) {
@@ -20,6 +23,8 @@ Nemesis::Nemesis(Cluster& cluster) : cluster_(cluster), world_(cluster.world) {
     add(options.zombie, [this] { cluster_.make_zombie(); });
     add(options.disk_full, [this] { fill_disk(); });
     add(options.heuristics, [this] { operator_acts(); });
+    add(options.swap_databases && cluster.databases.size() > 1, [this] { swap_databases(); });
+    add(options.restore_database, [this] { restore_database(); });
 }
 
 void Nemesis::start() {
@@ -35,7 +40,11 @@ void Nemesis::strike_later() {
     });
 }
 
-Time Nemesis::outage() { return world_.between(ms(1), cluster_.options.nemesis.outage_max); }
+// Short ones are as dangerous as long ones: then much of the old world is still alive.
+Time Nemesis::outage() {
+    Time most = std::max<Time>(cluster_.options.nemesis.outage_max >> world_.rng().below(10), ms(2));
+    return world_.between(ms(1), most);
+}
 
 std::uint32_t Nemesis::some_participant() {
     return static_cast<std::uint32_t>(world_.rng().below(cluster_.participants.size()));
@@ -98,6 +107,33 @@ void Nemesis::operator_acts() {
     cluster_.checkers.operator_acts(true);
     cluster_.databases[some_participant()]->finish_by_hand(world_.chance(500));
     cluster_.checkers.operator_acts(false);
+}
+
+// Two addresses are mixed up: each sidecar comes up in front of the other's database.
+void Nemesis::swap_databases() {
+    auto first = some_participant();
+    auto second = static_cast<std::uint32_t>((first + 1) % cluster_.participants.size());
+    cluster_.count_crash();
+    cluster_.swap_databases(first, second);
+    world_.after(outage() * 2, kWorld, [this, first, second] {
+        if (!cluster_.healed()) cluster_.swap_databases(first, second);
+    });
+}
+
+// A backup is taken now, and some time later it replaces the database.
+void Nemesis::restore_database() {
+    auto index = some_participant();
+    cluster_.databases[index]->take_backup();
+    world_.after(world_.between(ms(20), ms(1'500)), kWorld, [this, index] {
+        if (stopped_) return;
+        cluster_.count_crash();
+        cluster_.participants[index]->kill();
+        cluster_.databases[index]->crash();
+        cluster_.databases[index]->restore_backup();
+        cluster_.checkers.database_restored();
+        cluster_.databases[index]->restart();
+        cluster_.participants[index]->start();
+    });
 }
 
 }  // namespace twofold::sim

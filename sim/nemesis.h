@@ -24,6 +24,8 @@ private:
     void cut(bool both_ways);
     void fill_disk();
     void operator_acts();
+    void swap_databases();
+    void restore_database();
     [[nodiscard]] std::uint32_t some_participant();
     Time outage();
 

@@ -65,7 +65,9 @@ void draw_nemesis(SeededRng& rng, NemesisOptions& nemesis) {
     nemesis.one_way_partition = maybe(250);
     nemesis.zombie = maybe(250);
     nemesis.disk_full = maybe(150);
-    nemesis.heuristics = maybe(40);
+    nemesis.heuristics = maybe(60);
+    nemesis.swap_databases = maybe(120);
+    nemesis.restore_database = maybe(60);
     nemesis.outage_max = ms(rng.between(20, 2'500));
 }
 
@@ -95,7 +97,9 @@ Options options_from_seed(std::uint64_t seed) {
     draw_workload(rng, options.workload);
     if (rng.chance_per_mille(200)) options.outcomes_max = rng.between(4, 40);
     options.retry_max = ms(rng.between(100, 2'000));
-    options.inquiry_interval = ms(rng.between(200, 3'000));
+    options.inquiry_interval = ms(rng.between(20, 400) << rng.below(4));
+    options.in_doubt_age = ms(rng.between(5, 200) << rng.below(4));
+    options.foreign_coordinator = rng.chance_per_mille(150);
     options.info_interval = ms(rng.between(300, 3'000));
     options.call_timeout = ms(rng.between(50, 2'000));
     if (rng.chance_per_mille(300)) options.replies_after_failure = 500;
@@ -125,6 +129,8 @@ std::string Options::text() const {
         << (nemesis.one_way_partition ? " one-way-partition" : "")
         << (nemesis.zombie ? " zombie" : "") << (nemesis.disk_full ? " disk-full" : "")
         << (nemesis.heuristics ? " heuristics" : "")
+        << (nemesis.swap_databases ? " swap-databases" : "")
+        << (nemesis.restore_database ? " restore-database" : "")
         << "\n  outcomes_max=" << outcomes_max << " deadline=" << workload.deadline / 1000
         << "ms patience=" << workload.client_patience / 1000
         << "ms call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000

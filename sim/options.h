@@ -57,6 +57,8 @@ struct NemesisOptions {
     bool zombie = false;
     bool disk_full = false;
     bool heuristics = false;
+    bool swap_databases = false;  // an address leads to another participant's database for a while
+    bool restore_database = false;  // a database goes back to an older state of itself
     Time outage_max = ms(800);
 };
 
@@ -84,7 +86,9 @@ struct Options {
     NemesisOptions nemesis;
     WorkloadOptions workload;
     std::uint64_t outcomes_max = 8'000'000;
+    bool foreign_coordinator = false;  // participants ask another one, too, which cannot tell
     Time retry_max = seconds(1);
+    Time in_doubt_age = seconds(1);
     Time inquiry_interval = seconds(1);
     Time info_interval = seconds(2);
     Time call_timeout = seconds(1);

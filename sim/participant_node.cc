@@ -11,7 +11,7 @@ using protocol::BranchKey;
 using protocol::ItemOp;
 
 ParticipantNode::ParticipantNode(Cluster& cluster, std::uint32_t index)
-    : cluster_(cluster), world_(cluster.world), index_(index) {}
+    : cluster_(cluster), world_(cluster.world), index_(index), serves_(index) {}
 
 void ParticipantNode::say(const std::string& what) const {
     if (world_.tracing()) world_.say("participant" + std::to_string(index_), what);
@@ -24,7 +24,7 @@ void ParticipantNode::start() {
     process_ = world_.spawn();
     participant::Config config;
     config.inquiry_interval = std::chrono::milliseconds(cluster_.options.inquiry_interval / 1000);
-    config.in_doubt_age = config.inquiry_interval;
+    config.in_doubt_age = std::chrono::milliseconds(cluster_.options.in_doubt_age / 1000);
     config.retry_max = std::chrono::milliseconds(cluster_.options.retry_max / 1000);
     config.sabotage = cluster_.sabotage.participant;
     machine_.emplace(config);
@@ -60,7 +60,7 @@ std::optional<protocol::ParticipantInfo> ParticipantNode::info() const {
     if (!alive() || !machine_->ready()) return std::nullopt;
     protocol::ParticipantInfo info;
     info.uuid = database().uuid();
-    info.name = "participant" + std::to_string(index_);
+    info.name = "participant" + std::to_string(serves_);
     info.identity = database().identity();
     info.epoch = epoch_;
     info.position = database().position();
@@ -190,7 +190,7 @@ void ParticipantNode::work_done(const BranchKey& key, const protocol::WorkResult
 
 void ParticipantNode::handle(participant::RunAndPrepare&& effect) {
     BranchKey key = effect.work.key;
-    cluster_.checkers.on_work_started(index_, key, sender_of(key));
+    cluster_.checkers.on_work_started(serves_, key, sender_of(key));
     say("runs " + short_text(key));
     database().execute_prepare(process_, std::move(effect.work), [this, key](auto result) {
         work_done(key, result);
@@ -199,7 +199,7 @@ void ParticipantNode::handle(participant::RunAndPrepare&& effect) {
 
 void ParticipantNode::handle(participant::RunOnePhase&& effect) {
     BranchKey key = effect.work.key;
-    cluster_.checkers.on_work_started(index_, key, sender_of(key));
+    cluster_.checkers.on_work_started(serves_, key, sender_of(key));
     say("runs one-phase " + short_text(key));
     database().one_phase(process_, std::move(effect.work), [this, key](auto result) {
         work_done(key, result);
@@ -209,7 +209,7 @@ void ParticipantNode::handle(participant::RunOnePhase&& effect) {
 void ParticipantNode::handle(participant::ExecuteWork&& effect) {
     BranchKey key = effect.work.key;
     std::uint32_t sequence = effect.sequence;
-    cluster_.checkers.on_work_started(index_, key, sender_of(key));
+    cluster_.checkers.on_work_started(serves_, key, sender_of(key));
     say("executes " + short_text(key) + " #" + std::to_string(sequence));
     database().execute(
         process_, std::move(effect.work), sequence == 1, [this, key, sequence](auto result) {
@@ -276,6 +276,7 @@ void ParticipantNode::handle(participant::SendInquiry&& effect) {
                                      database().position(),
                                      std::move(effect.items)};
     say("inquires about " + std::to_string(request.items.size()));
+    if (cluster_.options.foreign_coordinator) ask_foreign(request);
     auto done = std::make_shared<bool>(false);
     ProcessId me = process_;
     auto on_reply = [this, done](const protocol::InquiryReply& reply) {
@@ -294,10 +295,23 @@ void ParticipantNode::handle(participant::SendInquiry&& effect) {
     });
 }
 
+// A coordinator of another incarnation: it has never heard of these branches, and must not matter.
+void ParticipantNode::ask_foreign(const protocol::InquiryRequest& request) {
+    protocol::InquiryReply reply;
+    reply.sender.incarnation.bytes.fill(0xfe);
+    reply.sender.epoch = 1;
+    for (const protocol::InquiryItem& item : request.items) {
+        reply.items.push_back({item.key, protocol::InquiryAnswer::cannot_tell, std::nullopt});
+    }
+    world_.after(world_.between(us(200), ms(4)), process_, [this, reply = std::move(reply)] {
+        step(participant::InquiryAnswered{reply});
+    });
+}
+
 void ParticipantNode::handle(participant::SendReply&& effect) {
     auto reply = tickets_.extract(effect.ticket);
     if (reply.empty()) return;
-    if (!effect.execute.has_value()) cluster_.checkers.on_result_sent(index_, effect.result);
+    if (!effect.execute.has_value()) cluster_.checkers.on_result_sent(serves_, effect.result);
     if (world_.tracing() && !effect.execute.has_value()) {
         say("answers " + std::string(to_string(effect.result.op)) + " " +
             short_text(effect.result.key) + ": " + std::string(to_string(effect.result.status)) +

@@ -25,6 +25,9 @@ public:
 
     void start();
     void kill();
+    // Which database it is in front of; its own unless addresses were mixed up.
+    [[nodiscard]] std::uint32_t serves() const { return serves_; }
+    void serve(std::uint32_t database) { serves_ = database; }
     [[nodiscard]] bool alive() const { return world_.alive(process_) && machine_.has_value(); }
     [[nodiscard]] ProcessId process() const { return process_; }
     [[nodiscard]] Address address() const { return Cluster::address_of(index_); }
@@ -64,16 +67,18 @@ private:
     void handle(participant::RaiseAlarm&& effect);
 
     void enlist(std::uint32_t operation, const protocol::TxnId& txn, Action then, Action failed);
+    void ask_foreign(const protocol::InquiryRequest& request);
     void work_done(const protocol::BranchKey& key, const protocol::WorkResult& result);
     std::function<void(protocol::FinishResult)> finish_done(const protocol::BranchKey& key,
                                                             protocol::ItemOp op);
-    [[nodiscard]] ModelDatabase& database() const { return *cluster_.databases[index_]; }
+    [[nodiscard]] ModelDatabase& database() const { return *cluster_.databases[serves_]; }
     [[nodiscard]] protocol::SenderStamp sender_of(const protocol::BranchKey& key) const;
     void say(const std::string& what) const;
 
     Cluster& cluster_;
     World& world_;
-    std::uint32_t index_;
+    std::uint32_t index_;   // its address
+    std::uint32_t serves_;  // its database
     ProcessId process_;
     std::optional<participant::Machine> machine_;
     std::uint32_t epoch_ = 0;
