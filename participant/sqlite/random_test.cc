@@ -31,30 +31,32 @@ public:
         plain_.exec("PRAGMA foreign_keys = ON");
     }
 
-    // True: ran, and is committed or rolled back as told.
-    bool run(const std::vector<std::string>& statements, bool keep) {
+    enum class End { ran, failed, orphans };
+
+    // What ran is committed or rolled back as told.
+    End run(const std::vector<std::string>& statements, bool keep) {
         plain_.exec("BEGIN");
         for (const std::string& sql : statements) {
             if (plain_.try_exec(sql).empty()) continue;
-            end();
-            return false;
+            return rollback(End::failed);
         }
         int open_keys = 0;
         int unused = 0;
         sqlite3_db_status(plain_.handle(), SQLITE_DBSTATUS_DEFERRED_FKS, &open_keys, &unused, 0);
-        bool whole = open_keys == 0 && plain_.query("PRAGMA foreign_key_check").empty();
-        if (keep && whole) {
-            plain_.exec("COMMIT");
-            return true;
-        }
-        end();
-        return whole;
+        if (open_keys != 0) return rollback(End::failed);
+        // Where parent and child have columns of different affinity ('5' and 5), SQLite does not
+        // find all children of a key that moves, and leaves orphans. No basis for a comparison.
+        if (!plain_.query("PRAGMA foreign_key_check").empty()) return rollback(End::orphans);
+        if (!keep) return rollback(End::ran);
+        plain_.exec("COMMIT");
+        return End::ran;
     }
     std::string dump() { return plain_.dump(); }
 
 private:
-    void end() {
+    End rollback(End end) {
         if (sqlite3_get_autocommit(plain_.handle()) == 0) plain_.exec("ROLLBACK");
+        return end;
     }
 
     Plain plain_;
@@ -110,11 +112,12 @@ private:
         bool keep = rng_.below(3) != 0;
         bool one_phase = rng_.below(5) == 0;
         if (one_phase) keep = true;
-        bool ran = direct_->run(statements, keep);
+        Direct::End end = direct_->run(statements, keep);
+        if (end == Direct::End::orphans) return;
         protocol::BranchWork work = sql_work(sequence_, statements);
         protocol::WorkResult result =
             one_phase ? store_->one_phase(work) : store_->execute_prepare(work);
-        check(result, ran);
+        check(result, end == Direct::End::ran);
         if (::testing::Test::HasFailure()) {
             for (const std::string& sql : statements) ADD_FAILURE() << sql;
         }
