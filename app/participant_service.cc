@@ -51,7 +51,9 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
     auto impl = std::make_unique<Impl>(config);
     Impl& self = *impl;
     self.events = std::move(events);
-    self.resource = make_resource(loop, config);
+    self.resource = make_resource(loop, config, [&self](const std::string& text) {
+        self.events.on_hopeless(base::fail(base::Errc::locked, text));
+    });
     std::vector<std::unique_ptr<participant::CoordinatorPort>> coordinators;
     for (const HostPort& address : config.coordinators) {
         coordinators.push_back(

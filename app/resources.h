@@ -18,6 +18,9 @@ struct MadeResource {
     std::function<std::map<std::string, std::uint64_t>()> counters;
 };
 
-[[nodiscard]] MadeResource make_resource(async::EventLoop& loop, const ParticipantConfig& config);
+// `on_fenced` is called when another sidecar has taken the database over: the process must end.
+[[nodiscard]] MadeResource make_resource(async::EventLoop& loop,
+                                         const ParticipantConfig& config,
+                                         std::function<void(const std::string&)> on_fenced);
 
 }  // namespace twofold::app
