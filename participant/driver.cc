@@ -62,6 +62,7 @@ void Driver::try_start() {
                   {{"code", to_string(error.code)}});
         bool hopeless = error.code == Errc::precondition_failed ||
                         error.code == Errc::permission_denied || error.code == Errc::locked ||
+                        error.code == Errc::corrupt || error.code == Errc::unsupported_version ||
                         error.code == Errc::invalid_argument;
         if (hopeless) {
             on_hopeless_(error);

@@ -54,8 +54,17 @@ void SqliteResource::start(StartCallback done) {
             return started;
         },
         [this, done = std::move(done)](base::Result<protocol::ResourceStart> started) {
-            if (started.has_value()) position_ = started.value().position;
-            done(std::move(started));
+            if (started.has_value()) {
+                position_ = started.value().position;
+                done(std::move(started));
+                return;
+            }
+            // The reason alone does not say which file.
+            base::Error error = started.error();
+            if (error.context.find(options_.path) == std::string::npos) {
+                error.context = options_.path + ": " + error.context;
+            }
+            done(std::move(error));
         });
 }
 
