@@ -193,6 +193,13 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
         answer.report.state = to_string(outcome);
     };
     bool this_start = id.epoch() == id_epoch_;
+    if (id.incarnation() == incarnation_ && id.epoch() > epoch_) {
+        // A newer start of this log may have made it: we are a zombie, or our log went back.
+        answer.kind = AnswerKind::cannot_tell;
+        answer.reason =
+            make_reason(reason::kStaleSender, "the id is newer than this coordinator's start");
+        return answer;
+    }
     if (!issued_here(id) || (this_start && id.sequence() >= next_sequence_)) {
         answer.kind = AnswerKind::not_found;
         answer.reason = make_reason(reason::kBadRequest, "no such transaction");

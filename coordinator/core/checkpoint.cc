@@ -28,7 +28,10 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
         id_epoch_ = epoch_ - 1;
     }
     for (const auto& [number, position] : recovered.positions) {
-        if (Participant* participant = directory_.find(number)) participant->position = position;
+        Participant* participant = directory_.find(number);
+        if (participant == nullptr) continue;
+        participant->position = position;
+        participant->logged_position = position;
     }
     if (!config_.sabotage.forget_unfinished_on_recovery) {
         for (const auto& [id, group] : recovered.unfinished_commits) restore_commit(id, group);

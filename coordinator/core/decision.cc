@@ -219,7 +219,19 @@ void Machine::Impl::maybe_move_horizon() {
     auto horizon = outcomes_.choose_horizon(next_position(), limit);
     if (!horizon) return;
     horizon_forcing_ = true;
+    append_positions();
     force(protocol::HorizonRecord{*horizon});
+}
+
+// Durable together with the horizon: below it, only the position can tell a participant that never
+// committed from an old copy of one that did.
+void Machine::Impl::append_positions() {
+    for (const auto& [number, record] : directory_.records()) {
+        Participant& participant = directory_.at(number);
+        if (participant.position == participant.logged_position) continue;
+        participant.logged_position = participant.position;
+        emit(Append{protocol::PositionRecord{number, participant.position}});
+    }
 }
 
 }  // namespace twofold::coordinator

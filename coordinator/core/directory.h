@@ -24,7 +24,8 @@ struct Participant {
     std::uint32_t epoch = 0;
     bool one_phase = false;
     bool exclusive = false;
-    protocol::Position position;  // the newest known
+    protocol::Position position;         // the newest known
+    protocol::Position logged_position;  // the newest in the log
     // Positions of transactions that may have something there, with the number of branches.
     std::map<protocol::IdPosition, std::uint32_t> outstanding;
     std::set<BranchRef> sleeping;  // wait for their retry timer

@@ -54,9 +54,21 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
         alarm("identity_mismatch", id, number, "another database asks in this participant's name");
         return answer;
     }
-    answer.answer = answer_unknown(number, id);
+    answer.answer = answer_unknown(request, number, id);
     return answer;
 }
+
+namespace {
+
+// The database that asks is the one that we know, and not an older copy of it. What is known is
+// durable at the latest with the horizon; positions compare only within one timeline.
+bool is_not_restored(const Participant& participant, const protocol::Position& asking) {
+    const protocol::Position& known = participant.position;
+    if (participant.went_back || known == protocol::Position{}) return false;
+    return asking.timeline == known.timeline && asking >= known;
+}
+
+}  // namespace
 
 InquiryAnswerItem Machine::Impl::answer_known(const Transaction& txn,
                                               const InquiryRequest& request,
@@ -91,28 +103,35 @@ InquiryAnswerItem Machine::Impl::answer_known(const Transaction& txn,
     return answer;
 }
 
-// Of an id that was issued here and is not in memory.
-InquiryAnswer Machine::Impl::answer_unknown(ParticipantNumber participant, const TxnId& id) {
+// Of an id that was issued here and is not in memory. Commit decisions that are not acknowledged by
+// everybody are in memory, below the horizon too. So a branch in doubt is one of an abort, or comes
+// from a copy of a database that is older than its own acknowledgement.
+InquiryAnswer Machine::Impl::answer_unknown(const InquiryRequest& request,
+                                            ParticipantNumber number,
+                                            const TxnId& id) {
     protocol::IdPosition position = id.position();
     if (outcomes_.is_committed(position) || old_heuristic_.contains(id)) {
         alarm("finished_branch_in_doubt",
               id,
-              participant,
+              number,
               "a participant holds a branch that it had acknowledged: was its database restored?");
         return InquiryAnswer::expired;
     }
-    if (position < outcomes_.horizon() && !config_.sabotage.inquiry_abort_below_horizon) {
-        alarm("expired_branch_in_doubt",
-              id,
-              participant,
-              "a participant holds a branch whose outcome is no longer remembered");
-        return InquiryAnswer::expired;
-    }
-    auto given_up = given_up_.find(participant);
+    auto given_up = given_up_.find(number);
     if (given_up != given_up_.end() && position <= given_up->second) return InquiryAnswer::expired;
-    const Participant* asking = directory_.find(participant);
+    const Participant* asking = directory_.find(number);
     if (asking != nullptr && asking->went_back) return InquiryAnswer::cannot_tell;
-    return InquiryAnswer::abort;  // presumed: no commit decision exists, and none can be made
+    if (position >= outcomes_.horizon() || config_.sabotage.inquiry_abort_below_horizon) {
+        return InquiryAnswer::abort;  // presumed: no commit decision exists, and none can be made
+    }
+    if (asking != nullptr && is_not_restored(*asking, request.position)) {
+        return InquiryAnswer::abort;
+    }
+    alarm("expired_branch_in_doubt",
+          id,
+          number,
+          "a participant holds a branch whose outcome is no longer remembered");
+    return InquiryAnswer::expired;
 }
 
 }  // namespace twofold::coordinator

@@ -31,7 +31,8 @@ bool Machine::Impl::attach_to_key(Ticket ticket, const BeginOptions& options, bo
     if (txn == nullptr) {
         Answer known = answer_forgotten(found->second.txn);
         known.ticket = ticket;
-        if (found->second.committed) {  // known for longer than the outcome itself
+        if (found->second.committed && known.kind == AnswerKind::expired) {
+            // The key is known for longer than the outcome.
             known.kind = AnswerKind::finished;
             known.report.outcome = protocol::Outcome::committed;
             known.report.state = to_string(protocol::Outcome::committed);

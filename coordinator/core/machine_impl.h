@@ -65,7 +65,7 @@ private:
         std::array<std::uint8_t, 16> fingerprint{};
         protocol::TxnId txn;
         std::uint64_t generation = 0;
-        bool committed = false;  // ended so; its report may be gone
+        bool committed = false;  // decided so
     };
 
     // ---- inputs, one function each
@@ -157,6 +157,7 @@ private:
     void end(Transaction& txn);
     void remember(Transaction& txn);
     void maybe_move_horizon();
+    void append_positions();
     [[nodiscard]] static protocol::Outcome outcome_of(const Transaction& txn);
 
     // ---- phase_two.cc
@@ -213,7 +214,8 @@ private:
     [[nodiscard]] protocol::InquiryAnswerItem answer_known(const Transaction& txn,
                                                            const protocol::InquiryRequest& request,
                                                            const protocol::InquiryItem& item);
-    [[nodiscard]] protocol::InquiryAnswer answer_unknown(protocol::ParticipantNumber participant,
+    [[nodiscard]] protocol::InquiryAnswer answer_unknown(const protocol::InquiryRequest& request,
+                                                         protocol::ParticipantNumber number,
                                                          const protocol::TxnId& id);
 
     // ---- participants.cc

@@ -32,15 +32,25 @@ void append_outcomes(protocol::Epoch epoch,
     }
 }
 
-// An ended transaction whose key is still remembered: a decision without branches, and its end.
-void append_key(const protocol::TxnId& id,
-                const protocol::IdempotencyKey& key,
-                std::vector<Record>& out) {
+// What is left of the decision of an ended transaction whose key is still remembered.
+Record decision_of_key(const protocol::TxnId& id, const protocol::IdempotencyKey& key) {
     protocol::DecisionRecord decision;
     decision.group = id;
     decision.members.push_back({id, key, {}});
-    out.emplace_back(std::move(decision));
-    out.emplace_back(protocol::EndRecord{id, protocol::Outcome::committed});
+    return decision;
+}
+
+void append_heuristic(const protocol::TxnId& id,
+                      protocol::Outcome outcome,
+                      const RecoveredState& state,
+                      std::vector<Record>& out) {
+    auto key = state.committed_keys.find(id);
+    if (key != state.committed_keys.end()) out.push_back(decision_of_key(id, key->second));
+    auto outcomes = state.branch_outcomes.find(id);
+    if (outcomes != state.branch_outcomes.end()) {
+        for (const auto& branch : outcomes->second) out.emplace_back(branch);
+    }
+    out.emplace_back(protocol::EndRecord{id, outcome});
 }
 
 }  // namespace
@@ -67,12 +77,15 @@ std::vector<Record> checkpoint_records(const RecoveredState& state) {
         for (const auto& [key, outcome] : group.branch_outcomes) out.emplace_back(outcome);
     }
     for (const auto& [id, outcomes] : state.branch_outcomes) {
+        if (state.heuristic.contains(id)) continue;
         for (const auto& outcome : outcomes) out.emplace_back(outcome);
     }
-    for (const auto& [id, outcome] : state.heuristic) {
-        out.emplace_back(protocol::EndRecord{id, outcome});
+    for (const auto& [id, outcome] : state.heuristic) append_heuristic(id, outcome, state, out);
+    for (const auto& [id, key] : state.committed_keys) {
+        if (state.heuristic.contains(id)) continue;
+        out.push_back(decision_of_key(id, key));
+        out.emplace_back(protocol::EndRecord{id, protocol::Outcome::committed});
     }
-    for (const auto& [id, key] : state.committed_keys) append_key(id, key, out);
     for (const auto& [id, record] : state.idempotent_aborts) out.emplace_back(record);
     return out;
 }

@@ -35,7 +35,8 @@ struct RecoveredState {
     std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up;
     std::map<protocol::ParticipantNumber, protocol::Position> positions;
     std::map<protocol::TxnId, protocol::IdempotentAbortRecord> idempotent_aborts;
-    // Idempotency keys of committed transactions that have ended.
+    // Idempotency keys of ended transactions that were decided to be committed; the outcome is in
+    // `committed` or `heuristic`, or is no longer remembered.
     std::map<protocol::TxnId, protocol::IdempotencyKey> committed_keys;
     protocol::IdPosition horizon{};
 

@@ -302,6 +302,17 @@ TEST(Inquiry, of_what_is_not_in_memory) {
     RecoveredState forgotten = state;
     forgotten.horizon = {1, 2};
     EXPECT_EQ(ask(forgotten, first.key(1)), "inquiry t1.1/1.1 expired");
+    forgotten.positions[ParticipantNumber(1)] = {2, 50};
+    auto from = [&](const protocol::Position& position) {
+        Script s(forgotten, {});
+        Input input = s.inquire(1, first.key(1));
+        std::get<Inquire>(input).request.position = position;
+        s.when("asked", std::move(input));
+        return describe(s.effects.back());
+    };
+    EXPECT_EQ(from({2, 50}), "inquiry t1.1/1.1 abort") << "not restored: it never committed";
+    EXPECT_EQ(from({2, 49}), "inquiry t1.1/1.1 expired") << "an older copy";
+    EXPECT_EQ(from({3, 60}), "inquiry t1.1/1.1 expired") << "another timeline";
     RecoveredState ended = state;
     ended.committed[1] = {false, true};
     EXPECT_EQ(ask(ended, first.key(1)), "inquiry t1.1/1.1 expired");

@@ -183,6 +183,7 @@ void Fold::remember_heuristic(const TxnId& id, Group& group) {
     if (group.end) outcome = *group.end;
     state_.heuristic[id] = outcome;
     state_.branch_outcomes[id] = std::move(group.outcomes);
+    remember_keys(group);
 }
 
 // The branches to tell: those of the newest record that names them all.

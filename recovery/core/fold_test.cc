@@ -168,6 +168,7 @@ RecoveredState random_state(base::SeededRng& rng) {
                 case 4:
                     state.heuristic[id] = Outcome::heuristic_mixed;
                     state.branch_outcomes[id] = {hazard_of(id)};
+                    if (!one_phase && rng.below(2) == 0) state.committed_keys[id] = {};
                     break;
                 case 5: state.idempotent_aborts[id] = {id, {}, "because"}; break;
                 default: break;
