@@ -82,6 +82,7 @@ void Checkers::check_votes(const protocol::DecisionRecord& record, const Group& 
 
 void Checkers::on_batch_sent(const protocol::BatchRequest& batch) {
     for (const protocol::Item& item : batch.items) {
+        if (world_.tracing() && item.work != nullptr) last_work_sent_ = batch;
         check_item(item);
         for (std::uint32_t i = 0; i < databases_.size(); ++i) {
             if (databases_[i]->uuid() != batch.participant) continue;

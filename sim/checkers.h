@@ -66,6 +66,10 @@ public:
     [[nodiscard]] const std::map<protocol::TxnId, std::uint32_t>& known_ids() const {
         return operation_of_;
     }
+    // The last batch with work in it, for scripts that let it arrive once more.
+    [[nodiscard]] const std::optional<protocol::BatchRequest>& last_work_sent() const {
+        return last_work_sent_;
+    }
     [[nodiscard]] std::uint64_t commits() const { return commits_; }
 
 private:
@@ -109,6 +113,7 @@ private:
     std::set<protocol::BranchKey> abort_acknowledged_;
     std::set<protocol::TxnId> heuristic_;
     bool operator_acts_ = false;
+    std::optional<protocol::BatchRequest> last_work_sent_;  // while tracing
     bool restored_ = false;
     std::uint64_t commits_ = 0;
 };
