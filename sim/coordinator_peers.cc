@@ -56,7 +56,7 @@ void CoordinatorNode::on_info(Peer& peer, const protocol::ParticipantInfo& info)
 
 void CoordinatorNode::handle(coordinator::ParticipantRegistered&& effect) {
     for (auto& peer : peers_) {
-        if (peer->info.uuid != effect.uuid) continue;
+        if (cluster_.databases[peer->index]->uuid() != effect.uuid) continue;
         peer->number = effect.number;
         by_number_[effect.number] = peer.get();
         step(coordinator::ParticipantSeen{effect.number, peer->info});

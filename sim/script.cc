@@ -9,8 +9,9 @@ namespace twofold::sim {
 
 namespace {
 
-Options calm_options(std::uint32_t participants) {
+Options calm_options(std::uint32_t participants, std::uint64_t outcomes_max) {
     Options options;
+    options.outcomes_max = outcomes_max;
     options.seed = 1;
     options.net.delay_min = us(200);
     options.net.delay_max = us(200);
@@ -27,8 +28,8 @@ Options calm_options(std::uint32_t participants) {
 
 }  // namespace
 
-Script::Script(std::uint32_t participants, Sabotage sabotage)
-    : cluster_(calm_options(participants), sabotage, true), clients_(cluster_) {
+Script::Script(std::uint32_t participants, Sabotage sabotage, std::uint64_t outcomes_max)
+    : cluster_(calm_options(participants, outcomes_max), sabotage, true), clients_(cluster_) {
     cluster_.world.set_listener([this](const std::string& line) { heard(line); });
     cluster_.disk.set_faults(false);
     cluster_.start();

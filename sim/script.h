@@ -13,7 +13,9 @@ namespace twofold::sim {
 
 class Script {
 public:
-    explicit Script(std::uint32_t participants, Sabotage sabotage = {});
+    explicit Script(std::uint32_t participants,
+                    Sabotage sabotage = {},
+                    std::uint64_t outcomes_max = 8'000'000);
 
     // A transfer between the first and the second participant, from one client, now.
     Clients::Operation& transfer();

@@ -118,5 +118,77 @@ TEST(Script, ZombieCoordinator) {
     compare(script, "zombie_coordinator");
 }
 
+// Work that was aborted, acknowledged and forgotten arrives once more, from the same coordinator.
+void work_below_the_mark(Script& script) {
+    script.note("The vote is lost, the deadline aborts; later the low-water mark passes the id.");
+    script.transfer();
+    ASSERT_TRUE(script.run_until("sends execute_prepare e1.1/1.1"));
+    auto late = script.cluster().checkers.last_work_sent();
+    ASSERT_TRUE(late.has_value());
+    script.cluster().net.cut(Cluster::address_of(0), kCoordinatorAddress);
+    script.run_for(seconds(4));
+    script.cluster().net.mend_all();
+    script.run_for(seconds(4));
+    for (int i = 0; i < 3; ++i) {
+        script.transfer();
+        script.run_for(seconds(1));
+    }
+    script.note("now the old message arrives once more");
+    script.cluster().participants[0]->receive_batch(*late, [](const protocol::ItemResult&) {});
+    script.run_for(seconds(1));
+}
+
+TEST(Script, WorkBelowTheMarkIsRefused) {
+    Script script(2);
+    work_below_the_mark(script);
+    script.expect_settled();
+    compare(script, "work_below_the_mark");
+}
+
+TEST(SabotagedScript, IgnoreLowWaterIsCaught) {
+    Sabotage bug;
+    bug.participant.ignore_low_water = true;
+    Script script(2, bug);
+    work_below_the_mark(script);
+    ASSERT_TRUE(script.cluster().world.violation().has_value()) << script.transcript();
+}
+
+// A database goes back to where a branch was prepared that has long been committed and forgotten.
+void restored_below_the_horizon(Script& script) {
+    script.note("A backup holds e1.1 prepared. It commits, ends, and the horizon passes it.");
+    script.transfer();
+    ASSERT_TRUE(script.run_until("database0      prepared e1.1"));
+    script.cluster().databases[0]->take_backup();
+    script.run_for(seconds(1));
+    for (int i = 0; i < 12; ++i) {
+        script.transfer();
+        script.run_for(ms(200));
+    }
+    script.note("the backup is restored while the coordinator restarts");
+    script.cluster().kill_coordinator(false);
+    script.cluster().participants[0]->kill();
+    script.cluster().databases[0]->crash();
+    script.cluster().databases[0]->restore_backup();
+    script.cluster().checkers.database_restored();
+    script.cluster().databases[0]->restart();
+    script.cluster().participants[0]->start();
+    script.run_for(seconds(3));
+}
+
+TEST(Script, RestoredBelowTheHorizonIsExpired) {
+    Script script(2, {}, 4);
+    restored_below_the_horizon(script);
+    EXPECT_TRUE(script.cluster().alarms().contains("expired"));
+    compare(script, "restored_below_the_horizon");
+}
+
+TEST(SabotagedScript, AbortBelowTheHorizonIsCaught) {
+    Sabotage bug;
+    bug.coordinator.inquiry_abort_below_horizon = true;
+    Script script(2, bug, 4);
+    restored_below_the_horizon(script);
+    ASSERT_TRUE(script.cluster().world.violation().has_value()) << script.transcript();
+}
+
 }  // namespace
 }  // namespace twofold::sim
