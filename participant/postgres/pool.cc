@@ -78,8 +78,11 @@ void Pool::serve() {
         session->connection.on_lost(nullptr);
         waiter.done(session);
     }
-    while (!closed_ && opening_ < waiters_.size() && sessions_.size() < options_.open_max)
+    // One that is being cleaned comes back much sooner than a new one.
+    while (!closed_ && opening_ + cleaning_ < waiters_.size() &&
+           sessions_.size() < options_.open_max) {
         open_one();
+    }
 }
 
 void Pool::open_one() {
@@ -186,7 +189,9 @@ void Pool::clean(const SessionPtr& session) {
     exchange.statements = cleaning_statements(session->cleanliness);
     exchange.limit = context_.options.limits.admin;
     std::weak_ptr<Session> weak = session;
+    ++cleaning_;
     session->connection.run(std::move(exchange), [this, weak](const Reply& reply) {
+        --cleaning_;
         SessionPtr cleaned = weak.lock();
         if (closed_ || cleaned == nullptr) return;
         // A session that cannot be cleaned is not used again.

@@ -79,6 +79,7 @@ private:
     std::vector<SessionPtr> idle_;
     std::deque<Waiter> waiters_;
     std::size_t opening_ = 0;
+    std::size_t cleaning_ = 0;
     Ticket last_ticket_ = 0;
     bool closed_ = false;
     std::function<void(base::Result<void>)> open_done_;

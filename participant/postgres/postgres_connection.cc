@@ -361,13 +361,13 @@ void Connection::Impl::take_rows(const PGresult* result, StatementResult& into) 
             return;
         }
         std::vector<Cell>& cells = into.rows.emplace_back();
-        ++rows;
+        rows += limited ? 1U : 0U;
         for (int i = 0; i < columns; ++i) {
             Cell& cell = cells.emplace_back();
-            bytes += 8;
+            bytes += limited ? 8U : 0U;
             if (PQgetisnull(result, row, i) != 0) continue;
             auto length = static_cast<std::size_t>(PQgetlength(result, row, i));
-            bytes += length;
+            bytes += limited ? length : 0U;
             cell.emplace(PQgetvalue(result, row, i), length);
         }
     }
@@ -427,7 +427,12 @@ void Connection::Impl::end(Loss loss, std::string why) {
 
 void Connection::Impl::on_notice(void* self, const PGresult* notice) {
     auto& impl = *static_cast<Impl*>(self);
-    if (!impl.reply_done) return;
+    if (!impl.reply_done) {
+        // "terminating connection due to administrator command" comes like this to an idle session.
+        std::string severity = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+        if (severity == "FATAL") impl.fatal = field(notice, PG_DIAG_MESSAGE_PRIMARY);
+        return;
+    }
     std::size_t answered = impl.answered + (impl.saw_result ? 1U : 0U);
     impl.reply.notices.push_back(
         {field(notice, PG_DIAG_SQLSTATE), field(notice, PG_DIAG_MESSAGE_PRIMARY), answered});

@@ -7,7 +7,6 @@ namespace twofold::participant::postgres {
 namespace {
 
 constexpr std::array kDefinitions = std::to_array<std::string_view>({
-    "CREATE SCHEMA IF NOT EXISTS twofold",
     // One row: which participant this database belongs to, and how often it was started.
     "CREATE TABLE IF NOT EXISTS twofold.meta ("
     "singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton), "
@@ -42,7 +41,7 @@ std::span<const std::string_view> table_definitions() { return kDefinitions; }
 
 std::string rights_for(std::string_view role) {
     std::string name = identifier(role);
-    return "CREATE SCHEMA IF NOT EXISTS twofold; ALTER SCHEMA twofold OWNER TO " + name +
+    return std::string(kCreateSchema) + "; ALTER SCHEMA twofold OWNER TO " + name +
            "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA twofold TO " + name +
            ";";
 }

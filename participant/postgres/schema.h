@@ -10,11 +10,15 @@ namespace twofold::participant::postgres {
 
 inline constexpr std::size_t kTableCount = 4;
 
-// How many of our tables there are.
+// How many of our tables there are, and whether the schema is.
 inline constexpr std::string_view kFindTables =
-    "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
+    "SELECT count(*), EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'twofold') "
+    "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
     "ON n.oid = c.relnamespace WHERE n.nspname = 'twofold' "
     "AND c.relname IN ('meta', 'session', 'witness', 'sender') AND c.relkind = 'r'";
+
+// Needs the right to create schemas even when it exists.
+inline constexpr std::string_view kCreateSchema = "CREATE SCHEMA IF NOT EXISTS twofold";
 
 // One statement each; they leave alone what is there.
 [[nodiscard]] std::span<const std::string_view> table_definitions();

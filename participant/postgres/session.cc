@@ -16,7 +16,11 @@ Param text_param(std::string value) { return {std::move(value), 0}; }
 std::vector<Statement> opening_statements(const Context& context, SessionUse use) {
     std::vector<Statement> out;
     if (use != SessionUse::work) {
-        std::string timeout = std::to_string(context.options.limits.finish.count());
+        // COMMIT PREPARED that waits for a standby: the server gives up first, and says how far it
+        // came.
+        const Limits& limits = context.options.limits;
+        std::string timeout = std::to_string(
+            (use == SessionUse::finish ? limits.standby_wait : limits.admin).count());
         out.push_back(
             {"SELECT pg_catalog.set_config('statement_timeout', $1, false), "
              "pg_catalog.set_config('client_min_messages', 'notice', false), "

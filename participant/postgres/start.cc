@@ -110,7 +110,7 @@ private:
     void check();
     void on_checked(const Reply& reply);
     void on_tables(const Reply& reply);
-    void create_tables();
+    void create_tables(bool schema_exists);
     void on_created(const Reply& reply);
     void take_epoch();
     void on_epoch(const Reply& reply);
@@ -221,11 +221,12 @@ void StartAttempt::on_checked(const Reply& reply) {
 void StartAttempt::on_tables(const Reply& reply) {
     if (!reply.results[3].ok()) return give_up(Errc::unavailable, "looking for our tables", reply);
     if (parse_number(reply.results[3].text(0, 0)) == kTableCount) return take_epoch();
-    create_tables();
+    create_tables(reply.results[3].text(0, 1) == "t");
 }
 
-void StartAttempt::create_tables() {
+void StartAttempt::create_tables(bool schema_exists) {
     std::vector<Statement> statements = {{"BEGIN"}};
+    if (!schema_exists) statements.push_back({std::string(kCreateSchema)});
     for (std::string_view sql : table_definitions()) statements.push_back({std::string(sql)});
     statements.push_back({"COMMIT"});
     ask(std::move(statements), &StartAttempt::on_created);
