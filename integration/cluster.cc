@@ -199,9 +199,9 @@ bool Cluster::wait_participants_up() {
         const auto* list = reply.at("participants").if_array();
         if (reply.status != 200 || list == nullptr || list->size() != size()) return false;
         for (std::size_t index = 0; index < size(); ++index) {
-            if (reply.text_at("participants." + std::to_string(index) + ".up") != "true") {
-                return false;
-            }
+            std::string place = "participants." + std::to_string(index);
+            if (reply.text_at(place + ".up") != "true") return false;
+            if (!reply.text_at(place + ".problem").empty()) return false;
         }
         return true;
     });

@@ -16,8 +16,9 @@
 #include <csignal>
 #include <cstdarg>
 #include <cstdio>
-#include <cstring>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 namespace twofold::integration {
 namespace {
@@ -58,34 +59,37 @@ int failed(const std::string& why) {
 
 constexpr int kCoordinator = -1;
 
-// Who is killed and where. Without a crash point: at a random moment, from outside.
-struct Act {
-    int victim = kCoordinator;  // or the participant's index
+// How a process dies: at its `turn`-th passage of a crash point, or without one at a moment that
+// nobody chose.
+struct Death {
     const char* point = nullptr;
     int turn = 1;
-    const char* meaning = "";
+    const char* meaning = "at a moment that nobody chose, from outside";
 };
 
-// Points of the same process are armed one after the other, each when the process is started again.
-constexpr Act kPlot[] = {
-    {kCoordinator,
-     "coord_after_decision_forced",
-     40,
-     "a decision was just forced to its log, nobody knows it yet"},
-    {1,
-     "part_after_prepare_before_reply",
-     25,
-     "its branch is prepared and durable, its yes was never sent"},
-    {kCoordinator,
-     "coord_after_first_commit_ack",
-     30,
-     "one database has committed, the other has not"},
-    {0, nullptr, 0, "at a random moment, from outside"},
-    {kCoordinator, "coord_after_last_vote", 35, "all votes are yes, nothing is decided"},
-    {1, "part_after_commit_before_reply", 30, "it has committed, its answer was never sent"},
-    {kCoordinator, "wal_mid_batch", 30, "half of a log write is on the disk"},
-    {kCoordinator, "coord_recovery_after_redrive", 1, "in its recovery from the kill before"},
-    {kCoordinator, nullptr, 0, "at a random moment, from outside"},
+// Each process has its own deaths, one after the other; the next is armed when it is started again.
+const std::vector<Death> kCoordinatorDeaths = {
+    {"coord_after_decision_forced", 150, "a decision was just forced to its log; nobody knows it"},
+    {"coord_after_first_commit_ack", 150, "one database has committed, the other has not"},
+    {"coord_after_last_vote", 150, "all votes are yes, nothing is decided"},
+    {"wal_mid_batch", 150, "half of a write to its log is on the disk"},
+    {"coord_recovery_after_redrive", 1, "in the recovery from the kill before"},
+    {},
+    {},
+};
+const std::vector<Death> kSidecarDeaths[] = {
+    {{}, {"part_before_commit", 250, "it was told to commit and has not yet"}},
+    {{"part_after_prepare_before_reply", 250, "its branch is prepared, its yes was never sent"},
+     {"part_after_commit_before_reply", 250, "it has committed, its answer was never sent"}},
+};
+// On a slow machine a crash point may take too long to be reached: then it is killed anyway.
+constexpr milliseconds kLongestLife{9000};
+
+struct Actor {
+    int who = kCoordinator;  // or the participant's index
+    std::size_t death = 0;
+    Clock::time_point born;
+    milliseconds life{0};  // killed from outside after this
 };
 
 class Demo {
@@ -96,50 +100,57 @@ public:
 
 private:
     [[nodiscard]] std::string set_the_stage();
-    [[nodiscard]] std::string play(std::size_t act);
+    [[nodiscard]] std::string play();
+    [[nodiscard]] std::string look_after(Actor& actor);
     [[nodiscard]] std::string wait_for_quiet();
     int reckon();
 
-    [[nodiscard]] Process& process(int victim) {
-        return victim == kCoordinator ? cluster_->coordinator()
-                                      : cluster_->participant(static_cast<std::size_t>(victim));
+    [[nodiscard]] Process& process(int who) {
+        return who == kCoordinator ? cluster_->coordinator()
+                                   : cluster_->participant(static_cast<std::size_t>(who));
     }
-    [[nodiscard]] std::string name(int victim) const {
-        return victim == kCoordinator
+    [[nodiscard]] std::string name(int who) const {
+        return who == kCoordinator
                    ? "the coordinator"
-                   : "the sidecar of " + cluster_->spec(static_cast<std::size_t>(victim)).name;
+                   : "the sidecar of " + cluster_->spec(static_cast<std::size_t>(who)).name;
     }
-    [[nodiscard]] Environment arming(int victim, std::size_t from_act) const;
-    [[nodiscard]] bool start(int victim, std::size_t next_act);
-    [[nodiscard]] bool wait_for_death(const Act& act);
+    [[nodiscard]] static const std::vector<Death>& deaths(int who) {
+        return who == kCoordinator ? kCoordinatorDeaths
+                                   : kSidecarDeaths[static_cast<std::size_t>(who)];
+    }
+    // False when it does not become ready, which is what some deaths are about.
+    [[nodiscard]] bool start(Actor& actor);
+    void tell_death(const Actor& actor, bool by_itself);
     void tell_progress(const char* what) const;
     void note_recovered();
 
     DemoDatabases& databases_;
     std::unique_ptr<Cluster> cluster_;
     std::unique_ptr<TransferLoad> load_;
+    std::vector<Actor> actors_{{.who = 0}, {.who = 1}, {.who = kCoordinator}};
     std::vector<Told> told_;
     int recovered_ = 0;
     int kills_ = 0;
     std::uint32_t random_ = static_cast<std::uint32_t>(getpid());
 };
 
-// The crash point that this process dies at next, if it has one in the rest of the plot.
-Environment Demo::arming(int victim, std::size_t from_act) const {
-    for (std::size_t act = from_act; act < std::size(kPlot); ++act) {
-        if (kPlot[act].victim != victim) continue;
-        if (kPlot[act].point == nullptr) return {};
-        return {{"TWOFOLD_CRASH_AT",
-                 std::string(kPlot[act].point) + ":" + std::to_string(kPlot[act].turn)}};
+bool Demo::start(Actor& actor) {
+    Environment environment;
+    actor.life = std::chrono::hours(1);
+    if (actor.death < deaths(actor.who).size()) {
+        const Death& next = deaths(actor.who)[actor.death];
+        random_ = random_ * 1664525U + 1013904223U;
+        actor.life = milliseconds(1200 + (random_ >> 16U) % 1500U);
+        if (next.point != nullptr) {
+            environment["TWOFOLD_CRASH_AT"] =
+                std::string(next.point) + ":" + std::to_string(next.turn);
+            actor.life = kLongestLife;
+        }
     }
-    return {};
-}
-
-bool Demo::start(int victim, std::size_t next_act) {
-    Environment environment = arming(victim, next_act);
-    return victim == kCoordinator
+    actor.born = Clock::now();
+    return actor.who == kCoordinator
                ? cluster_->start_coordinator(environment)
-               : cluster_->start_participant(static_cast<std::size_t>(victim), environment);
+               : cluster_->start_participant(static_cast<std::size_t>(actor.who), environment);
 }
 
 void Demo::tell_progress(const char* what) const {
@@ -158,9 +169,9 @@ std::string Demo::set_the_stage() {
     if (!made.has_value()) return made.error().text();
     cluster_ = std::move(made.value());
     say("Everything of this run lies in %s.", cluster_->directory().c_str());
-    for (int victim : {0, 1, kCoordinator}) {
-        if (!start(victim, 0)) return name(victim) + " did not start:\n" + cluster_->logs();
-        say("Started %s (pid %d).", name(victim).c_str(), process(victim).pid());
+    for (Actor& actor : actors_) {
+        if (!start(actor)) return name(actor.who) + " did not start:\n" + cluster_->logs();
+        say("Started %s (pid %d).", name(actor.who).c_str(), process(actor.who).pid());
     }
     if (!cluster_->wait_participants_up()) {
         return "the coordinator does not reach the sidecars:\n" + cluster_->logs();
@@ -168,56 +179,61 @@ std::string Demo::set_the_stage() {
     return "";
 }
 
-// False when the process had to be killed from outside.
-bool Demo::wait_for_death(const Act& act) {
-    auto begin = Clock::now();
-    auto told = begin;
-    constexpr milliseconds kLongest{6000};
-    random_ = random_ * 1664525U + 1013904223U;
-    milliseconds limit = act.point != nullptr ? kLongest : milliseconds(600 + random_ % 700U);
-    while (process(act.victim).running() && !interrupted && Clock::now() - begin < limit) {
-        std::this_thread::sleep_for(milliseconds(10));
-        if (Clock::now() - told > milliseconds(2000)) {
-            told = Clock::now();
-            tell_progress("money is moving");
-        }
-    }
-    bool by_itself = !process(act.victim).running();
-    process(act.victim).kill();
-    return by_itself;
-}
-
 void Demo::note_recovered() {
     auto found = static_cast<int>(cluster_->client().metric("twofold_recovery_transactions_total"));
     recovered_ += found;
     if (found > 0)
-        say("   It found %d unfinished transaction(s) in its log and took them up.", found);
+        say("   It found %d unfinished transaction(s) in its log and takes them up.", found);
 }
 
-std::string Demo::play(std::size_t number) {
-    const Act& act = kPlot[number];
-    bool by_itself = wait_for_death(act);
-    if (interrupted) return "interrupted";
+void Demo::tell_death(const Actor& actor, bool by_itself) {
+    const Death& death = deaths(actor.who)[actor.death];
+    bool too_slow = !by_itself && death.point != nullptr;
     ++kills_;
-    bool planned = by_itself || act.point == nullptr;
     say("KILLED %s (SIGKILL): %s.",
-        name(act.victim).c_str(),
-        planned ? act.meaning : "from outside; its crash point was not reached in time");
+        name(actor.who).c_str(),
+        too_slow ? "from outside, because its crash point was not reached in time" : death.meaning);
     tell_progress("at this moment");
-    // In the recovery: it dies before it is ready, so there is nothing to wait for.
-    std::this_thread::sleep_for(milliseconds(250));  // clients notice that nobody is there
-    bool dies_in_start = number + 1 < std::size(kPlot) && kPlot[number + 1].point != nullptr &&
-                         std::string_view(kPlot[number + 1].point).starts_with("coord_recovery_");
+}
+
+// Kills an actor whose time has come, tells of a dead one and starts it again.
+std::string Demo::look_after(Actor& actor) {
+    bool by_itself = !process(actor.who).running();
+    if (!by_itself && Clock::now() - actor.born < actor.life) return "";
+    process(actor.who).kill();
+    bool expected = actor.death < deaths(actor.who).size() &&
+                    process(actor.who).exit_status()->killed_by(SIGKILL);
+    if (!expected) return name(actor.who) + " ended by itself:\n" + cluster_->logs();
+    tell_death(actor, by_itself);
+    ++actor.death;
+    std::this_thread::sleep_for(milliseconds(300));  // clients notice that nobody is there
     auto begin = Clock::now();
-    if (dies_in_start) {
-        cluster_->launch_coordinator(arming(kCoordinator, number + 1));
-        return "";
+    bool ready = start(actor);
+    if (!ready && !process(actor.who).running()) return "";  // its next death came before
+    if (!ready) return name(actor.who) + " did not come back:\n" + cluster_->logs();
+    say("   Started %s again: ready after %.2f s.", name(actor.who).c_str(), seconds_since(begin));
+    if (actor.who == kCoordinator) note_recovered();
+    return "";
+}
+
+// Until everybody has died all deaths.
+std::string Demo::play() {
+    auto told = Clock::now();
+    bool more = true;
+    while (more) {
+        more = false;
+        for (Actor& actor : actors_) {
+            std::string problem = look_after(actor);
+            if (!problem.empty()) return problem;
+            more = more || actor.death < deaths(actor.who).size();
+        }
+        if (interrupted) return "interrupted";
+        if (Clock::now() - told > milliseconds(2000)) {
+            told = Clock::now();
+            tell_progress("money is moving");
+        }
+        std::this_thread::sleep_for(milliseconds(5));
     }
-    if (!start(act.victim, number + 1)) {
-        return name(act.victim) + " did not come back:\n" + cluster_->logs();
-    }
-    say("   Started %s again: ready after %.2f s.", name(act.victim).c_str(), seconds_since(begin));
-    if (act.victim == kCoordinator) note_recovered();
     return "";
 }
 
@@ -268,11 +284,9 @@ int Demo::run() {
     say("Three clients transfer money in both directions; every 12th asks for more than there is.");
     load_ = std::make_unique<TransferLoad>(
         *cluster_, LoadOptions{.clients = 3, .prefix = "demo", .overdraft_every = 12});
-    for (std::size_t act = 0; act < std::size(kPlot); ++act) {
-        problem = play(act);
-        if (!problem.empty()) return failed(problem);
-    }
-    std::this_thread::sleep_for(milliseconds(700));
+    problem = play();
+    if (!problem.empty()) return failed(problem);
+    std::this_thread::sleep_for(milliseconds(1000));
     problem = wait_for_quiet();
     if (!problem.empty()) return failed(problem);
     return reckon();

@@ -21,6 +21,7 @@ public:
     }
     std::vector<AuditedDatabase> audited(const Cluster& cluster) const override {
         std::vector<AuditedDatabase> out;
+        out.reserve(2);
         for (std::size_t index : {0U, 1U}) {
             out.push_back({.name = cluster.spec(index).name,
                            .command = {"sqlite3", "-readonly", cluster.sqlite_path(index)},
@@ -46,6 +47,7 @@ public:
     std::vector<ParticipantSpec> participants() const override { return participants_; }
     std::vector<AuditedDatabase> audited(const Cluster& /*cluster*/) const override {
         std::vector<AuditedDatabase> out;
+        out.reserve(participants_.size());
         for (const ParticipantSpec& participant : participants_) {
             out.push_back({.name = participant.name,
                            .command = {"psql", participant.postgres_dsn, "-XAtc"},

@@ -81,12 +81,12 @@ TEST_F(Deployment, DatabasesCanPrepare) {
 
 TEST_F(Deployment, VolumesNetworksAndFilesExist) {
     for (const auto& entry : compose_["services"]) {
-        std::string name = entry.first.as<std::string>();
+        auto name = entry.first.as<std::string>();
         for (const YAML::Node& network : member(name, "networks")) {
             EXPECT_TRUE(compose_["networks"][network.as<std::string>()]) << name;
         }
         for (const YAML::Node& volume : service(name)["volumes"]) {
-            std::string source = volume.as<std::string>();
+            auto source = volume.as<std::string>();
             source.resize(source.find(':'));
             bool named = static_cast<bool>(compose_["volumes"][source]);
             EXPECT_TRUE(named || std::filesystem::exists(source)) << source;

@@ -54,7 +54,7 @@ ItemResult FakeCoordinator::send(const Item& item) {
     batch.sender = stamp_;
     batch.participant = info_.uuid;
     batch.identity = info_.identity;
-    batch.low_water = {stamp_.epoch, 1};
+    batch.low_water = {1, 1};
     batch.items.push_back(item);
     std::string body;
     protocol::append_batch_request(body, batch);

@@ -7,7 +7,7 @@ namespace twofold::integration {
 
 namespace {
 
-// While nobody listens, trying again at once would only make noise.
+// While somebody is away, trying again at once would only make noise.
 constexpr std::chrono::milliseconds kPauseWithoutServer{30};
 
 }  // namespace
@@ -45,7 +45,10 @@ void TransferLoad::run(int client) {
             continue;  // it never existed
         }
         count(reply);
+        // "Try again later" is taken at its word.
+        bool later = reply.status == 503 || reply.text_at("retryable") == "true";
         mine.push_back({std::move(one), std::move(reply)});
+        if (later) std::this_thread::sleep_for(kPauseWithoutServer);
         if (options_.pause.count() > 0) std::this_thread::sleep_for(options_.pause);
     }
 }

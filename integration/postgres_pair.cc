@@ -6,8 +6,6 @@
 
 namespace twofold::integration {
 
-using base::Errc;
-using base::fail;
 using base::Result;
 
 struct PostgresPair::Server {

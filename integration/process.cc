@@ -66,6 +66,9 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     dup2(null, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
+    // Whatever else this process has open stays here: a listening socket that lives on in a child
+    // would keep its port taken.
+    close_range(STDERR_FILENO + 1, ~0U, 0);
     execvpe(arguments[0], arguments, environment);
     _exit(127);
 }
