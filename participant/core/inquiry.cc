@@ -200,7 +200,7 @@ void Machine::Impl::on(InquiryAnswered&& input) {
     switch (admit(input.reply.sender)) {
         case Fence::Admission::accepted: break;
         case Fence::Admission::stale: return;
-        default: return wait_in_fence(input.reply.sender.incarnation, std::move(input));
+        default: return wait_in_fence(std::move(input));
     }
     for (const protocol::InquiryAnswerItem& item : input.reply.items) {
         on_answer(input.reply.sender.incarnation, item);

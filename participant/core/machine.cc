@@ -11,7 +11,6 @@ namespace twofold::participant {
 using protocol::BranchKey;
 using protocol::ItemOp;
 using protocol::ItemStatus;
-using protocol::Reason;
 
 namespace {
 
@@ -20,6 +19,14 @@ bool is_decision(ItemOp op) {
 }
 
 bool is_work(ItemOp op) { return !is_decision(op); }
+
+struct SenderOf {
+    const protocol::SenderStamp& operator()(const ItemReceived& i) const { return i.sender; }
+    const protocol::SenderStamp& operator()(const SenderSeen& i) const { return i.sender; }
+    const protocol::SenderStamp& operator()(const InquiryAnswered& i) const {
+        return i.reply.sender;
+    }
+};
 
 }  // namespace
 
@@ -33,7 +40,7 @@ Machine::Impl::Impl(const Config& config) : config_(config) {
 
 void Machine::Impl::step(Input input, Effects& effects) {
     effects_ = &effects;
-    std::visit([this](auto&& alternative) { on(std::move(alternative)); }, std::move(input));
+    std::visit([this](auto& alternative) { on(std::move(alternative)); }, input);
     // Any input may have freed a slot.
     start_waiting_work();
     effects_ = nullptr;
@@ -115,7 +122,8 @@ Fence::Admission Machine::Impl::admit(const protocol::SenderStamp& sender) {
     return Fence::Admission::wait;
 }
 
-void Machine::Impl::wait_in_fence(const protocol::Incarnation& incarnation, Fence::Waiting input) {
+void Machine::Impl::wait_in_fence(Fence::Waiting input) {
+    protocol::Incarnation incarnation = std::visit(SenderOf{}, input).incarnation;
     if (!fence_.has_room(incarnation)) return refuse_waiting(input);
     fence_.wait(incarnation, std::move(input));
 }
@@ -164,7 +172,7 @@ void Machine::Impl::on(ItemReceived&& input) {
             return refuse(input,
                           protocol::reason::kStaleSender,
                           "a newer process of this coordinator has spoken");
-        default: return wait_in_fence(input.sender.incarnation, std::move(input));
+        default: return wait_in_fence(std::move(input));
     }
     note_marks(input.sender, {input.low_water, input.horizon});
     dispatch(input);
@@ -175,7 +183,7 @@ void Machine::Impl::on(SenderSeen&& input) {
     switch (admit(input.sender)) {
         case Fence::Admission::accepted: break;
         case Fence::Admission::stale: return;
-        default: return wait_in_fence(input.sender.incarnation, std::move(input));
+        default: return wait_in_fence(std::move(input));
     }
     note_marks(input.sender, {input.low_water, input.horizon});
 }
@@ -189,7 +197,7 @@ void Machine::Impl::on(SenderPersisted&& input) {
             refuse_waiting(waiting);
             continue;
         }
-        std::visit([this](auto&& alternative) { on(std::move(alternative)); }, std::move(waiting));
+        std::visit([this](auto& alternative) { on(std::move(alternative)); }, waiting);
     }
     if (input.succeeded) ask_about_older_epochs(input.incarnation, input.epoch);
 }

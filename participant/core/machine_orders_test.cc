@@ -16,7 +16,6 @@ namespace {
 
 using protocol::BranchKey;
 using protocol::FinishStatus;
-using protocol::ItemOp;
 using protocol::ItemStatus;
 using protocol::WorkStatus;
 
@@ -109,7 +108,9 @@ private:
     void add_outcomes(std::size_t index, std::vector<Choice>& all) {
         Call call = calls_[index];
         Row& row = rows_[call.key];
-        auto outcome = [&](std::string name, std::function<void()> act, bool is_mishap = false) {
+        auto outcome = [&](std::string name,
+                           const std::function<void()>& act,
+                           bool is_mishap = false) {
             all.push_back({std::move(name),
                            [this, index, act] {
                                calls_.erase(calls_.begin() + static_cast<std::ptrdiff_t>(index));

@@ -9,7 +9,6 @@
 namespace twofold::participant::test {
 namespace {
 
-using protocol::FinishStatus;
 using protocol::InquiryAnswer;
 
 using Lines = std::vector<std::string>;

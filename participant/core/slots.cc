@@ -11,6 +11,7 @@ std::uint64_t Slots::enqueue(const protocol::BranchKey& key) {
 
 std::vector<protocol::BranchKey> Slots::waiting_keys() const {
     std::vector<protocol::BranchKey> keys;
+    keys.reserve(queue_.size());
     for (const auto& [number, key] : queue_) keys.push_back(key);
     return keys;
 }
