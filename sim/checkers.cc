@@ -12,7 +12,7 @@ using protocol::ItemStatus;
 using protocol::Outcome;
 using protocol::TxnId;
 
-// ---- the log -------------------------------------------------------------------------------------
+// ---- the log --------------------------------------------------------------------------------
 
 void Checkers::on_record_durable(const protocol::Record& record) {
     if (const auto* decision = std::get_if<protocol::DecisionRecord>(&record)) {
@@ -32,7 +32,8 @@ void Checkers::on_decision(const protocol::DecisionRecord& record) {
     world_.mark(1, record.group.sequence(), static_cast<std::uint64_t>(record.decision));
     if (record.decision == Decision::abort) return;
     ++commits_;
-    if (world_.tracing()) world_.say("log", "commit of " + short_text(record.group) + " is durable");
+    if (world_.tracing())
+        world_.say("log", "commit of " + short_text(record.group) + " is durable");
     if (!record.branches.empty()) {
         check_votes(record, group);
     } else if (!one_phase_done(record.group) && !all_read_only(group)) {
@@ -78,7 +79,7 @@ void Checkers::check_votes(const protocol::DecisionRecord& record, const Group& 
     }
 }
 
-// ---- messages ------------------------------------------------------------------------------------
+// ---- messages -------------------------------------------------------------------------------
 
 void Checkers::on_batch_sent(const protocol::BatchRequest& batch) {
     for (const protocol::Item& item : batch.items) {
@@ -126,8 +127,7 @@ void Checkers::check_item(const protocol::Item& item) {
 void Checkers::on_inquiry_answered(const protocol::InquiryReply& reply) {
     for (const protocol::InquiryAnswerItem& item : reply.items) {
         Group& group = groups_[item.key.group];
-        bool committed =
-            group.decision == Decision::commit && group.in_decision.contains(item.key);
+        bool committed = group.decision == Decision::commit && group.in_decision.contains(item.key);
         if (item.answer == protocol::InquiryAnswer::commit && !committed) {
             violate("write-ahead",
                     "an inquiry is answered commit for " + short_text(item.key) +
@@ -162,10 +162,11 @@ void Checkers::on_work_started(std::uint32_t participant,
                     std::to_string(database.accepted(sender.incarnation)) + " was accepted");
     }
     if (abort_acknowledged_.contains(key) && !restored_) {
-        violate("no-work-after-abort", short_text(key) + " is started after its abort was answered");
+        violate("no-work-after-abort",
+                short_text(key) + " is started after its abort was answered");
     }
-    bool occupied = database.prepared() > 0 ||
-                    (database.running() > 0 && !database.is_running(key));
+    bool occupied =
+        database.prepared() > 0 || (database.running() > 0 && !database.is_running(key));
     if (database.exclusive() && occupied && !database.is_prepared(key)) {
         violate("slots", short_text(key) + " is started in an exclusive database that is taken");
     }
@@ -203,7 +204,7 @@ void Checkers::on_result_sent(std::uint32_t participant, const protocol::ItemRes
     }
 }
 
-// ---- the databases -------------------------------------------------------------------------------
+// ---- the databases --------------------------------------------------------------------------
 
 void Checkers::on_prepared(std::uint32_t participant, const BranchKey& key) {
     world_.mark(2, participant, key.group.sequence());

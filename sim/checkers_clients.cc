@@ -124,7 +124,7 @@ void Checkers::on_answer(std::uint32_t operation,
     }
 }
 
-// ---- the end -------------------------------------------------------------------------------------
+// ---- the end --------------------------------------------------------------------------------
 
 // How often each piece of work took effect: exactly once when its group committed, else never.
 void Checkers::check_ledger() {
@@ -182,8 +182,7 @@ void Checkers::check_works(const std::map<std::uint32_t, std::uint32_t>& times) 
 }
 
 void Checkers::check_balances(std::uint32_t participant, const ModelDatabase& database) {
-    std::vector<std::int64_t> expected(database.balances().size(),
-                                       ModelDatabase::kOpeningBalance);
+    std::vector<std::int64_t> expected(database.balances().size(), ModelDatabase::kOpeningBalance);
     for (const auto& [key, effect] : database.ledger()) {
         for (std::uint32_t work : effect.work) {
             for (const Change& change : work_.at(work).changes) {

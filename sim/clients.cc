@@ -11,7 +11,7 @@ using coordinator::Answer;
 using coordinator::AnswerKind;
 using protocol::Outcome;
 
-// ---- what they want ------------------------------------------------------------------------------
+// ---- what they want -------------------------------------------------------------------------
 
 Clients::Branch Clients::draw_branch(std::uint32_t operation,
                                      std::uint32_t participant,
@@ -26,7 +26,9 @@ Clients::Branch Clients::draw_branch(std::uint32_t operation,
         spec.operation = operation;
         spec.participant = participant;
         spec.refuse = world_.chance(20);
-        auto account = [&] { return static_cast<std::uint32_t>(world_.rng().below(load.accounts)); };
+        auto account = [&] {
+            return static_cast<std::uint32_t>(world_.rng().below(load.accounts));
+        };
         if (!world_.chance(load.read_only)) spec.changes.push_back({account(), amount});
         branch.works.push_back(cluster_.work.add(std::move(spec)));
     }
@@ -87,7 +89,7 @@ void Clients::start() {
     }
 }
 
-// ---- asking and waiting --------------------------------------------------------------------------
+// ---- asking and waiting ---------------------------------------------------------------------
 
 void Clients::ask(
     Operation& operation,
@@ -181,10 +183,10 @@ void Clients::query(Operation& operation) {
         CoordinatorNode* node = cluster_.any_coordinator();
         if (node == nullptr) return;
         node->query(operation.number, txn, [this, &operation, turn](const Answer& answer) {
-            cluster_.net.send(kCoordinatorAddress, kClients, kWorld, [this, &operation, turn,
-                                                                      answer] {
-                if (operation.turn == turn && !operation.done) on_answer(operation, answer);
-            });
+            cluster_.net.send(
+                kCoordinatorAddress, kClients, kWorld, [this, &operation, turn, answer] {
+                    if (operation.turn == turn && !operation.done) on_answer(operation, answer);
+                });
         });
     });
     world_.after(cluster_.options.workload.client_patience, kWorld, [this, &operation, turn] {
@@ -196,8 +198,8 @@ void Clients::query(Operation& operation) {
 void Clients::ask_outcome(Operation& operation) {
     ask(
         operation,
-        [this, &operation](CoordinatorNode&, coordinator::Ticket ticket)
-            -> std::optional<coordinator::Input> {
+        [this, &operation](CoordinatorNode&,
+                           coordinator::Ticket ticket) -> std::optional<coordinator::Input> {
             coordinator::Milliseconds within(cluster_.options.workload.client_patience / 2000);
             return coordinator::OutcomeRequest{ticket, *operation.txn, within};
         },
@@ -205,13 +207,13 @@ void Clients::ask_outcome(Operation& operation) {
         [this, &operation] { again(operation, &Clients::query); });
 }
 
-// ---- one-shot ------------------------------------------------------------------------------------
+// ---- one-shot -------------------------------------------------------------------------------
 
 void Clients::submit(Operation& operation) {
     ask(
         operation,
-        [this, &operation](CoordinatorNode& node, coordinator::Ticket ticket)
-            -> std::optional<coordinator::Input> {
+        [this, &operation](CoordinatorNode& node,
+                           coordinator::Ticket ticket) -> std::optional<coordinator::Input> {
             coordinator::SubmitOneShot submit{ticket, {}, operation.options};
             for (const Branch& branch : operation.branches) {
                 auto number = node.number_of(cluster_.databases[branch.participant]->uuid());
@@ -224,13 +226,13 @@ void Clients::submit(Operation& operation) {
         [this, &operation] { on_silence(operation); });
 }
 
-// ---- interactive ---------------------------------------------------------------------------------
+// ---- interactive ----------------------------------------------------------------------------
 
 void Clients::begin_interactive(Operation& operation) {
     ask(
         operation,
-        [&operation](CoordinatorNode&, coordinator::Ticket ticket)
-            -> std::optional<coordinator::Input> {
+        [&operation](CoordinatorNode&,
+                     coordinator::Ticket ticket) -> std::optional<coordinator::Input> {
             return coordinator::Begin{ticket, operation.options};
         },
         [this, &operation](const Answer& answer) { on_answer(operation, answer); },
@@ -254,18 +256,18 @@ void Clients::execute_next(Operation& operation) {
     cluster_.net.send(kClients, to, kWorld, [this, &operation, &branch, sequence, to, on_result] {
         ParticipantNode& node = *cluster_.participants[branch.participant];
         if (!node.alive()) return;
-        world_.after(us(1), node.process(), [this, &operation, &branch, &node, sequence, to,
-                                             on_result] {
-            node.execute(operation.number,
-                         *operation.txn,
-                         sequence,
-                         branch.works[sequence - 1],
-                         [this, to, on_result](participant::ExecuteStatus status) {
-                             cluster_.net.send(to, kClients, kWorld, [on_result, status] {
-                                 on_result(status);
+        world_.after(
+            us(1), node.process(), [this, &operation, &branch, &node, sequence, to, on_result] {
+                node.execute(operation.number,
+                             *operation.txn,
+                             sequence,
+                             branch.works[sequence - 1],
+                             [this, to, on_result](participant::ExecuteStatus status) {
+                                 cluster_.net.send(to, kClients, kWorld, [on_result, status] {
+                                     on_result(status);
+                                 });
                              });
-                         });
-        });
+            });
     });
     world_.after(cluster_.options.workload.client_patience, kWorld, [this, &operation, turn] {
         if (operation.turn == turn && !operation.done) abort(operation);
@@ -285,10 +287,13 @@ void Clients::on_executed(Operation& operation, participant::ExecuteStatus statu
 void Clients::commit(Operation& operation) {
     ask(
         operation,
-        [&operation](CoordinatorNode&, coordinator::Ticket ticket)
-            -> std::optional<coordinator::Input> {
-            return coordinator::CommitRequest{
-                ticket, *operation.txn, operation.options.wait, operation.options.answer_within, {}};
+        [&operation](CoordinatorNode&,
+                     coordinator::Ticket ticket) -> std::optional<coordinator::Input> {
+            return coordinator::CommitRequest{ticket,
+                                              *operation.txn,
+                                              operation.options.wait,
+                                              operation.options.answer_within,
+                                              {}};
         },
         [this, &operation](const Answer& answer) { on_answer(operation, answer); },
         [this, &operation] { again(operation, &Clients::commit); });
@@ -310,8 +315,8 @@ void Clients::commit(Operation& operation) {
 void Clients::abort(Operation& operation) {
     ask(
         operation,
-        [&operation](CoordinatorNode&, coordinator::Ticket ticket)
-            -> std::optional<coordinator::Input> {
+        [&operation](CoordinatorNode&,
+                     coordinator::Ticket ticket) -> std::optional<coordinator::Input> {
             return coordinator::AbortRequest{ticket, *operation.txn};
         },
         [this, &operation](const Answer& answer) { on_answer(operation, answer); },

@@ -57,9 +57,8 @@ void Cluster::coordinator_died(bool power) {
         disk.crash();
     }
     if (std::exchange(restart_planned_, true)) return;
-    world.after(world.between(ms(1), options.nemesis.outage_max), kWorld, [this] {
-        start_coordinator();
-    });
+    world.after(
+        world.between(ms(1), options.nemesis.outage_max), kWorld, [this] { start_coordinator(); });
 }
 
 // The old process keeps its memory and its connections; its volume is mounted elsewhere now, with
@@ -77,9 +76,9 @@ void Cluster::make_zombie() {
 
 void Cluster::swap_databases(std::uint32_t first, std::uint32_t second) {
     if (world.tracing()) {
-        world.say("nemesis",
-                  "swaps the databases of " + std::to_string(first) + " and " +
-                      std::to_string(second));
+        world.say(
+            "nemesis",
+            "swaps the databases of " + std::to_string(first) + " and " + std::to_string(second));
     }
     participants[first]->kill();
     participants[second]->kill();

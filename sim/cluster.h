@@ -28,15 +28,15 @@ struct Sabotage {
     coordinator::Sabotage coordinator;
     participant::Sabotage participant;
     // Of the shells and below.
-    bool log_skips_force = false;             // the file's force does nothing
-    bool log_skips_directory_force = false;   // the directory's force does nothing
-    bool reply_before_force = false;          // the machine is told "durable" too early
-    bool ignore_failed_force = false;         // an I/O error of a force is taken for success
-    bool stale_checkpoint = false;            // a checkpoint describes an older state
+    bool log_skips_force = false;            // the file's force does nothing
+    bool log_skips_directory_force = false;  // the directory's force does nothing
+    bool reply_before_force = false;         // the machine is told "durable" too early
+    bool ignore_failed_force = false;        // an I/O error of a force is taken for success
+    bool stale_checkpoint = false;           // a checkpoint describes an older state
     bool recovery_loses_newest_commit = false;
-    bool start_without_fencing = false;       // a new sidecar leaves old sessions alone
-    bool stale_low_water = false;             // marks are taken too high
-    bool cut_off_reply_as_success = false;    // an unanswered commit counts as committed
+    bool start_without_fencing = false;     // a new sidecar leaves old sessions alone
+    bool stale_low_water = false;           // marks are taken too high
+    bool cut_off_reply_as_success = false;  // an unanswered commit counts as committed
 };
 
 class Cluster {

@@ -11,7 +11,7 @@ namespace twofold::sim {
 using base::Bytes;
 using coordinator::Input;
 
-// ---- recovery ------------------------------------------------------------------------------------
+// ---- recovery -------------------------------------------------------------------------------
 
 void CoordinatorNode::start() {
     say("starts");
@@ -74,7 +74,7 @@ void CoordinatorNode::open_for_business() {
     for (auto& peer : peers_) look_at(*peer);
 }
 
-// ---- group commit --------------------------------------------------------------------------------
+// ---- group commit ---------------------------------------------------------------------------
 
 void CoordinatorNode::append(const protocol::Record& record) {
     appended_.push_back(protocol::encode_record(record));
@@ -156,11 +156,11 @@ void CoordinatorNode::refill() {
     note_room();
 }
 
-// ---- checkpoints ---------------------------------------------------------------------------------
+// ---- checkpoints ----------------------------------------------------------------------------
 
 void CoordinatorNode::maybe_checkpoint() {
-    bool due = writer_->live_bytes() > cluster_.options.disk.checkpoint_after_bytes ||
-               checkpoint_wanted_;
+    bool due =
+        writer_->live_bytes() > cluster_.options.disk.checkpoint_after_bytes || checkpoint_wanted_;
     if (!due || !ready_) return;
     checkpoint_wanted_ = false;
     forcing_ = true;
@@ -172,21 +172,21 @@ void CoordinatorNode::maybe_checkpoint() {
             records.push_back(protocol::encode_record(record));
         }
     }
-    if (cluster_.sabotage.stale_checkpoint && stale_checkpoint_.empty()) stale_checkpoint_ = records;
+    if (cluster_.sabotage.stale_checkpoint && stale_checkpoint_.empty())
+        stale_checkpoint_ = records;
     say("checkpoint of " + std::to_string(records.size()) + " records");
     // The checkpoint covers what was appended before, which it forces first.
     for (const Bytes& record : std::exchange(appended_, {})) writer_->append(record);
     const DiskOptions& disk = cluster_.options.disk;
-    world_.after(world_.between(disk.force_min, disk.force_max),
-                 process_,
-                 [this, records = std::move(records),
-                  inputs = std::exchange(waiting_for_log_, {})] {
-                     checkpoint_now(records, inputs);
-                 });
+    world_.after(
+        world_.between(disk.force_min, disk.force_max),
+        process_,
+        [this, records = std::move(records), inputs = std::exchange(waiting_for_log_, {})] {
+            checkpoint_now(records, inputs);
+        });
 }
 
-void CoordinatorNode::checkpoint_now(const std::vector<Bytes>& records,
-                                     std::vector<Input> inputs) {
+void CoordinatorNode::checkpoint_now(const std::vector<Bytes>& records, std::vector<Input> inputs) {
     if (zombie_) return;
     auto result = writer_->checkpoint(records);
     if (!result.has_value()) {

@@ -32,7 +32,7 @@ void CoordinatorNode::say(const std::string& what) const {
     if (world_.tracing()) world_.say(name(), what);
 }
 
-// ---- life ----------------------------------------------------------------------------------------
+// ---- life -----------------------------------------------------------------------------------
 
 bool CoordinatorNode::alive() const { return world_.alive(process_); }
 
@@ -70,7 +70,7 @@ bool CoordinatorNode::idle() const {
     return counts.active == 0 && counts.in_doubt == 0 && counts.waiting == 0;
 }
 
-// ---- steps ---------------------------------------------------------------------------------------
+// ---- steps ----------------------------------------------------------------------------------
 
 void CoordinatorNode::step(Input input) {
     inputs_.push_back(std::move(input));
@@ -160,7 +160,7 @@ void CoordinatorNode::handle(coordinator::RaiseAlarm&& effect) {
     cluster_.on_alarm(effect.code, effect.txn);
 }
 
-// ---- requests ------------------------------------------------------------------------------------
+// ---- requests -------------------------------------------------------------------------------
 
 void CoordinatorNode::request(std::uint32_t operation,
                               std::function<std::optional<Input>(Ticket)> make,

@@ -1,7 +1,7 @@
 // One life of the coordinator's process: the shell around its machine, as the server's driver is,
 // but on the simulated clock, network and disk. Recovers, groups commits (everything appended while
-// a force is under way shares the next one), batches per participant with the marks of the moment of
-// sending, checkpoints, keeps timers. Decides nothing.
+// a force is under way shares the next one), batches per participant with the marks of the moment
+// of sending, checkpoints, keeps timers. Decides nothing.
 #pragma once
 
 #include "coordinator/core/machine.h"
@@ -49,7 +49,8 @@ public:
     [[nodiscard]] const wal::Writer* writer() const { return writer_.get(); }
 
     // ---- requests as they arrive; nobody answers before recovery is done ----
-    // `make` gets the ticket; nothing from it: the request cannot be made here. `operation` is the client's intention, for the checkers.
+    // `make` gets the ticket; nothing from it: the request cannot be made here. `operation` is the
+    // client's intention, for the checkers.
     void request(std::uint32_t operation,
                  std::function<std::optional<coordinator::Input>(coordinator::Ticket)> make,
                  Reply reply);
@@ -126,10 +127,10 @@ private:
     std::map<std::uint64_t, std::function<void(const protocol::InquiryReply&)>> inquiries_;
     std::map<coordinator::TimerId, std::uint64_t> timers_;  // -> generation
     std::map<std::uint64_t, Call> calls_;
-    std::vector<base::Bytes> appended_;               // not yet given to the writer
+    std::vector<base::Bytes> appended_;                // not yet given to the writer
     std::vector<coordinator::Input> waiting_for_log_;  // become inputs when that is durable
     std::vector<base::Bytes> stale_checkpoint_;        // for a deliberate bug
-    std::vector<coordinator::Input> inputs_;          // of the step under way
+    std::vector<coordinator::Input> inputs_;           // of the step under way
     std::uint64_t start_nonce_ = 0;
     std::uint64_t next_ticket_ = 1;
     std::uint64_t next_call_ = 1;

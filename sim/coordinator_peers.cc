@@ -19,7 +19,7 @@ protocol::SenderStamp CoordinatorNode::stamp() const {
             writer_ == nullptr ? 0 : writer_->durable_lsn()};
 }
 
-// ---- looking -------------------------------------------------------------------------------------
+// ---- looking --------------------------------------------------------------------------------
 
 void CoordinatorNode::look_at(Peer& peer) {
     auto done = std::make_shared<bool>(false);
@@ -63,7 +63,7 @@ void CoordinatorNode::handle(coordinator::ParticipantRegistered&& effect) {
     }
 }
 
-// ---- sending -------------------------------------------------------------------------------------
+// ---- sending --------------------------------------------------------------------------------
 
 void CoordinatorNode::handle(coordinator::Send&& effect) {
     auto found = by_number_.find(effect.participant);
@@ -108,12 +108,11 @@ void CoordinatorNode::send_batch(Peer& peer, std::vector<Item> items) {
     if (!batch.items.empty()) calls_.emplace(id, Call{peer.index, batch.items});
     Address to = Cluster::address_of(peer.index);
     ParticipantNode& node = *cluster_.participants[peer.index];
-    bool reachable = node.alive() && !cluster_.net.is_cut(address_, to) &&
-                     !cluster_.net.is_cut(to, address_);
+    bool reachable =
+        node.alive() && !cluster_.net.is_cut(address_, to) && !cluster_.net.is_cut(to, address_);
     if (!reachable && world_.chance(700)) {
-        world_.after(ms(1), process_, [this, &peer, id] {
-            end_call(peer, id, CallOutcome::not_sent);
-        });
+        world_.after(
+            ms(1), process_, [this, &peer, id] { end_call(peer, id, CallOutcome::not_sent); });
         return;
     }
     auto shared = std::make_shared<const protocol::BatchRequest>(std::move(batch));

@@ -8,15 +8,15 @@
 
 namespace twofold::sim {
 
-using wal::ByteSpan;
 using wal::Bytes;
+using wal::ByteSpan;
 using wal::Result;
 
 // What is known of one file, whatever it is called at the moment.
 struct FileFacts {
     bool name_is_durable = false;
-    std::vector<Bytes> unforced;              // writes that may hold batches
-    std::vector<protocol::Record> unnamed;    // forced, but the name is not
+    std::vector<Bytes> unforced;            // writes that may hold batches
+    std::vector<protocol::Record> unnamed;  // forced, but the name is not
 };
 
 struct Disk::Observer {
@@ -103,7 +103,8 @@ public:
         wal::BatchHeader header;
         bool is_batch = bytes.size() >= wal::kBlockSizeBytes &&
                         wal::peek_batch(bytes, bytes.size(), header) == wal::BatchCheck::valid;
-        if (result.has_value() && is_batch) facts_->unforced.emplace_back(bytes.begin(), bytes.end());
+        if (result.has_value() && is_batch)
+            facts_->unforced.emplace_back(bytes.begin(), bytes.end());
         return result;
     }
     Result<std::size_t> read_at(std::uint64_t offset, std::span<std::uint8_t> out) override {
@@ -219,9 +220,8 @@ wal::MemoryDisk::Fault Disk::fault(const wal::MemoryDisk::Call& call) {
 void Disk::crash() {
     power_was_cut_ = false;
     observer_->forget_unforced();
-    memory_.crash([this](const wal::MemoryDisk::Unforced&) {
-        return world_.chance(options_.survives);
-    });
+    memory_.crash(
+        [this](const wal::MemoryDisk::Unforced&) { return world_.chance(options_.survives); });
 }
 
 bool Disk::take_power_cut() { return std::exchange(power_was_cut_, false); }

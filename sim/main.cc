@@ -74,15 +74,16 @@ std::optional<Arguments> parse(const std::vector<std::string_view>& words) {
 }
 
 void print_failure(std::uint64_t seed, const twofold::sim::Violation& violation) {
-    std::printf("sim: FAILED seed=%llu at %llu.%03llu ms\n  %s: %s\n%s\n  replay: twofold-sim --seed "
-                "%llu --trace\n",
-                static_cast<unsigned long long>(seed),
-                static_cast<unsigned long long>(violation.at / 1000),
-                static_cast<unsigned long long>(violation.at % 1000),
-                violation.checker.c_str(),
-                violation.text.c_str(),
-                twofold::sim::options_from_seed(seed).text().c_str(),
-                static_cast<unsigned long long>(seed));
+    std::printf(
+        "sim: FAILED seed=%llu at %llu.%03llu ms\n  %s: %s\n%s\n  replay: twofold-sim --seed "
+        "%llu --trace\n",
+        static_cast<unsigned long long>(seed),
+        static_cast<unsigned long long>(violation.at / 1000),
+        static_cast<unsigned long long>(violation.at % 1000),
+        violation.checker.c_str(),
+        violation.text.c_str(),
+        twofold::sim::options_from_seed(seed).text().c_str(),
+        static_cast<unsigned long long>(seed));
 }
 
 struct Sum {
@@ -140,14 +141,15 @@ int run_seeds(const Arguments& arguments, const Sabotage& bugs) {
                     static_cast<unsigned long long>(sum.seeds));
         return 1;
     }
-    std::printf("sim: ok seeds=%llu events=%llu crashes=%llu committed=%llu aborted=%llu "
-                "hash=%016llx\n",
-                static_cast<unsigned long long>(sum.seeds),
-                static_cast<unsigned long long>(sum.events),
-                static_cast<unsigned long long>(sum.crashes),
-                static_cast<unsigned long long>(sum.committed),
-                static_cast<unsigned long long>(sum.aborted),
-                static_cast<unsigned long long>(sum.hash));
+    std::printf(
+        "sim: ok seeds=%llu events=%llu crashes=%llu committed=%llu aborted=%llu "
+        "hash=%016llx\n",
+        static_cast<unsigned long long>(sum.seeds),
+        static_cast<unsigned long long>(sum.events),
+        static_cast<unsigned long long>(sum.crashes),
+        static_cast<unsigned long long>(sum.committed),
+        static_cast<unsigned long long>(sum.aborted),
+        static_cast<unsigned long long>(sum.hash));
     return 0;
 }
 

@@ -40,7 +40,7 @@ void ModelDatabase::say(const std::string& what) const {
     if (world_.tracing()) world_.say(name(), what);
 }
 
-// ---- calls and their answers ---------------------------------------------------------------------
+// ---- calls and their answers ----------------------------------------------------------------
 
 std::uint64_t ModelDatabase::open_call(ProcessId client, std::function<void()> lost) {
     std::uint64_t id = next_id_++;
@@ -83,7 +83,7 @@ void ModelDatabase::finish(ProcessId client,
     });
 }
 
-// ---- sessions ------------------------------------------------------------------------------------
+// ---- sessions -------------------------------------------------------------------------------
 
 ModelDatabase::Session* ModelDatabase::find(std::uint64_t id) {
     auto found = sessions_.find(id);
@@ -129,9 +129,8 @@ void ModelDatabase::begin(Session session, WorkCallback done, std::uint32_t work
 void ModelDatabase::answer_work(Session& session, WorkResult result) {
     auto done = work_done_.extract(session.call);
     if (done.empty()) return;
-    answer(session.call, [callback = std::move(done.mapped()), result = std::move(result)] {
-        callback(result);
-    });
+    answer(session.call,
+           [callback = std::move(done.mapped()), result = std::move(result)] { callback(result); });
 }
 
 void ModelDatabase::end_session(std::uint64_t id) {
@@ -186,9 +185,8 @@ void ModelDatabase::run_work(std::uint64_t id, std::uint32_t work) {
     const WorkSpec& spec = work_.at(work);
     if (!lock_all(*session, spec)) {
         if (world_.now() > session->lock_until) return refuse(*session, reason::kLockTimeout);
-        world_.after(world_.between(ms(1), ms(20)), process_, [this, id, work] {
-            run_work(id, work);
-        });
+        world_.after(
+            world_.between(ms(1), ms(20)), process_, [this, id, work] { run_work(id, work); });
         return;
     }
     session->executed = true;
@@ -218,7 +216,7 @@ void ModelDatabase::after_work(Session& session) {
     }
 }
 
-// ---- the durable moments of a session ------------------------------------------------------------
+// ---- the durable moments of a session -------------------------------------------------------
 
 void ModelDatabase::prepare_point(std::uint64_t id) {
     Session* session = find(id);
@@ -234,13 +232,19 @@ void ModelDatabase::prepare_point(std::uint64_t id) {
         return;
     }
     if (durable_.tombstones.contains(session->key)) return refuse(*session, reason::kAfterAbort);
-    if (durable_.prepared.contains(session->key)) return refuse(*session, reason::kProtocolViolation);
+    if (durable_.prepared.contains(session->key))
+        return refuse(*session, reason::kProtocolViolation);
     if (durable_.prepared.size() >= options_.slots) {
         observer_.on_slots_exceeded(number_, session->key);
         return refuse(*session, reason::kSlotsExhausted);
     }
-    Prepared prepared{session->gid, id, durable_.next_xid++, {durable_.timeline, durable_.position++}, session->work,
-                      session->locks, world_.now()};
+    Prepared prepared{session->gid,
+                      id,
+                      durable_.next_xid++,
+                      {durable_.timeline, durable_.position++},
+                      session->work,
+                      session->locks,
+                      world_.now()};
     result.status = WorkStatus::prepared;
     result.proof = protocol::ProofToken{prepared.xid, prepared.position, options_.witness};
     if (options_.witness) durable_.witnesses.emplace(session->key, prepared.xid);
@@ -307,7 +311,8 @@ void ModelDatabase::apply(const protocol::BranchKey& key, const std::vector<std:
     ++effect.times;
     for (std::uint32_t id : work) {
         const WorkSpec& spec = work_.at(id);
-        for (const Change& change : spec.changes) durable_.balances[change.account] += change.amount;
+        for (const Change& change : spec.changes)
+            durable_.balances[change.account] += change.amount;
         if (!spec.changes.empty()) durable_.appended.push_back(id);
     }
 }
@@ -319,7 +324,7 @@ void ModelDatabase::unlock(std::uint64_t owner, const std::vector<std::uint32_t>
     }
 }
 
-// ---- finishing -----------------------------------------------------------------------------------
+// ---- finishing ------------------------------------------------------------------------------
 
 // How a branch ended whose prepared state is gone: by the commit log of the same timeline, else by
 // its witness. A missing witness proves nothing where the database has gone back.

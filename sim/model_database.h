@@ -43,8 +43,7 @@ class ModelDatabase {
 public:
     using WorkCallback = std::function<void(protocol::WorkResult)>;
     using FinishCallback = std::function<void(protocol::FinishResult)>;
-    using ListCallback =
-        std::function<void(base::Result<std::vector<protocol::PreparedBranch>>)>;
+    using ListCallback = std::function<void(base::Result<std::vector<protocol::PreparedBranch>>)>;
     using StartCallback = std::function<void(base::Result<protocol::ResourceStart>)>;
     using DoneCallback = std::function<void(bool)>;
 
@@ -75,7 +74,9 @@ public:
                         const protocol::Incarnation& incarnation,
                         protocol::Epoch epoch,
                         DoneCallback done);
-    [[nodiscard]] protocol::Position position() const { return {durable_.timeline, durable_.position}; }
+    [[nodiscard]] protocol::Position position() const {
+        return {durable_.timeline, durable_.position};
+    }
 
     // ---- what the world does to it ----
     void client_died(ProcessId client);
@@ -211,9 +212,7 @@ private:
     protocol::FinishResult commit_now(const protocol::FinishRequest& request);
     protocol::FinishResult rollback_now(const protocol::FinishRequest& request);
     protocol::FinishResult settle_now(const protocol::BranchKey& key);
-    void finish(ProcessId client,
-                FinishCallback done,
-                std::function<protocol::FinishResult()> act);
+    void finish(ProcessId client, FinishCallback done, std::function<protocol::FinishResult()> act);
     [[nodiscard]] std::vector<protocol::PreparedBranch> listing() const;
     void take_over(ProcessId client, const StartCallback& done, std::uint64_t call);
     void say(const std::string& what) const;

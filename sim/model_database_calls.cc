@@ -23,7 +23,7 @@ WorkResult lost_session(const WorkStatus status) {
 
 }  // namespace
 
-// ---- start ---------------------------------------------------------------------------------------
+// ---- start ----------------------------------------------------------------------------------
 
 void ModelDatabase::start(ProcessId client, StartCallback done) {
     std::uint64_t call = open_call(client, [done] { done(down()); });
@@ -56,13 +56,16 @@ void ModelDatabase::take_over(ProcessId client, const StartCallback& done, std::
     start.exclusive = options_.exclusive;
     start.sender_epochs = durable_.sender_epochs;
     start.prepared = listing();
-    say("epoch " + std::to_string(durable_.epoch) + ", prepared: " + std::to_string(durable_.prepared.size()));
+    say("epoch " + std::to_string(durable_.epoch) +
+        ", prepared: " + std::to_string(durable_.prepared.size()));
     answer(call, [done, start = std::move(start)] { done(start); });
 }
 
-// ---- work ----------------------------------------------------------------------------------------
+// ---- work -----------------------------------------------------------------------------------
 
-void ModelDatabase::execute_prepare(ProcessId client, protocol::BranchWork work, WorkCallback done) {
+void ModelDatabase::execute_prepare(ProcessId client,
+                                    protocol::BranchWork work,
+                                    WorkCallback done) {
     Session session;
     session.client = client;
     session.key = work.key;
@@ -141,15 +144,14 @@ void ModelDatabase::cancel(ProcessId client, const protocol::BranchKey& key, Don
         while (Session* session = find(key)) {
             bool sure = session->stage != Stage::ending && world_.chance(500);
             say("ends the session of " + short_text(key));
-            answer_work(*session,
-                        lost_session(sure ? WorkStatus::refused : WorkStatus::unknown));
+            answer_work(*session, lost_session(sure ? WorkStatus::refused : WorkStatus::unknown));
             end_session(session->id);
         }
         answer(call, [done] { done(true); });
     });
 }
 
-// ---- ends ----------------------------------------------------------------------------------------
+// ---- ends -----------------------------------------------------------------------------------
 
 void ModelDatabase::commit(ProcessId client, FinishRequest request, FinishCallback done) {
     finish(client, std::move(done), [this, request = std::move(request)] {
@@ -193,7 +195,7 @@ void ModelDatabase::persist_sender(ProcessId client,
     });
 }
 
-// ---- what the world does to it -------------------------------------------------------------------
+// ---- what the world does to it --------------------------------------------------------------
 
 void ModelDatabase::client_died(ProcessId client) {
     std::erase_if(sessions_, [&](auto& entry) {

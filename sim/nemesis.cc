@@ -42,7 +42,8 @@ void Nemesis::strike_later() {
 
 // Short ones are as dangerous as long ones: then much of the old world is still alive.
 Time Nemesis::outage() {
-    Time most = std::max<Time>(cluster_.options.nemesis.outage_max >> world_.rng().below(10), ms(2));
+    Time most =
+        std::max<Time>(cluster_.options.nemesis.outage_max >> world_.rng().below(10), ms(2));
     return world_.between(ms(1), most);
 }
 
@@ -75,9 +76,8 @@ void Nemesis::pause() {
     if (!world_.alive(process)) return;
     if (world_.tracing()) world_.say("nemesis", "a process stands still");
     world_.pause(process);
-    world_.after(world_.between(ms(10), seconds(3)), kWorld, [this, process] {
-        world_.resume(process);
-    });
+    world_.after(
+        world_.between(ms(10), seconds(3)), kWorld, [this, process] { world_.resume(process); });
 }
 
 void Nemesis::cut(bool both_ways) {
@@ -85,9 +85,9 @@ void Nemesis::cut(bool both_ways) {
     Address other = kCoordinatorAddress;
     if (world_.chance(500)) std::swap(one, other);
     if (world_.tracing()) {
-        world_.say("nemesis",
-                   "cuts " + std::to_string(one) + (both_ways ? " <-> " : " -> ") +
-                       std::to_string(other));
+        world_.say(
+            "nemesis",
+            "cuts " + std::to_string(one) + (both_ways ? " <-> " : " -> ") + std::to_string(other));
     }
     cluster_.net.cut(one, other);
     if (both_ways) cluster_.net.cut(other, one);

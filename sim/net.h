@@ -1,6 +1,6 @@
 // The network as a list of numbers: loss, duplication, delay (which reorders), partitions both ways
-// and one way. A message is a closure over values; it is delivered to whoever listens at the address
-// then, which may be a later life than the one it was meant for.
+// and one way. A message is a closure over values; it is delivered to whoever listens at the
+// address then, which may be a later life than the one it was meant for.
 #pragma once
 
 #include "sim/options.h"
@@ -33,9 +33,7 @@ public:
     void cut(Address from, Address to) { cuts_.emplace(from, to); }
     void mend(Address from, Address to) { cuts_.erase({from, to}); }
     void mend_all() { cuts_.clear(); }
-    [[nodiscard]] bool is_cut(Address from, Address to) const {
-        return cuts_.contains({from, to});
-    }
+    [[nodiscard]] bool is_cut(Address from, Address to) const { return cuts_.contains({from, to}); }
     // No more losses, duplicates or new slow messages.
     void calm();
     // What is still under way after a long time arrives now.

@@ -73,10 +73,12 @@ void draw_nemesis(SeededRng& rng, NemesisOptions& nemesis) {
 
 void draw_workload(SeededRng& rng, WorkloadOptions& load) {
     load.participants = static_cast<std::uint32_t>(rng.between(1, 4));
-    load.transactions = static_cast<std::uint32_t>(rng.between(5, rng.chance_per_mille(200) ? 60 : 20));
+    load.transactions =
+        static_cast<std::uint32_t>(rng.between(5, rng.chance_per_mille(200) ? 60 : 20));
     load.accounts = static_cast<std::uint32_t>(rng.between(2, 12));
     load.spread = ms(rng.between(50, 3'000));
-    load.interactive = static_cast<std::uint32_t>(rng.chance_per_mille(500) ? rng.between(0, 500) : 0);
+    load.interactive =
+        static_cast<std::uint32_t>(rng.chance_per_mille(500) ? rng.between(0, 500) : 0);
     load.one_phase = static_cast<std::uint32_t>(rng.between(0, 300));
     load.read_only = static_cast<std::uint32_t>(rng.between(0, 400));
     load.deadline = ms(rng.between(200, 4'000));
@@ -116,9 +118,10 @@ std::string Options::text() const {
         << "/1000 duplicate=" << net.duplicate << "/1000"
         << "\n  disk: power_cut=" << disk.power_cut_per_call
         << "/10000 io_error=" << disk.io_error_per_force << "/10000 survives=" << disk.survives
-        << "/1000" << "\n  database: slots=" << database.slots
-        << " exclusive=" << database.exclusive << " witness=" << database.witness
-        << " tombstones=" << database.tombstones << " late_prepare=" << database.late_prepare
+        << "/1000"
+        << "\n  database: slots=" << database.slots << " exclusive=" << database.exclusive
+        << " witness=" << database.witness << " tombstones=" << database.tombstones
+        << " late_prepare=" << database.late_prepare
         << "/1000 connection_lost=" << database.connection_lost << "/1000"
         << "\n  faults every " << nemesis.interval / 1000 << "ms until " << faults_until / 1000
         << "ms:" << (nemesis.kill_coordinator ? " kill-coordinator" : "")
@@ -133,8 +136,7 @@ std::string Options::text() const {
         << (nemesis.restore_database ? " restore-database" : "")
         << "\n  outcomes_max=" << outcomes_max << " deadline=" << workload.deadline / 1000
         << "ms patience=" << workload.client_patience / 1000
-        << "ms call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000
-        << "ms";
+        << "ms call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000 << "ms";
     return out.str();
 }
 

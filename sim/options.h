@@ -37,9 +37,9 @@ struct DatabaseOptions {
 struct DiskOptions {
     Time force_min = us(100);
     Time force_max = ms(3);
-    std::uint32_t io_error_per_force = 0;   // parts per ten thousand
-    std::uint32_t power_cut_per_call = 0;   // parts per ten thousand
-    std::uint32_t survives = 500;           // chance that an unforced sector or name survives
+    std::uint32_t io_error_per_force = 0;  // parts per ten thousand
+    std::uint32_t power_cut_per_call = 0;  // parts per ten thousand
+    std::uint32_t survives = 500;          // chance that an unforced sector or name survives
     std::uint64_t segment_size_bytes = 16 * 1024;
     std::uint64_t checkpoint_after_bytes = 64 * 1024;
 };
@@ -93,8 +93,8 @@ struct Options {
     Time info_interval = seconds(2);
     Time call_timeout = seconds(1);
     std::uint32_t replies_after_failure = 0;  // a late answer still reaches the machine
-    Time faults_until = seconds(6);  // the safety phase
-    Time settle_within = seconds(60);  // of the liveness phase
+    Time faults_until = seconds(6);           // the safety phase
+    Time settle_within = seconds(60);         // of the liveness phase
 
     [[nodiscard]] std::string text() const;
 };

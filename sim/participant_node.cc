@@ -17,7 +17,7 @@ void ParticipantNode::say(const std::string& what) const {
     if (world_.tracing()) world_.say("participant" + std::to_string(index_), what);
 }
 
-// ---- life ----------------------------------------------------------------------------------------
+// ---- life -----------------------------------------------------------------------------------
 
 void ParticipantNode::start() {
     if (alive()) return;
@@ -54,7 +54,7 @@ void ParticipantNode::kill() {
     enlisted_.clear();
 }
 
-// ---- requests ------------------------------------------------------------------------------------
+// ---- requests -------------------------------------------------------------------------------
 
 std::optional<protocol::ParticipantInfo> ParticipantNode::info() const {
     if (!alive() || !machine_->ready()) return std::nullopt;
@@ -76,9 +76,8 @@ void ParticipantNode::receive_batch(const protocol::BatchRequest& batch, const R
     }
     for (const protocol::Item& item : batch.items) {
         ReplyTicket ticket(next_ticket_++);
-        tickets_.emplace(ticket, [reply](const participant::SendReply& sent) {
-            reply(sent.result);
-        });
+        tickets_.emplace(ticket,
+                         [reply](const participant::SendReply& sent) { reply(sent.result); });
         if (item.op != ItemOp::commit && item.op != ItemOp::abort) {
             senders_.insert_or_assign(item.key, batch.sender);
         }
@@ -158,15 +157,11 @@ void ParticipantNode::execute(std::uint32_t operation,
     tickets_.emplace(ticket, [reply = std::move(reply)](const participant::SendReply& sent) {
         if (sent.execute.has_value()) reply(sent.execute->status);
     });
-    step(participant::ExecuteReceived{ticket,
-                                      known->second.key,
-                                      known->second.epoch,
-                                      sequence,
-                                      std::move(work),
-                                      {}});
+    step(participant::ExecuteReceived{
+        ticket, known->second.key, known->second.epoch, sequence, std::move(work), {}});
 }
 
-// ---- effects -------------------------------------------------------------------------------------
+// ---- effects --------------------------------------------------------------------------------
 
 void ParticipantNode::step(participant::Input input) {
     participant::Effects effects;
@@ -192,18 +187,16 @@ void ParticipantNode::handle(participant::RunAndPrepare&& effect) {
     BranchKey key = effect.work.key;
     cluster_.checkers.on_work_started(serves_, key, sender_of(key));
     say("runs " + short_text(key));
-    database().execute_prepare(process_, std::move(effect.work), [this, key](auto result) {
-        work_done(key, result);
-    });
+    database().execute_prepare(
+        process_, std::move(effect.work), [this, key](auto result) { work_done(key, result); });
 }
 
 void ParticipantNode::handle(participant::RunOnePhase&& effect) {
     BranchKey key = effect.work.key;
     cluster_.checkers.on_work_started(serves_, key, sender_of(key));
     say("runs one-phase " + short_text(key));
-    database().one_phase(process_, std::move(effect.work), [this, key](auto result) {
-        work_done(key, result);
-    });
+    database().one_phase(
+        process_, std::move(effect.work), [this, key](auto result) { work_done(key, result); });
 }
 
 void ParticipantNode::handle(participant::ExecuteWork&& effect) {
@@ -219,9 +212,8 @@ void ParticipantNode::handle(participant::ExecuteWork&& effect) {
 
 void ParticipantNode::handle(participant::PrepareExecuted&& effect) {
     BranchKey key = effect.key;
-    database().prepare_executed(process_, key, std::move(effect.gid), [this, key](auto result) {
-        work_done(key, result);
-    });
+    database().prepare_executed(
+        process_, key, std::move(effect.gid), [this, key](auto result) { work_done(key, result); });
 }
 
 void ParticipantNode::handle(participant::CancelWork&& effect) {

@@ -22,7 +22,7 @@ struct NamedSabotage {
 [[nodiscard]] std::optional<Sabotage> make_sabotage(std::string_view name);
 
 struct Caught {
-    std::string by;          // the checker, or "assertion" when the product ended itself
+    std::string by;  // the checker, or "assertion" when the product ended itself
     std::string text;
     std::uint64_t seeds = 0;  // tried until then
     std::uint64_t seed = 0;

@@ -31,8 +31,8 @@ TEST_P(Sabotaged, IsCaught) {
     const NamedSabotage& bug = all_sabotage()[GetParam()];
     if (has_script(bug.name)) GTEST_SKIP() << "caught by a script";
     auto caught = search(bug.name, 1, kSeedsMax);
-    ASSERT_TRUE(caught.has_value()) << bug.name << " (" << bug.what << ") was not noticed in "
-                                    << kSeedsMax << " seeds";
+    ASSERT_TRUE(caught.has_value())
+        << bug.name << " (" << bug.what << ") was not noticed in " << kSeedsMax << " seeds";
     std::printf("%s: caught by %s after %llu seeds: %s\n",
                 std::string(bug.name).c_str(),
                 caught->by.c_str(),

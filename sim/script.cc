@@ -65,7 +65,8 @@ bool Script::run_until(std::string_view text) {
     wanted_ = text;
     found_ = false;
     Time limit = cluster_.world.now() + seconds(30);
-    while (!found_ && cluster_.world.now() < limit && cluster_.world.step()) {}
+    while (!found_ && cluster_.world.now() < limit && cluster_.world.step()) {
+    }
     wanted_.clear();
     return found_;
 }

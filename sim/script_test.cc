@@ -1,8 +1,9 @@
 // Named scenarios as transcripts. A random seed finds; a script explains. Regenerate the expected
 // output with TWOFOLD_SIM_REGENERATE=1 and read the difference before committing it.
+#include "sim/script.h"
+
 #include "sim/coordinator_node.h"
 #include "sim/participant_node.h"
-#include "sim/script.h"
 
 #include <gtest/gtest.h>
 
@@ -42,7 +43,8 @@ TEST(Script, CrashAfterDecisionIsForced) {
 
 TEST(Script, CoordinatorRestartsUndecided) {
     Script script(2);
-    script.note("Both branches are prepared, no decision was made. The next start must abort them.");
+    script.note(
+        "Both branches are prepared, no decision was made. The next start must abort them.");
     script.transfer();
     ASSERT_TRUE(script.run_until("database1      prepared e1.1"));
     script.cluster().kill_coordinator(true);
@@ -53,7 +55,8 @@ TEST(Script, CoordinatorRestartsUndecided) {
 
 TEST(Script, PrepareArrivesAfterAbort) {
     Script script(2);
-    script.note("The second branch's work is held up in the network; the transaction is aborted and");
+    script.note(
+        "The second branch's work is held up in the network; the transaction is aborted and");
     script.note("that abort is answered before the work arrives. It must be refused.");
     script.transfer();
     ASSERT_TRUE(script.run_until("sends execute_prepare e1.1/1.1"));
@@ -72,7 +75,8 @@ TEST(Script, PrepareArrivesAfterAbort) {
 
 TEST(Script, AcknowledgementOfCommitIsLost) {
     Script script(2);
-    script.note("One participant commits but its answer is lost: the commit is sent again and again.");
+    script.note(
+        "One participant commits but its answer is lost: the commit is sent again and again.");
     script.transfer();
     ASSERT_TRUE(script.run_until("database0      committed e1.1"));
     script.cluster().net.cut(Cluster::address_of(0), kCoordinatorAddress);
@@ -86,7 +90,8 @@ TEST(Script, AcknowledgementOfCommitIsLost) {
 
 TEST(Script, LatePrepareAfterSidecarRestart) {
     Script script(2);
-    script.note("A sidecar dies while its database prepares; the session is ended by the next start.");
+    script.note(
+        "A sidecar dies while its database prepares; the session is ended by the next start.");
     script.transfer();
     ASSERT_TRUE(script.run_until("participant0   runs e1.1"));
     script.cluster().participants[0]->kill();
@@ -109,7 +114,8 @@ TEST(Script, TornTail) {
 
 TEST(Script, ZombieCoordinator) {
     Script script(2);
-    script.note("A coordinator is replaced while it lives on. What it still sends must not matter.");
+    script.note(
+        "A coordinator is replaced while it lives on. What it still sends must not matter.");
     script.transfer();
     ASSERT_TRUE(script.run_until("database0      prepared e1.1"));
     script.cluster().make_zombie();

@@ -23,7 +23,7 @@ struct WorkSpec {
     std::uint32_t operation = 0;  // the client's intention that this is part of
     std::uint32_t participant = 0;
     std::vector<Change> changes;  // empty: the branch only reads
-    bool refuse = false;  // a statement of it always fails
+    bool refuse = false;          // a statement of it always fails
 };
 
 class WorkTable {

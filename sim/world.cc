@@ -59,13 +59,9 @@ void World::resume(ProcessId process) {
     for (Action& action : held.mapped()) after(0, process, std::move(action));
 }
 
-bool World::alive(ProcessId process) const {
-    return processes_[process.value] != State::dead;
-}
+bool World::alive(ProcessId process) const { return processes_[process.value] != State::dead; }
 
-bool World::paused(ProcessId process) const {
-    return processes_[process.value] == State::paused;
-}
+bool World::paused(ProcessId process) const { return processes_[process.value] == State::paused; }
 
 void World::run_event(Event event) {
     switch (processes_[event.owner.value]) {
