@@ -144,8 +144,11 @@ void LogAdapter::finished(Outcome outcome, Callbacks callbacks) {
 }
 
 void LogAdapter::arm_idle_timer() {
-    if (closed_ || (idle_done_ && pending_.empty())) return;
-    timer_.start(options_.idle_after, [this] {
+    bool nothing_to_do = idle_done_ && pending_.empty() && has_room_;
+    if (closed_ || nothing_to_do) return;
+    // Without room the reserve is tried again now and then, although nobody appends.
+    auto delay = has_room_ ? options_.idle_after : options_.disk_full_retry;
+    timer_.start(delay, [this] {
         if (!running_ && !closed_) begin_force(false);
     });
 }

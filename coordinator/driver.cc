@@ -13,6 +13,10 @@ using base::log_event;
 using base::LogLevel;
 using std::chrono::milliseconds;
 
+namespace {
+constexpr milliseconds kRoomInterval{200};
+}
+
 // One configured participant: how to reach it and what is known of it.
 struct Driver::Peer {
     ParticipantStatus status;
@@ -39,7 +43,8 @@ Driver::Driver(async::EventLoop& loop,
       metrics_(metrics),
       options_(options),
       jitter_(options.jitter_seed),
-      timers_(loop, [this](std::uint64_t number) { submit(TimerFired{TimerId(number)}); }) {
+      timers_(loop, [this](std::uint64_t number) { submit(TimerFired{TimerId(number)}); }),
+      room_timer_(loop) {
     for (ParticipantEntry& entry : participants) {
         auto peer = std::make_unique<Peer>();
         Peer* raw = peer.get();
@@ -195,11 +200,14 @@ void Driver::handle(Finished&& effect) {
                {"reason", effect.reason_code}});
 }
 
+// By the configured name, not by who answers there now: two addresses may show the same database
+// for a moment, and a number belongs to one of them.
 void Driver::handle(ParticipantRegistered&& effect) {
+    const std::string& name = machine_.participants().at(effect.number).name;
     for (auto& peer : peers_) {
-        if (peer->status.info.uuid != effect.uuid) continue;
+        if (peer->status.name != name || peer->status.number.value != 0) continue;
+        if (!by_number_.try_emplace(effect.number, peer.get()).second) continue;
         peer->status.number = effect.number;
-        by_number_[effect.number] = peer.get();
         submit(ParticipantSeen{effect.number, peer->status.info});
     }
 }
@@ -236,12 +244,28 @@ void Driver::flush() {
 
 void Driver::on_durable(std::vector<Input> inputs) {
     TWOFOLD_CRASH_POINT(coord_after_decision_forced);
+    look_at_room();
+    for (Input& input : inputs) submit(std::move(input));
+}
+
+// Without room nothing new is accepted, so nothing new is forced either: a timer has to notice when
+// there is room again.
+void Driver::look_at_room() {
     bool room = log_.has_room_for_new_work();
     if (room != room_) {
         room_ = room;
+        log_event(room ? LogLevel::info : LogLevel::error,
+                  room ? "log_has_room" : "log_has_no_room",
+                  room ? "new transactions are accepted again"
+                       : "the log has no room for new transactions; old ones are finished",
+                  {});
         submit(LogRoom{room});
     }
-    for (Input& input : inputs) submit(std::move(input));
+    if (room) return;
+    room_timer_.start(kRoomInterval, [this] {
+        schedule_flush();
+        look_at_room();
+    });
 }
 
 void Driver::maybe_checkpoint() {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "async/event_loop.h"
+#include "async/timer.h"
 #include "async/timer_set.h"
 #include "base/rng.h"
 #include "coordinator/core/machine.h"
@@ -107,6 +108,7 @@ private:
 
     void on_durable(std::vector<Input> inputs);
     void maybe_checkpoint();
+    void look_at_room();
     void look_at(Peer& peer);
     void on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info);
     void schedule_look(Peer& peer, std::chrono::milliseconds delay);
@@ -123,6 +125,7 @@ private:
     DriverOptions options_;
     base::SeededRng jitter_;
     async::TimerSet timers_;
+    async::Timer room_timer_;
     std::vector<std::unique_ptr<Peer>> peers_;
     std::map<protocol::ParticipantNumber, Peer*> by_number_;
     std::unordered_map<std::uint64_t, AnswerCallback> answers_;

@@ -183,6 +183,22 @@ TEST_F(DriverTest, AFullLogTakesNoNewWorkAndFinishesTheOld) {
     EXPECT_EQ(second->kind, AnswerKind::overloaded);
 }
 
+TEST_F(DriverTest, RoomIsNoticedAgainAlthoughNothingIsForced) {
+    log_.room = false;
+    std::optional<Answer> first;
+    run(transfer(), first);
+    turn();
+    log_.room = true;
+    ASSERT_TRUE(loop_.run_until(
+        [&] {
+            std::optional<Answer> answer;
+            run(transfer(), answer);
+            turn();
+            return answer && answer->kind == AnswerKind::finished;
+        },
+        std::chrono::seconds(10)));
+}
+
 TEST_F(DriverTest, DrainTakesNoNewWork) {
     bool drained = false;
     driver_->drain(std::chrono::milliseconds(100), [&] { drained = true; });
