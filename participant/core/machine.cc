@@ -204,7 +204,7 @@ void Machine::Impl::on(SenderPersisted&& input) {
 
 void Machine::Impl::note_marks(const protocol::SenderStamp& sender, const SenderMarks& marks) {
     bool rose = fence_.raise_marks(sender.incarnation, marks);
-    if (!rose || config_.sabotage.ignore_low_water) return;
+    if (!rose) return;
     // A listing on its way may still name a branch that has ended since: it must be recognised.
     if (listing_) {
         prune_later_.insert(sender.incarnation);
