@@ -27,7 +27,8 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
     report.deadline = txn.deadline;
     report.branches.reserve(txn.branches.size());
     for (const Branch& branch : txn.branches) {
-        if (branch.replaced) continue;
+        // A replaced attempt is of interest while something of it may be left.
+        if (branch.replaced && !is_outstanding(branch.state)) continue;
         report.branches.push_back({branch.branch,
                                    branch.attempt,
                                    branch.at->number,
@@ -50,8 +51,7 @@ void Machine::Impl::answer_plain(Ticket ticket, AnswerKind kind, protocol::Reaso
     emit(Answer{ticket, kind, {}, std::move(why)});
 }
 
-// ---- waiting
-// -------------------------------------------------------------------------------------
+// ---- waiting --------------------------------------------------------------------------
 
 // How this waiter can be answered now; nothing while it has to wait.
 std::optional<AnswerKind> Machine::Impl::kind_for(const Transaction& txn, const Waiter& w) const {
@@ -146,8 +146,7 @@ void Machine::Impl::answer_deadline_waiters(Transaction& txn) {
     txn.waiters = std::move(still);
 }
 
-// ---- queries
-// -------------------------------------------------------------------------------------
+// ---- queries --------------------------------------------------------------------------
 
 Answer Machine::Impl::query(const TxnId& id) const {
     const Transaction* txn = find(id);

@@ -141,8 +141,7 @@ void Machine::Impl::restore_undecided(const TxnId& id, const protocol::Preparing
     }
 }
 
-// ---- checkpoint
-// ----------------------------------------------------------------------------------
+// ---- checkpoint -----------------------------------------------------------------------
 
 std::vector<protocol::Record> Machine::Impl::checkpoint() const {
     return checkpoint_records(snapshot());

@@ -117,13 +117,14 @@ InquiryAnswer Machine::Impl::answer_unknown(const InquiryRequest& request,
               "a participant holds a branch that it had acknowledged: was its database restored?");
         return InquiryAnswer::expired;
     }
+    bool below = position < outcomes_.horizon();
+    if (below && config_.sabotage.inquiry_abort_below_horizon) return InquiryAnswer::abort;
     auto given_up = given_up_.find(number);
     if (given_up != given_up_.end() && position <= given_up->second) return InquiryAnswer::expired;
     const Participant* asking = directory_.find(number);
     if (asking != nullptr && asking->went_back) return InquiryAnswer::cannot_tell;
-    if (position >= outcomes_.horizon() || config_.sabotage.inquiry_abort_below_horizon) {
-        return InquiryAnswer::abort;  // presumed: no commit decision exists, and none can be made
-    }
+    // Presumed: no commit decision exists, and none can be made any more.
+    if (!below) return InquiryAnswer::abort;
     if (asking != nullptr && is_not_restored(*asking, request.position)) {
         return InquiryAnswer::abort;
     }

@@ -19,8 +19,7 @@ protocol::Reason make_reason(std::string_view code, std::string message) {
     return reason;
 }
 
-// ---- the public face
-// -----------------------------------------------------------------------------
+// ---- the public face ------------------------------------------------------------------
 
 Machine::Machine(Config config, RecoveredState recovered)
     : impl_(std::make_unique<Impl>(config, std::move(recovered))) {}
@@ -46,8 +45,7 @@ const std::map<ParticipantNumber, protocol::ParticipantRecord>& Machine::partici
 std::vector<protocol::Record> Machine::checkpoint() const { return impl_->checkpoint(); }
 Machine::Counts Machine::counts() const { return impl_->counts(); }
 
-// ---- steps
-// ---------------------------------------------------------------------------------------
+// ---- steps ----------------------------------------------------------------------------
 
 void Machine::Impl::step(Input input, Effects& effects) {
     out_ = &effects;
@@ -96,8 +94,7 @@ void Machine::Impl::stop(const Transaction& txn, const Branch& branch) {
     }
 }
 
-// ---- transactions
-// --------------------------------------------------------------------------------
+// ---- transactions ---------------------------------------------------------------------
 
 Transaction* Machine::Impl::find(IdPosition position) {
     auto found = transactions_.find(position);
@@ -145,8 +142,7 @@ TxnId Machine::Impl::next_id(ParticipantNumber one_phase) {
         incarnation_, id_epoch_, next_sequence_++, one_phase, epoch_keys_.at(id_epoch_));
 }
 
-// ---- the gate
-// ------------------------------------------------------------------------------------
+// ---- the gate -------------------------------------------------------------------------
 
 void Machine::Impl::enter(Transaction& txn, TransactionState state) {
     TWOFOLD_ASSERT(is_legal(txn.state, state), "illegal change of a transaction's state");
@@ -165,12 +161,11 @@ void Machine::Impl::enter(Transaction& txn, Branch& branch, BranchState state) {
     TWOFOLD_ASSERT(is_legal(branch.state, state), "illegal change of a branch's state");
     bool was = is_outstanding(branch.state);
     bool is = is_outstanding(state);
+    cancel(branch.retry_timer);  // it was for what the former state had to say
     branch.state = state;
     ++txn.version;
     if (was != is) count_outstanding(txn, branch, was, is);
-    if (is) return;
-    cancel(branch.retry_timer);
-    if (branch.holds_slot) {
+    if (!is && branch.holds_slot) {
         branch.holds_slot = false;
         slots_.release(branch.at->number);
     }
@@ -200,8 +195,7 @@ IdPosition Machine::Impl::low_water(ParticipantNumber participant) const {
     return mark;
 }
 
-// ---- effects
-// -------------------------------------------------------------------------------------
+// ---- effects --------------------------------------------------------------------------
 
 void Machine::Impl::force(protocol::Record record, BranchRef ref) {
     ForceToken token(next_token_++);
@@ -237,8 +231,7 @@ void Machine::Impl::handle(Durable& input) {
     }
 }
 
-// ---- timers
-// --------------------------------------------------------------------------------------
+// ---- timers ---------------------------------------------------------------------------
 
 TimerId Machine::Impl::arm(TimerTarget target, Milliseconds delay_min, Milliseconds delay_max) {
     TimerId timer(next_timer_++);

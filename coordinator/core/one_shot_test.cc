@@ -209,8 +209,7 @@ TEST(OneShot, an_unreachable_participant_is_told_at_once) {
     s.when("work comes", s.submit({1, 2})).expect_one("send execute_prepare t1.2/2.1 to 2");
 }
 
-// ---- every message goes wrong in every way
-// -------------------------------------------------------
+// ---- every message goes wrong in every way --------------------------------------------
 
 struct Case {
     std::size_t message;

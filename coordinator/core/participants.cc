@@ -117,8 +117,7 @@ void Machine::Impl::participant_recorded(const ParticipantRecord& record) {
     emit(ParticipantRegistered{record.uuid, record.number});
 }
 
-// ---- when a participant is not who or what it was
-// ------------------------------------------------
+// ---- when a participant is not who or what it was -------------------------------------
 
 std::vector<BranchRef> Machine::Impl::outstanding_at(ParticipantNumber number) {
     std::vector<BranchRef> out;

@@ -13,8 +13,7 @@ using protocol::ItemStatus;
 using protocol::Outcome;
 namespace reason = protocol::reason;
 
-// ---- answers in general
-// --------------------------------------------------------------------------
+// ---- answers in general ---------------------------------------------------------------
 
 void Machine::Impl::handle(Reply& input) {
     ItemResult& result = input.result;
@@ -101,8 +100,7 @@ void Machine::Impl::wrong_database(Transaction& txn, Branch& branch, const std::
     identity_changed(number, participant);
 }
 
-// ---- telling
-// -------------------------------------------------------------------------------------
+// ---- telling --------------------------------------------------------------------------
 
 // Sends what the branch's state demands, unless another database would get it.
 void Machine::Impl::drive(Transaction& txn, Branch& branch) {
@@ -277,8 +275,7 @@ void Machine::Impl::acknowledged(Transaction& txn, Branch& branch) {
     finish_if_done(txn);
 }
 
-// ---- retries
-// -------------------------------------------------------------------------------------
+// ---- retries --------------------------------------------------------------------------
 
 // Decisions are retried for ever; only the pace slows down.
 void Machine::Impl::schedule_retry(Transaction& txn, Branch& branch) {
@@ -301,14 +298,12 @@ void Machine::Impl::wake(Transaction& txn, Branch& branch) {
     drive(txn, branch);
 }
 
-// ---- branches that need a person
-// -----------------------------------------------------------------
+// ---- branches that need a person ------------------------------------------------------
 
 void Machine::Impl::park(Transaction& txn,
                          Branch& branch,
                          ParkedBecause why,
                          const std::string& text) {
-    cancel(branch.retry_timer);
     branch.parked = why;
     enter(txn, branch, BranchState::parked);
     emit(Changed{txn.id, txn.version});

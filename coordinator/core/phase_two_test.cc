@@ -128,8 +128,7 @@ TEST(PhaseTwo, a_stale_sender_stops_and_aborts_nothing) {
     EXPECT_EQ(s.machine.query(s.txn).kind, AnswerKind::cannot_tell);
 }
 
-// ---- wrong databases
-// -----------------------------------------------------------------------------
+// ---- wrong databases ------------------------------------------------------------------
 
 TEST(Identity, another_database_gets_nothing_and_the_right_one_is_told_later) {
     Script s = committing();
@@ -183,8 +182,7 @@ TEST(Identity, a_database_that_went_back_gets_no_new_work) {
         .expect_one("answer 2 finished aborted (participant_unavailable)");
 }
 
-// ---- one-phase
-// -----------------------------------------------------------------------------------
+// ---- one-phase ------------------------------------------------------------------------
 
 Script one_phase() {
     Script s;

@@ -119,8 +119,7 @@ void Machine::Impl::send(Transaction& txn, Branch& branch, ItemOp op) {
     emit(Send{branch.at->number, std::move(item)});
 }
 
-// ---- votes
-// ---------------------------------------------------------------------------------------
+// ---- votes ----------------------------------------------------------------------------
 
 void Machine::Impl::on_vote(Transaction& txn, Branch& branch, protocol::ItemResult& result) {
     if (result.op != ItemOp::execute_prepare && result.op != ItemOp::prepare) return;

@@ -106,8 +106,7 @@ TEST(Interactive, a_lost_prepare_of_executed_work_is_aborted_even_if_not_sent) {
     s.when("not sent", s.failed(1, CallOutcome::not_sent)).expect_one("send abort t1.1/1.1 to 1");
 }
 
-// ---- keys
-// ----------------------------------------------------------------------------------------
+// ---- keys -----------------------------------------------------------------------------
 
 BeginOptions keyed(std::uint8_t key, std::uint8_t fingerprint) {
     BeginOptions options;
@@ -170,8 +169,7 @@ TEST(Keys, are_forgotten_after_their_lifetime_and_not_before) {
     s.when("once more", s.submit({1, 2}, keyed(1, 1))).expect_one("append preparing t1.2");
 }
 
-// ---- marks
-// ---------------------------------------------------------------------------------------
+// ---- marks ----------------------------------------------------------------------------
 
 TEST(Marks, low_water_waits_for_the_undecided_and_the_unacknowledged) {
     Script s(3);
@@ -265,8 +263,7 @@ TEST(Query, after_a_restart) {
     EXPECT_EQ(Machine({}, state).query(first.txn).report.outcome, protocol::Outcome::committed);
 }
 
-// ---- inquiries
-// -----------------------------------------------------------------------------------
+// ---- inquiries ------------------------------------------------------------------------
 
 TEST(Inquiry, follows_the_course_of_a_transaction) {
     Script s(3);
@@ -332,8 +329,7 @@ TEST(Inquiry, of_what_is_not_in_memory) {
     EXPECT_EQ(ask(state, later), "inquiry t9.1/1.1 cannot_tell");
 }
 
-// ---- participants
-// --------------------------------------------------------------------------------
+// ---- participants ---------------------------------------------------------------------
 
 TEST(Directory, a_new_participant_is_forced_before_it_is_registered) {
     Script s(1);

@@ -42,6 +42,7 @@ void Script::note_effects() {
         if (auto* send = std::get_if<Send>(&effect)) {
             sent_[send->item.key.branch] = {send->participant.value, send->item};
             txn = send->item.key.group;
+            all_sent.push_back(*send);
         } else if (auto* timer = std::get_if<ArmTimer>(&effect)) {
             timers.push_back(timer->timer);
         } else if (auto* cancelled = std::get_if<CancelTimer>(&effect)) {
@@ -50,6 +51,8 @@ void Script::note_effects() {
             forced_ = forced->token;
         } else if (auto* answer = std::get_if<Answer>(&effect)) {
             if (answer->report.txn != protocol::TxnId{}) txn = answer->report.txn;
+        } else if (auto* changed = std::get_if<Changed>(&effect)) {
+            if (changed->version == 1) txn = changed->txn;
         }
     }
 }
@@ -85,8 +88,7 @@ Script& Script::expect_none(const std::string& beginning) {
     return *this;
 }
 
-// ---- inputs
-// --------------------------------------------------------------------------------------
+// ---- inputs ---------------------------------------------------------------------------
 
 Input Script::submit(const std::vector<std::uint16_t>& participants, BeginOptions options) {
     SubmitOneShot input;

@@ -65,7 +65,8 @@ public:
     std::map<std::uint16_t, protocol::ParticipantInfo> infos;
     protocol::TxnId txn;
     Effects effects;  // of the last step
-    std::vector<TimerId> timers;
+    std::vector<TimerId> timers;   // armed, oldest first
+    std::vector<Send> all_sent;
     std::uint64_t next_ticket = 1;
 
 private:

@@ -68,236 +68,7 @@ RecoveredState first_start(std::uint16_t participants) {
     return state;
 }
 
-// ---- sentences
-// -----------------------------------------------------------------------------------
-
-namespace {
-
-std::string short_id(const TxnId& id) {
-    return "t" + std::to_string(id.epoch()) + "." + std::to_string(id.sequence());
-}
-
-std::string_view kind_name(AnswerKind kind) {
-    switch (kind) {
-        case AnswerKind::begun: return "begun";
-        case AnswerKind::enlisted: return "enlisted";
-        case AnswerKind::finished: return "finished";
-        case AnswerKind::decided: return "decided";
-        case AnswerKind::undecided: return "undecided";
-        case AnswerKind::opposite: return "opposite";
-        case AnswerKind::not_found: return "not_found";
-        case AnswerKind::expired: return "expired";
-        case AnswerKind::cannot_tell: return "cannot_tell";
-        case AnswerKind::wrong_state: return "wrong_state";
-        case AnswerKind::doomed: return "doomed";
-        case AnswerKind::overloaded: return "overloaded";
-        case AnswerKind::draining: return "draining";
-        case AnswerKind::invalid: return "invalid";
-    }
-    return "?";
-}
-
-std::string describe_log(const protocol::Record& record) {
-    using namespace protocol;
-    if (auto* r = std::get_if<PreparingRecord>(&record)) return "preparing " + short_id(r->group);
-    if (auto* r = std::get_if<DecisionRecord>(&record)) {
-        std::string text = std::string(to_string(r->decision)) + " " + short_id(r->group);
-        for (const BranchRecord& branch : r->branches) {
-            text += " " + std::to_string(branch.branch) + "." + std::to_string(branch.attempt);
-        }
-        return text;
-    }
-    if (auto* r = std::get_if<EndRecord>(&record)) {
-        return "end " + short_id(r->group) + " " + std::string(to_string(r->outcome));
-    }
-    if (auto* r = std::get_if<BranchOutcomeRecord>(&record)) {
-        return "outcome " + describe(r->key) + " " + std::string(to_string(r->outcome));
-    }
-    if (auto* r = std::get_if<HorizonRecord>(&record)) {
-        return "horizon " + std::to_string(r->horizon.epoch) + "." +
-               std::to_string(r->horizon.sequence);
-    }
-    if (auto* r = std::get_if<IdempotentAbortRecord>(&record)) {
-        return "idempotent abort " + short_id(r->txn);
-    }
-    if (auto* r = std::get_if<ParticipantRecord>(&record)) {
-        return "participant " + std::to_string(r->number.value) + " " + r->name;
-    }
-    return "record";
-}
-
-struct Describe {
-    std::string operator()(const Append& e) const { return "append " + describe_log(e.record); }
-    std::string operator()(const AppendForced& e) const {
-        return "force " + describe_log(e.record);
-    }
-    std::string operator()(const Propose& e) const { return "propose " + describe_log(e.record); }
-    std::string operator()(const Send& e) const {
-        return "send " + std::string(to_string(e.item.op)) + " " + describe(e.item.key) + " to " +
-               std::to_string(e.participant.value);
-    }
-    std::string operator()(const ArmTimer& e) const {
-        return "arm timer " + std::to_string(e.delay_min.count()) + ".." +
-               std::to_string(e.delay_max.count());
-    }
-    std::string operator()(const CancelTimer&) const { return "cancel timer"; }
-    std::string operator()(const Answer& e) const {
-        std::string text =
-            "answer " + std::to_string(e.ticket.value) + " " + std::string(kind_name(e.kind));
-        if (e.report.outcome != protocol::Outcome::unknown) {
-            text += " " + std::string(to_string(e.report.outcome));
-        }
-        const protocol::Reason& why = e.reason.empty() ? e.report.reason : e.reason;
-        if (!why.empty()) text += " (" + why.code + ")";
-        if (!e.report.recorded) text += " unrecorded";
-        return text;
-    }
-    std::string operator()(const AnswerInquiry& e) const {
-        std::string text = "inquiry";
-        for (const auto& item : e.reply.items) {
-            text += " " + describe(item.key) + " " + std::string(to_string(item.answer));
-            if (item.proof) text += " with proof";
-        }
-        return text;
-    }
-    std::string operator()(const Changed& e) const { return "changed " + short_id(e.txn); }
-    std::string operator()(const Finished& e) const {
-        return "finished " + short_id(e.txn) + " " + std::string(to_string(e.outcome));
-    }
-    std::string operator()(const ParticipantRegistered& e) const {
-        return "registered " + std::to_string(e.number.value);
-    }
-    std::string operator()(const RaiseAlarm& e) const {
-        return "alarm " + e.code + " at " + std::to_string(e.participant.value);
-    }
-};
-
-}  // namespace
-
-std::string describe(const BranchKey& key) {
-    return short_id(key.group) + "/" + std::to_string(key.branch) + "." +
-           std::to_string(key.attempt);
-}
-
-std::string describe(const Effect& effect) { return std::visit(Describe{}, effect); }
-
-// ---- a participant
-// -------------------------------------------------------------------------------
-
-ItemStatus SmallParticipant::work(const protocol::Item& item,
-                                  protocol::Reason& why,
-                                  bool& executed) {
-    executed = false;
-    auto known = branches.find(item.key);
-    if (known != branches.end() && item.op != ItemOp::prepare) {
-        executed = true;
-        switch (known->second) {
-            case State::prepared: return ItemStatus::yes;
-            case State::read_only: return ItemStatus::read_only;
-            case State::refused: why.code = reason::kConstraint; return ItemStatus::no;
-            case State::committed:
-                return item.op == ItemOp::one_phase ? ItemStatus::committed : ItemStatus::yes;
-            case State::running:
-            case State::aborted: why.code = reason::kAfterAbort; return ItemStatus::refused;
-        }
-    }
-    if (item.participant_epoch != info.epoch) {
-        why.code = reason::kStaleParticipantEpoch;
-        return ItemStatus::refused;
-    }
-    executed = true;
-    if (known != branches.end() && known->second != State::running) {
-        if (known->second == State::prepared) return ItemStatus::yes;
-        why.code = reason::kAfterAbort;
-        return ItemStatus::refused;
-    }
-    switch (vote) {
-        case ItemStatus::yes: {
-            bool one_phase = item.op == ItemOp::one_phase;
-            branches[item.key] = one_phase ? State::committed : State::prepared;
-            if (one_phase) ++committed_times[item.key.group];
-            return one_phase ? ItemStatus::committed : ItemStatus::yes;
-        }
-        case ItemStatus::read_only: branches[item.key] = State::read_only; return vote;
-        default:
-            branches[item.key] = State::refused;
-            why.code = reason::kConstraint;
-            return ItemStatus::no;
-    }
-}
-
-ItemStatus SmallParticipant::commit(const BranchKey& key, protocol::Reason& why) {
-    auto known = branches.find(key);
-    if (known == branches.end() ||
-        (known->second != State::prepared && known->second != State::committed)) {
-        violations.push_back("commit of a branch that is not prepared: " + describe(key));
-        why.code = reason::kProtocolViolation;
-        return ItemStatus::refused;
-    }
-    if (known->second == State::prepared) ++committed_times[key.group];
-    known->second = State::committed;
-    return ItemStatus::committed;
-}
-
-ItemStatus SmallParticipant::abort(const BranchKey& key) {
-    State& state = branches.try_emplace(key, State::aborted).first->second;
-    bool one_phase = key.group.participant().value != 0;
-    if (state == State::committed) {
-        if (!one_phase) violations.push_back("abort of a committed branch: " + describe(key));
-        return ItemStatus::committed;
-    }
-    state = State::aborted;
-    return ItemStatus::aborted;
-}
-
-protocol::ItemResult SmallParticipant::handle(const protocol::Item& item) {
-    protocol::ItemResult result;
-    result.op = item.op;
-    result.key = item.key;
-    result.participant = info.uuid;
-    result.identity = info.identity;
-    result.participant_epoch = info.epoch;
-    switch (item.op) {
-        case ItemOp::execute_prepare:
-        case ItemOp::prepare:
-        case ItemOp::one_phase:
-            result.status = work(item, result.reason, result.executed);
-            if (result.status == ItemStatus::yes) {
-                result.proof = protocol::ProofToken{item.key.branch, {1, 1}, false};
-                result.results = json("[]");
-            }
-            break;
-        case ItemOp::commit: result.status = commit(item.key, result.reason); break;
-        case ItemOp::abort:
-        case ItemOp::settle_one_phase: result.status = abort(item.key); break;
-    }
-    return result;
-}
-
-void SmallParticipant::restart() {
-    ++info.epoch;
-    std::erase_if(branches, [](const auto& entry) {
-        return entry.second != State::prepared && entry.second != State::committed;
-    });
-}
-
-std::vector<BranchKey> SmallParticipant::in_doubt() const {
-    std::vector<BranchKey> keys;
-    for (const auto& [key, state] : branches) {
-        if (state == State::prepared) keys.push_back(key);
-    }
-    return keys;
-}
-
-void SmallParticipant::resolve(const BranchKey& key, protocol::InquiryAnswer answer) {
-    protocol::Reason ignored;
-    if (branches[key] != State::prepared) return;
-    if (answer == protocol::InquiryAnswer::commit) commit(key, ignored);
-    if (answer == protocol::InquiryAnswer::abort) abort(key);
-}
-
-// ---- the world
-// -----------------------------------------------------------------------------------
+// ---- the world ------------------------------------------------------------------------
 
 SmallWorld::SmallWorld(std::uint16_t count, Config config)
     : machine(config, first_start(count)), config_(config) {
@@ -524,8 +295,7 @@ void SmallWorld::restart(RecoveredState state) {
     }
 }
 
-// ---- what must be true in the end
-// ----------------------------------------------------------------
+// ---- what must be true in the end -----------------------------------------------------
 
 void SmallWorld::check_transactions(std::vector<std::string>& wrong) const {
     using State = SmallParticipant::State;
@@ -533,7 +303,7 @@ void SmallWorld::check_transactions(std::vector<std::string>& wrong) const {
     for (const auto& [number, peer] : participants) {
         for (const auto& violation : peer.violations) wrong.push_back(violation);
         for (const auto& [id, times] : peer.committed_times) {
-            if (times > 1) wrong.push_back(short_id(id) + " was committed twice in one database");
+            if (times > 1) wrong.push_back(short_text(id) + " was committed twice in one database");
         }
         std::map<TxnId, bool> here;
         std::set<TxnId> read_only;  // these end as anything
@@ -549,12 +319,12 @@ void SmallWorld::check_transactions(std::vector<std::string>& wrong) const {
         }
     }
     for (const auto& [id, end] : ends) {
-        if (end.first && end.second) wrong.push_back(short_id(id) + " is half committed");
+        if (end.first && end.second) wrong.push_back(short_text(id) + " is half committed");
         Answer known = machine.query(id);
         bool told_committed = known.report.outcome == protocol::Outcome::committed;
         bool final = known.kind == AnswerKind::finished || known.kind == AnswerKind::decided;
         if (final && told_committed != end.first) {
-            wrong.push_back(short_id(id) + " is told to be " +
+            wrong.push_back(short_text(id) + " is told to be " +
                             std::string(to_string(known.report.outcome)));
         }
     }
@@ -562,6 +332,13 @@ void SmallWorld::check_transactions(std::vector<std::string>& wrong) const {
         for (const Answer& answer : given) {
             bool committed = answer.report.outcome == protocol::Outcome::committed;
             bool aborted = answer.report.outcome == protocol::Outcome::aborted;
+            for (const BranchReport& branch : answer.report.branches) {
+                const SmallParticipant& peer = participants.at(branch.participant.value);
+                bool wrote = peer.vote == ItemStatus::yes;
+                if (committed && wrote && !peer.committed_times.contains(answer.report.txn)) {
+                    wrong.push_back(short_text(answer.report.txn) + " lost the work of a branch");
+                }
+            }
             auto end = ends.find(answer.report.txn);
             if (end == ends.end()) continue;
             if ((committed && end->second.second) || (aborted && end->second.first)) {

@@ -39,6 +39,7 @@ inline constexpr std::size_t kFates = 11;
 // One line, such as "send commit t.1/1.1 to 2": for expectations that read as sentences.
 [[nodiscard]] std::string describe(const Effect& effect);
 [[nodiscard]] std::string describe(const protocol::BranchKey& key);
+[[nodiscard]] std::string short_text(const protocol::TxnId& id);  // "t<epoch>.<sequence>"
 
 // A participant with its database.
 class SmallParticipant {

@@ -28,8 +28,7 @@ Result<void> Fold::apply(std::uint64_t lsn, const protocol::Record& record) {
     return std::visit([this](const auto& alternative) { return take(alternative); }, record);
 }
 
-// ---- one function for each record
-// ----------------------------------------------------------------
+// ---- one function for each record -----------------------------------------------------
 
 Result<void> Fold::take(const protocol::EpochRecord& record) {
     if (state_.epochs.empty()) state_.incarnation = record.incarnation;
@@ -119,8 +118,7 @@ Result<void> Fold::take(const protocol::IdempotentAbortRecord& record) {
     return ok();
 }
 
-// ---- judging
-// -------------------------------------------------------------------------------------
+// ---- judging --------------------------------------------------------------------------
 
 bool Fold::is_remembered(const protocol::IdPosition& position) const {
     auto found = state_.committed.find(position.epoch);
@@ -199,8 +197,7 @@ void Fold::drive_abort(const TxnId& id, Group& group) {
     if (!group.outcomes.empty()) state_.branch_outcomes[id] = std::move(group.outcomes);
 }
 
-// ---- the end of the log
-// --------------------------------------------------------------------------
+// ---- the end of the log ---------------------------------------------------------------
 
 Result<void> Fold::check_references() const {
     auto check = [this](const TxnId& id,

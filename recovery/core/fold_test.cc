@@ -129,8 +129,7 @@ TEST(Fold, logs_that_no_run_writes_are_refused) {
     refused({reused}, "used again");
 }
 
-// ---- checkpoints
-// ---------------------------------------------------------------------------------
+// ---- checkpoints ----------------------------------------------------------------------
 
 RecoveredState random_state(base::SeededRng& rng) {
     RecoveredState state = coordinator::first_start(2);
@@ -204,8 +203,7 @@ TEST(Checkpoint, many_outcomes_take_several_records) {
     for (const Record& record : records) EXPECT_LT(encode_record(record).size(), 100'000U);
 }
 
-// ---- crashes
-// -------------------------------------------------------------------------------------
+// ---- crashes --------------------------------------------------------------------------
 
 struct Crash {
     std::size_t step = 0;
