@@ -208,6 +208,8 @@ void Driver::handle(ParticipantRegistered&& effect) {
         if (peer->status.name != name || peer->status.number.value != 0) continue;
         if (!by_number_.try_emplace(effect.number, peer.get()).second) continue;
         peer->status.number = effect.number;
+        peer->status.problem.clear();
+        peer->status.up = true;
         submit(ParticipantSeen{effect.number, peer->status.info});
     }
 }
@@ -372,7 +374,7 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
         return;
     }
     bool was_up = peer.status.up;
-    peer.status.up = true;
+    peer.status.up = peer.status.number.value != 0;
     peer.status.problem.clear();
     peer.status.info = info.value();
     metrics_.participant_up(peer.status.name, true);
@@ -393,10 +395,23 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
                                   info.value().uuid.text() + ")";
         }
         submit(ParticipantSeen{peer.status.number, info.value()});
+        if (!was_up && peer.status.problem.empty()) greet(peer);
     } else {
+        peer.status.problem = "it answers and is being registered";
         submit(RegisterParticipant{info.value().uuid, peer.status.name, info.value().identity});
     }
     schedule_look(peer, options_.info_interval);
+}
+
+// A batch without items: the participant learns our epoch and position, and asks at once about what
+// it holds from earlier epochs instead of waiting for its interval.
+void Driver::greet(Peer& peer) {
+    peer.port->send(
+        batch_for(peer),
+        Lane::decisions,
+        options_.outbox.decision_deadline,
+        [](const protocol::ItemResult&) {},
+        [](const BatchEnd&) {});
 }
 
 void Driver::peer_failed(Peer& peer, const std::string& why) {

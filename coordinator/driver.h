@@ -112,6 +112,7 @@ private:
     void look_at(Peer& peer);
     void on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info);
     void schedule_look(Peer& peer, std::chrono::milliseconds delay);
+    void greet(Peer& peer);
     void peer_failed(Peer& peer, const std::string& why);
     [[nodiscard]] protocol::BatchRequest batch_for(const Peer& peer) const;
     void on_result(Peer& peer, protocol::ItemResult result);

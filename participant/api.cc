@@ -59,6 +59,7 @@ void receive_batch(Driver& driver,
     stream->open = batch.value().items.size();
     stream->sink.begin_stream(200, "application/x-ndjson");
     if (stream->open == 0) {
+        driver.receive(batch.value(), {}, stream->tickets);
         stream->sink.end();
         return;
     }

@@ -75,6 +75,11 @@ void Driver::try_start() {
 void Driver::receive(const protocol::BatchRequest& batch,
                      ResultCallback on_result,
                      std::vector<ReplyTicket>& tickets) {
+    if (batch.items.empty()) {
+        submit(SenderSeen{
+            batch.sender, batch.participant, batch.identity, batch.low_water, batch.horizon});
+        return;
+    }
     // All tickets exist before the first step: a step may answer at once.
     for (std::size_t i = 0; i < batch.items.size(); ++i) {
         ReplyTicket ticket(next_ticket_++);
