@@ -103,6 +103,7 @@ void PostgresResource::stop(std::function<void()> done) {
     impl_->work.close();
     impl_->finish.close();
     impl_->admin.close();
+    impl_->context.alive.reset();  // what waits for another try is over, too
     done();
 }
 

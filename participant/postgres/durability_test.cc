@@ -155,6 +155,41 @@ TEST_F(MissingStandby, ACancelledWaitIsNoSuccess) {
     }
 }
 
+// The branch is prepared on this server and waits for the standby when its session ends: unknown,
+// until somebody looks.
+TEST_F(MissingStandby, ASessionThatEndsWhilePrepareWaitsLeavesTheBranch) {
+    PostgresOptions wanted = options();
+    wanted.limits.standby_wait = std::chrono::seconds(30);
+    auto one = sidecar(wanted);
+    one->prepare(new_key(), work({"SELECT 1"}));
+    demand_standby();
+    for (bool kill_server : {false, true}) {
+        auto key = new_key();
+        std::optional<protocol::WorkResult> result;
+        one->begin(key, work({"UPDATE account SET balance = 1 WHERE id = 1"}), &result);
+        ASSERT_TRUE(one->wait([&] {
+            return sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1";
+        }));
+        if (kill_server) {
+            server_of_ours_->kill();
+        } else {
+            sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = "
+                "'SyncRep'");
+        }
+        ASSERT_TRUE(one->wait([&] { return result.has_value(); }));
+        EXPECT_EQ(result->status, WorkStatus::unknown);
+        if (kill_server) ASSERT_TRUE(server_of_ours_->start().has_value());
+        ASSERT_TRUE(one->wait([&] { return one->list().has_value(); }));
+        ASSERT_TRUE(one->cancel(key).has_value());
+        auto listed = one->list();
+        ASSERT_TRUE(listed.has_value());
+        ASSERT_EQ(listed.value().size(), 1U);
+        EXPECT_EQ(listed.value()[0].key, key);
+        ASSERT_TRUE(one->wait([&] { return one->rollback(key).status == FinishStatus::aborted; }));
+        EXPECT_EQ(balance(1), "100");
+    }
+}
+
 TEST_F(MissingStandby, ACommitIsReportedAsUnproven) {
     auto one = sidecar();
     auto key = new_key();

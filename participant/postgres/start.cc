@@ -176,6 +176,7 @@ void StartAttempt::open() {
 void StartAttempt::check() {
     ask({{"SELECT pg_catalog.set_config('search_path', 'pg_catalog', false), "
           "pg_catalog.set_config('client_min_messages', 'notice', false), "
+          "pg_catalog.set_config('lock_timeout', '10000', false), "
           "pg_catalog.set_config('synchronous_commit', $1, false)",
           {{context_.options.synchronous_commit}},
           false,
