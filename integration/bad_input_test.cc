@@ -305,6 +305,7 @@ TEST_F(BadEnvironment, MissingConfiguration) {
 }
 
 TEST_F(BadEnvironment, ForceFails) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
     ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
     // Not at the first force, which belongs to the start.
     ASSERT_TRUE(cluster().start_coordinator({{"TWOFOLD_FAIL_AT", "wal_force_error:6"}}));
@@ -319,6 +320,7 @@ TEST_F(BadEnvironment, ForceFails) {
 }
 
 TEST_F(BadEnvironment, DiskFull) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
     ClusterSpec spec;
     spec.log_yaml = "{ segment_size_bytes: 65536, checkpoint_bytes: 1048576 }";
     ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite, std::move(spec)));
@@ -411,8 +413,9 @@ TEST_F(BadEnvironment, PostgresWithoutPreparedTransactions) {
 
 TEST_F(BadEnvironment, PostgresSuperuserIsRefused) {
     ClusterSpec spec;
-    spec.participants.push_back(
-        {.name = "orders", .postgres_dsn = PostgresPair::instance().superuser_dsn(0)});
+    spec.participants.push_back({.name = "orders",
+                                 .postgres_dsn = PostgresPair::instance().superuser_dsn(0),
+                                 .with_bank = false});
     ASSERT_NO_FATAL_FAILURE(create(std::move(spec)));
     cluster().launch_participant(0);
     expect_end(cluster().participant(0), 1, {"superuser"});

@@ -194,7 +194,9 @@ bool Cluster::start_all() {
 }
 
 bool Cluster::wait_participants_up() {
-    return wait_until([this] {
+    bool up = false;
+    static_cast<void>(wait_until([this, &up] {
+        if (!coordinator_.running()) return true;  // it died: no use in waiting
         RestReply reply = client().get("/v1/participants");
         const auto* list = reply.at("participants").if_array();
         if (reply.status != 200 || list == nullptr || list->size() != size()) return false;
@@ -202,9 +204,13 @@ bool Cluster::wait_participants_up() {
             std::string place = "participants." + std::to_string(index);
             if (reply.text_at(place + ".up") != "true") return false;
             if (!reply.text_at(place + ".problem").empty()) return false;
+            // Without a number it cannot take part yet.
+            if (reply.text_at(place + ".number") == "0") return false;
         }
+        up = true;
         return true;
-    });
+    }));
+    return up;
 }
 
 void Cluster::stop_all() {

@@ -35,6 +35,8 @@ Environment armed(const std::string& point, int turn = 1) {
 
 class CrashTest : public ClusterTest {
 protected:
+    void SetUp() override { TWOFOLD_NEEDS_CRASH_POINTS(); }
+
     // The smallest log, so that a few dozen transfers begin new segments and checkpoints.
     static ClusterSpec small_log() {
         return {.log_yaml = "{ segment_size_bytes: 65536, checkpoint_bytes: 65536 }"};
@@ -92,6 +94,7 @@ protected:
 // -------------------------------------------------------------------------------
 
 class CoordinatorCrash : public CrashTest, public ::testing::WithParamInterface<std::string> {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(CoordinatorCrash);  // a build without crash points
 
 TEST_P(CoordinatorCrash, RecoversOnSqlite) {
     ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite, small_log()));
@@ -175,6 +178,7 @@ TEST_F(CrashTest, KilledAtAnyMoment) {
 // ----------------------------------------------------------------------------------
 
 class SidecarCrash : public CrashTest, public ::testing::WithParamInterface<std::string> {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SidecarCrash);
 
 TEST_P(SidecarCrash, RecoversOnSqlite) {
     ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
@@ -191,6 +195,8 @@ TEST_F(CrashTest, SidecarOnPostgres) {
     ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
     int turn = 0;
     for (const std::string& point : points({"part_", "pg_"}, "part_recovery_")) {
+        // One message carries all statements and the PREPARE: there is no moment in between.
+        if (point == "part_during_work") continue;
         crash_participant(static_cast<std::size_t>(turn % 2), point, 1 + turn % 2);
         ++turn;
         if (HasFailure()) break;

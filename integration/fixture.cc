@@ -1,5 +1,7 @@
 #include "integration/fixture.h"
 
+#include "base/crash_point.h"
+
 #include <algorithm>
 #include <iostream>
 #include <iterator>
@@ -16,6 +18,10 @@ std::string databases_name(Databases databases) {
     }
     return "mixed";
 }
+
+void PrintTo(Databases databases, std::ostream* out) { *out << databases_name(databases); }
+
+bool has_crash_points() { return !base::crash_point_names().empty(); }
 
 void ClusterTest::TearDown() {
     if (HasFailure() && cluster_) {

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <iosfwd>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,12 @@ namespace twofold::integration {
 enum class Databases { sqlite, postgres, mixed };
 
 [[nodiscard]] std::string databases_name(Databases databases);
+void PrintTo(Databases databases, std::ostream* out);  // found by GoogleTest
+
+// Release builds have no crash points: tests that arm one are skipped there.
+[[nodiscard]] bool has_crash_points();
+#define TWOFOLD_NEEDS_CRASH_POINTS() \
+    if (!has_crash_points()) GTEST_SKIP() << "this build has no crash points"
 
 class ClusterTest : public ::testing::Test {
 protected:

@@ -41,6 +41,7 @@ protected:
 };
 
 TEST_F(Outage, ParticipantIsDownInPhaseTwo) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
     ASSERT_NO_FATAL_FAILURE(start(Databases::mixed));
     ASSERT_TRUE(cluster().start_participant(1, {{"TWOFOLD_CRASH_AT", "part_before_commit"}}));
     ASSERT_TRUE(cluster().wait_participants_up());
@@ -320,6 +321,7 @@ TEST_F(Outage, PostgresIsKilledDuringTheWork) {
 }
 
 TEST_F(Outage, PostgresIsKilledAfterThePrepare) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
     ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
     // Both prepared, decision durable, nothing told to anybody: then everything dies.
     ASSERT_TRUE(cluster().start_coordinator({{"TWOFOLD_CRASH_AT", "coord_after_decision_forced"}}));
