@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run once by the postgres image when its data directory is new. The sidecar refuses to work as a superuser, so it gets a
-# role of its own, which owns the database. The small bank is there to try things out.
+# Run once by the postgres image when its data directory is new. The sidecar refuses to work as a superuser, so it gets
+# a role of its own, which owns the database. The small bank is there to try things out.
 set -euo pipefail
 
 psql -v ON_ERROR_STOP=1 -U "${POSTGRES_USER:-postgres}" -d postgres \
