@@ -46,6 +46,7 @@ void Machine::Impl::start(Effects& effects) {
     for (Effect& effect : scratch_) effects.push_back(std::move(effect));
     scratch_.clear();
     out_ = &effects;
+    horizon_rests_ = epochs_.begin()->first < epoch_;
     std::vector<protocol::IdPosition> all;
     all.reserve(transactions_.size());
     for (const auto& [position, txn] : transactions_) all.push_back(position);
@@ -171,6 +172,9 @@ RecoveredState Machine::Impl::snapshot() const {
             state.participants[record->number] = *record;
         } else if (auto* horizon = std::get_if<protocol::HorizonRecord>(&forcing.record)) {
             state.horizon = horizon->horizon;
+        } else if (auto* given_up = std::get_if<protocol::GivenUpRecord>(&forcing.record)) {
+            protocol::IdPosition& newest = state.given_up[given_up->participant];
+            newest = std::max(newest, given_up->newest);
         } else if (auto* abort = std::get_if<protocol::IdempotentAbortRecord>(&forcing.record)) {
             state.idempotent_aborts[abort->txn] = *abort;
         }

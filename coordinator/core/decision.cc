@@ -218,19 +218,40 @@ void Machine::Impl::maybe_move_horizon() {
     if (!undecided_.empty()) limit = std::min(limit, *undecided_.begin());
     auto horizon = outcomes_.choose_horizon(next_position(), limit);
     if (!horizon) return;
+    if (horizon_rests_) {
+        // It would pass ids of former starts, for the first time: not before the rest is over.
+        if (rest_timer_.value == 0) {
+            rest_timer_ =
+                arm({TimerKind::rest, {}, {}}, config_.horizon_rest, config_.horizon_rest);
+        }
+        return;
+    }
     horizon_forcing_ = true;
-    append_positions();
+    give_up_below(*horizon);
     force(protocol::HorizonRecord{*horizon});
 }
 
-// Durable together with the horizon: below it, only the position can tell a participant that never
-// committed from an old copy of one that did.
-void Machine::Impl::append_positions() {
+// Below the horizon only the position tells a participant that never committed from an old copy of
+// one that did. So positions become durable with it; and where they may be older than a commit,
+// abort is never said again at or below that commit. What the start before this one had
+// acknowledged may have been restored before we came: its commits are never covered.
+void Machine::Impl::give_up_below(protocol::IdPosition horizon) {
+    protocol::IdPosition old_limit = std::min(horizon, protocol::IdPosition{epoch_, 0});
+    protocol::IdPosition old = outcomes_.newest_committed_below(old_limit);
     for (const auto& [number, record] : directory_.records()) {
         Participant& participant = directory_.at(number);
-        if (participant.position == participant.logged_position) continue;
-        participant.logged_position = participant.position;
-        emit(Append{protocol::PositionRecord{number, participant.position}});
+        if (participant.position != participant.logged_position) {
+            participant.logged_position = participant.position;
+            emit(Append{protocol::PositionRecord{number, participant.position}});
+        }
+        protocol::IdPosition newest = old;
+        for (const auto& ack : participant.uncovered) {
+            if (ack.id < horizon) newest = std::max(newest, ack.id);
+        }
+        auto known = given_up_.find(number);
+        if (newest == protocol::IdPosition{}) continue;
+        if (known != given_up_.end() && known->second >= newest) continue;
+        force(protocol::GivenUpRecord{number, newest});
     }
 }
 

@@ -7,6 +7,7 @@
 #include "protocol/records.h"
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +27,14 @@ struct Participant {
     bool exclusive = false;
     protocol::Position position;         // the newest known
     protocol::Position logged_position;  // the newest in the log
+    // Commits that it has acknowledged, but not yet with a position that is certainly newer: an
+    // older copy of its database could hold their branches again and not look older than that.
+    struct Acknowledged {
+        std::uint64_t number = 0;
+        protocol::IdPosition id;
+    };
+    std::deque<Acknowledged> uncovered;
+    std::uint64_t acknowledged = 0;  // how many so far
     // Positions of transactions that may have something there, with the number of branches.
     std::map<protocol::IdPosition, std::uint32_t> outstanding;
     std::set<BranchRef> sleeping;  // wait for their retry timer

@@ -60,11 +60,11 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
 
 namespace {
 
-// The database that asks is the one that we know, and not an older copy of it. What is known is
-// durable at the latest with the horizon; positions compare only within one timeline.
+// The database that asks is not an older copy of the one that we knew when the horizon was moved;
+// what that position does not cover was given up then. Positions compare within one timeline only.
 bool is_not_restored(const Participant& participant, const protocol::Position& asking) {
     const protocol::Position& known = participant.position;
-    if (participant.went_back || known == protocol::Position{}) return false;
+    if (known == protocol::Position{}) return false;
     return asking.timeline == known.timeline && asking >= known;
 }
 
@@ -120,14 +120,13 @@ InquiryAnswer Machine::Impl::answer_unknown(const InquiryRequest& request,
     bool below = position < outcomes_.horizon();
     if (below && config_.sabotage.inquiry_abort_below_horizon) return InquiryAnswer::abort;
     auto given_up = given_up_.find(number);
-    if (given_up != given_up_.end() && position <= given_up->second) return InquiryAnswer::expired;
+    bool is_given_up = given_up != given_up_.end() && position <= given_up->second;
     const Participant* asking = directory_.find(number);
     if (asking != nullptr && asking->went_back) return InquiryAnswer::cannot_tell;
     // Presumed: no commit decision exists, and none can be made any more.
-    if (!below) return InquiryAnswer::abort;
-    if (asking != nullptr && is_not_restored(*asking, request.position)) {
-        return InquiryAnswer::abort;
-    }
+    if (!below && !is_given_up) return InquiryAnswer::abort;
+    bool proved = asking != nullptr && is_not_restored(*asking, request.position);
+    if (proved && !is_given_up) return InquiryAnswer::abort;
     alarm("expired_branch_in_doubt",
           id,
           number,

@@ -220,6 +220,9 @@ void Machine::Impl::handle(Durable& input) {
     } else if (auto* horizon = std::get_if<protocol::HorizonRecord>(&forcing.record)) {
         horizon_forcing_ = false;
         outcomes_.move_horizon(horizon->horizon);
+    } else if (auto* given_up = std::get_if<protocol::GivenUpRecord>(&forcing.record)) {
+        protocol::IdPosition& newest = given_up_[given_up->participant];
+        newest = std::max(newest, given_up->newest);
     } else if (std::holds_alternative<protocol::BranchOutcomeRecord>(forcing.record)) {
         outcome_recorded(forcing.ref);
     } else if (auto* abort = std::get_if<protocol::IdempotentAbortRecord>(&forcing.record)) {
@@ -261,9 +264,10 @@ void Machine::Impl::handle(TimerFired& input) {
     auto found = timers_.find(input.timer);
     if (found == timers_.end()) return;  // cancelled while it fired
     TimerTarget target = found->second;
-    if (target.kind == TimerKind::keys) {
+    if (target.kind == TimerKind::keys || target.kind == TimerKind::rest) {
         timers_.erase(found);
-        rotate_keys();
+        if (target.kind == TimerKind::keys) rotate_keys();
+        if (target.kind == TimerKind::rest) horizon_rests_ = false;
         return;
     }
     Transaction* txn = find(target.ref.position);
@@ -298,7 +302,8 @@ void Machine::Impl::handle(TimerFired& input) {
             wake(*txn, *branch);
             return;
         }
-        case TimerKind::keys: return;
+        case TimerKind::keys:
+        case TimerKind::rest: return;
     }
 }
 

@@ -42,6 +42,9 @@ struct Config {
     Milliseconds deadline_max{3'600'000};
     Milliseconds retry_min{20};
     Milliseconds retry_max{5'000};
+    // So long after a start ids of former starts are not forgotten: branches that were undecided
+    // then are known to nobody but their participants, which must have had time to ask.
+    Milliseconds horizon_rest{600'000};
     std::size_t reports_max = 10'000;  // ended transactions whose report stays in memory
     std::uint16_t attempts_max = 5;    // of one branch whose participant restarts meanwhile
     // At least this long an idempotency key is remembered; when there are too many, new work with a

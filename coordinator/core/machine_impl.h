@@ -50,7 +50,7 @@ public:
 
 private:
     using KeyHash = std::array<std::uint8_t, 16>;
-    enum class TimerKind : std::uint8_t { deadline, idle, waiter, retry, keys };
+    enum class TimerKind : std::uint8_t { deadline, idle, waiter, retry, keys, rest };
     struct TimerTarget {
         TimerKind kind = TimerKind::deadline;
         BranchRef ref;
@@ -157,7 +157,7 @@ private:
     void end(Transaction& txn);
     void remember(Transaction& txn);
     void maybe_move_horizon();
-    void append_positions();
+    void give_up_below(protocol::IdPosition horizon);
     [[nodiscard]] static protocol::Outcome outcome_of(const Transaction& txn);
 
     // ---- phase_two.cc
@@ -166,6 +166,7 @@ private:
     void on_abort_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void on_refused_decision(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void acknowledged(Transaction& txn, Branch& branch);
+    void note_commit(protocol::IdPosition id, protocol::ParticipantNumber number);
     void schedule_retry(Transaction& txn, Branch& branch);
     void wake(Transaction& txn, Branch& branch);
     void park(Transaction& txn, Branch& branch, ParkedBecause why, const std::string& text);
@@ -258,6 +259,8 @@ private:
     std::map<ForceToken, Forcing> forcing_;
     std::uint64_t next_token_ = 1;
     bool horizon_forcing_ = false;
+    bool horizon_rests_ = false;  // ids of former starts are not forgotten yet
+    TimerId rest_timer_;
 
     std::map<KeyHash, KeyEntry> keys_;
     std::deque<std::vector<KeyHash>> key_generations_;

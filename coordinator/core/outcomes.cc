@@ -66,6 +66,19 @@ bool OutcomeMemory::is_committed(IdPosition position) const {
     return found != epochs_.end() && found->second.test(position.sequence);
 }
 
+IdPosition OutcomeMemory::newest_committed_below(IdPosition limit) const {
+    for (auto entry = epochs_.rbegin(); entry != epochs_.rend(); ++entry) {
+        const auto& [epoch, bits] = *entry;
+        if (epoch > limit.epoch) continue;
+        Sequence end =
+            epoch == limit.epoch ? std::min(limit.sequence, bits.last + 1) : bits.last + 1;
+        for (Sequence sequence = end; sequence-- > bits.first;) {
+            if (bits.test(sequence)) return {epoch, sequence};
+        }
+    }
+    return {};
+}
+
 std::optional<IdPosition> OutcomeMemory::choose_horizon(IdPosition next, IdPosition limit) const {
     // Ids that the bits stand for, newest epoch first. Of older epochs the ids behind the last
     // committed one are not counted: they take no room.

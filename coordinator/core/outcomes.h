@@ -23,6 +23,8 @@ public:
     void set_committed(protocol::IdPosition position);
     [[nodiscard]] bool is_committed(protocol::IdPosition position) const;
     [[nodiscard]] protocol::IdPosition horizon() const { return horizon_; }
+    // The newest committed id below the limit that is remembered; zero when there is none.
+    [[nodiscard]] protocol::IdPosition newest_committed_below(protocol::IdPosition limit) const;
 
     // A higher horizon when more ids than wanted are remembered; never above `limit` (the oldest
     // undecided id). `next` is the position of the next id.

@@ -88,6 +88,15 @@ void Machine::Impl::note_answer(const Branch& branch, const ItemResult& result) 
               branch.at->number,
               "its database is older than before: restored from a backup? It gets no new work");
     }
+    // Its database did something after it was asked, and read the position for that: newer than
+    // every commit that was acknowledged before.
+    bool worked = result.status == ItemStatus::yes || result.status == ItemStatus::committed;
+    if (worked && now > branch.position_at_send) {
+        auto& uncovered = participant.uncovered;
+        while (!uncovered.empty() && uncovered.front().number <= branch.acknowledged_at_send) {
+            uncovered.pop_front();
+        }
+    }
     participant.position = std::max(participant.position, now);
 }
 
@@ -271,8 +280,23 @@ void Machine::Impl::on_refused_decision(Transaction& txn,
 
 void Machine::Impl::acknowledged(Transaction& txn, Branch& branch) {
     bool commit = branch.state == BranchState::committing;
+    if (commit) note_commit(txn.position, branch.at->number);
     enter(txn, branch, commit ? BranchState::committed : BranchState::aborted);
     finish_if_done(txn);
+}
+
+void Machine::Impl::note_commit(protocol::IdPosition id, protocol::ParticipantNumber number) {
+    constexpr std::size_t kUncoveredMax = 10'000;
+    Participant& participant = directory_.at(number);
+    participant.uncovered.push_back({++participant.acknowledged, id});
+    if (participant.uncovered.size() <= kUncoveredMax) return;
+    // It never says a position, or not for long: the older half is taken as one.
+    auto& uncovered = participant.uncovered;
+    auto middle = uncovered.begin() + kUncoveredMax / 2;
+    protocol::IdPosition newest;
+    for (auto ack = uncovered.begin(); ack != middle; ++ack) newest = std::max(newest, ack->id);
+    uncovered.erase(uncovered.begin(), middle);
+    uncovered.front().id = std::max(uncovered.front().id, newest);
 }
 
 // ---- retries --------------------------------------------------------------------------

@@ -113,7 +113,9 @@ void Machine::Impl::send(Transaction& txn, Branch& branch, ItemOp op) {
     ++branch.tries;
     // Of the first try: any answer to this operation is younger than that.
     if (branch.last_op != op) {
-        branch.position_at_send = directory_.at(branch.at->number).position;
+        const Participant& participant = directory_.at(branch.at->number);
+        branch.position_at_send = participant.position;
+        branch.acknowledged_at_send = participant.acknowledged;
         branch.last_op = op;
     }
     emit(Send{branch.at->number, std::move(item)});

@@ -64,8 +64,8 @@ public:
     Machine machine;
     std::map<std::uint16_t, protocol::ParticipantInfo> infos;
     protocol::TxnId txn;
-    Effects effects;  // of the last step
-    std::vector<TimerId> timers;   // armed, oldest first
+    Effects effects;              // of the last step
+    std::vector<TimerId> timers;  // armed, oldest first
     std::vector<Send> all_sent;
     std::uint64_t next_ticket = 1;
 

@@ -105,9 +105,10 @@ struct Branch {
     Milliseconds delay{0};
     TimerId retry_timer;
     std::optional<protocol::ItemOp> last_op;
-    protocol::Position position_at_send;  // the participant's, known when last_op was first sent
-    bool cancel_first = false;            // one-phase: the client does not want its work any more
-    bool in_decision = false;             // named by the commit decision
+    protocol::Position position_at_send;     // the participant's, known when last_op was first sent
+    std::uint64_t acknowledged_at_send = 0;  // commits of the participant, then
+    bool cancel_first = false;  // one-phase: the client does not want its work any more
+    bool in_decision = false;   // named by the commit decision
     bool holds_slot = false;
 };
 
