@@ -55,6 +55,7 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
         self.events.on_hopeless(base::fail(base::Errc::locked, text));
     });
     std::vector<std::unique_ptr<participant::CoordinatorPort>> coordinators;
+    coordinators.reserve(config.coordinators.size());
     for (const HostPort& address : config.coordinators) {
         coordinators.push_back(
             std::make_unique<CoordinatorClient>(loop, address.host, address.port));

@@ -316,33 +316,38 @@ void add_routes(http::Router& router, Driver& driver, const ApiOptions& options)
             api->submit(std::move(request), std::move(sink));
         });
     router.add(
-        Method::get, "/v1/transactions", Role::client, [api](Request request, ResponseSink sink) {
-            api->list(request, std::move(sink));
-        });
-    router.add(Method::get,
-               "/v1/transactions/{id}",
-               Role::client,
-               [api](Request request, ResponseSink sink) { api->get(request, std::move(sink)); });
-    router.add(Method::get, "/v1/participants", Role::client, [api](Request, ResponseSink sink) {
-        api->participants(std::move(sink));
-    });
+        Method::get,
+        "/v1/transactions",
+        Role::client,
+        [api](const Request& request, ResponseSink sink) { api->list(request, std::move(sink)); });
     router.add(
-        Method::post,
-        "/v1/branches:inquire",
-        Role::sidecar,
-        [api](Request request, ResponseSink sink) { api->inquire(request, std::move(sink)); });
-    router.add(Method::get, "/livez", Role::open, [](Request, ResponseSink sink) {
+        Method::get,
+        "/v1/transactions/{id}",
+        Role::client,
+        [api](const Request& request, ResponseSink sink) { api->get(request, std::move(sink)); });
+    router.add(
+        Method::get, "/v1/participants", Role::client, [api](const Request&, ResponseSink sink) {
+            api->participants(std::move(sink));
+        });
+    router.add(Method::post,
+               "/v1/branches:inquire",
+               Role::sidecar,
+               [api](const Request& request, ResponseSink sink) {
+                   api->inquire(request, std::move(sink));
+               });
+    router.add(Method::get, "/livez", Role::open, [](const Request&, ResponseSink sink) {
         sink.send(http::text_response(200, "alive\n"));
     });
-    router.add(Method::get, "/readyz", Role::open, [api](Request, ResponseSink sink) {
+    router.add(Method::get, "/readyz", Role::open, [api](const Request&, ResponseSink sink) {
         api->ready(std::move(sink));
     });
     if (options.metrics_text) {
-        router.add(Method::get, "/metrics", Role::metrics, [api](Request, ResponseSink sink) {
-            http::Response response = http::text_response(200, api->options().metrics_text());
-            response.content_type = "text/plain; version=0.0.4";
-            sink.send(std::move(response));
-        });
+        router.add(
+            Method::get, "/metrics", Role::metrics, [api](const Request&, ResponseSink sink) {
+                http::Response response = http::text_response(200, api->options().metrics_text());
+                response.content_type = "text/plain; version=0.0.4";
+                sink.send(std::move(response));
+            });
     }
 }
 

@@ -99,19 +99,21 @@ void Driver::submit(Input input) {
     }
     stepping_ = true;
     queued_inputs_.push_back(std::move(input));
-    for (std::size_t i = 0; i < queued_inputs_.size(); ++i) {
-        Input next = std::move(queued_inputs_[i]);
+    while (!queued_inputs_.empty()) {
+        Input next = std::move(queued_inputs_.front());
+        queued_inputs_.pop_front();
         Effects effects;
         machine_.step(std::move(next), effects);
         for (Effect& effect : effects) execute(std::move(effect));
     }
-    queued_inputs_.clear();
     stepping_ = false;
     schedule_flush();
 }
 
 void Driver::execute(Effect&& effect) {
-    std::visit([this](auto&& alternative) { handle(std::move(alternative)); }, std::move(effect));
+    std::visit([this]<class Alternative>(
+                   Alternative&& alternative) { handle(std::forward<Alternative>(alternative)); },
+               std::move(effect));
 }
 
 void Driver::handle(Append&& effect) {

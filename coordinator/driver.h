@@ -13,6 +13,7 @@
 #include "coordinator/ports.h"
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -139,7 +140,7 @@ private:
     bool checkpoint_running_ = false;
     bool room_ = true;
     bool stepping_ = false;
-    std::vector<Input> queued_inputs_;
+    std::deque<Input> queued_inputs_;
 };
 
 }  // namespace twofold::coordinator

@@ -20,7 +20,7 @@ namespace twofold::coordinator {
 
 struct OutboxOptions {
     std::size_t batch_items_max = 512;
-    std::size_t batch_bytes_max = 512 * 1024;  // of work text; a single larger item goes alone
+    std::size_t batch_bytes_max = 512UL * 1024;  // of work text; a single larger item goes alone
     std::chrono::milliseconds decision_deadline{10'000};
 };
 

@@ -49,8 +49,8 @@ protocol::JsonText read_work(ObjectReader& in, const SubmitLimits& limits) {
                 "an array of 1 to " + std::to_string(limits.statements_max) + " statements");
         return nullptr;
     }
-    for (std::size_t i = 0; i < array->size(); ++i) {
-        if (!(*array)[i].is_object()) {
+    for (const boost::json::value& statement : *array) {
+        if (!statement.is_object()) {
             in.fail("work", "an array of objects such as {\"sql\": \"…\", \"params\": […]}");
             return nullptr;
         }

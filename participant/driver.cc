@@ -73,7 +73,7 @@ void Driver::try_start() {
 }
 
 void Driver::receive(const protocol::BatchRequest& batch,
-                     ResultCallback on_result,
+                     const ResultCallback& on_result,
                      std::vector<ReplyTicket>& tickets) {
     if (batch.items.empty()) {
         submit(SenderSeen{
@@ -120,18 +120,20 @@ void Driver::submit(Input input) {
     queued_inputs_.push_back(std::move(input));
     if (stepping_) return;
     stepping_ = true;
-    for (std::size_t i = 0; i < queued_inputs_.size(); ++i) {
-        Input next = std::move(queued_inputs_[i]);
+    while (!queued_inputs_.empty()) {
+        Input next = std::move(queued_inputs_.front());
+        queued_inputs_.pop_front();
         Effects effects;
         machine_.step(std::move(next), effects);
         for (Effect& effect : effects) execute(std::move(effect));
     }
-    queued_inputs_.clear();
     stepping_ = false;
 }
 
 void Driver::execute(Effect&& effect) {
-    std::visit([this](auto&& alternative) { handle(std::move(alternative)); }, std::move(effect));
+    std::visit([this]<class Alternative>(
+                   Alternative&& alternative) { handle(std::forward<Alternative>(alternative)); },
+               std::move(effect));
 }
 
 // ---- work
@@ -174,7 +176,7 @@ void Driver::handle(PrepareExecuted&& effect) {
 }
 
 void Driver::handle(CancelWork&& effect) {
-    resource_.cancel(effect.key, [this, key = effect.key](base::Result<void> done) {
+    resource_.cancel(effect.key, [this, key = effect.key](const base::Result<void>& done) {
         submit(CancelDone{key, done.has_value()});
     });
 }
@@ -205,12 +207,12 @@ void Driver::handle(SettleOnePhase&& effect) {
 }
 
 void Driver::handle(PersistSender&& effect) {
-    resource_.persist_sender(
-        effect.incarnation,
-        effect.epoch,
-        [this, incarnation = effect.incarnation, epoch = effect.epoch](base::Result<void> done) {
-            submit(SenderPersisted{incarnation, epoch, done.has_value()});
-        });
+    resource_.persist_sender(effect.incarnation,
+                             effect.epoch,
+                             [this, incarnation = effect.incarnation, epoch = effect.epoch](
+                                 const base::Result<void>& done) {
+                                 submit(SenderPersisted{incarnation, epoch, done.has_value()});
+                             });
 }
 
 void Driver::handle(ListPrepared&& /*effect*/) {

@@ -12,6 +12,7 @@
 #include "participant/resource.h"
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -47,7 +48,7 @@ public:
 
     // All items of one batch; `on_result` once per item, in any order.
     void receive(const protocol::BatchRequest& batch,
-                 ResultCallback on_result,
+                 const ResultCallback& on_result,
                  std::vector<ReplyTicket>& tickets);
     // Nobody reads these answers any more.
     void abandon(const std::vector<ReplyTicket>& tickets);
@@ -90,7 +91,7 @@ private:
     std::unordered_map<std::uint64_t, ResultCallback> replies_;
     std::uint64_t next_ticket_ = 1;
     bool stepping_ = false;
-    std::vector<Input> queued_inputs_;
+    std::deque<Input> queued_inputs_;
 };
 
 }  // namespace twofold::participant

@@ -180,7 +180,7 @@ base::Result<boost::json::value> parse_json(std::string_view text,
                                             boost::json::storage_ptr storage) {
     boost::json::parse_options options;
     options.max_depth = depth_max;
-    boost::json::stream_parser parser(storage, options);
+    boost::json::stream_parser parser(std::move(storage), options);
     boost::json::error_code error;
     std::size_t consumed = parser.write(text.data(), text.size(), error);
     if (!error) parser.finish(error);
