@@ -52,19 +52,24 @@ Script one_phase() {
     return s;
 }
 
-std::vector<Start> all_starts() {
-    std::vector<Start> starts;
-    auto add = [&](std::string name, std::function<Script()> make) {
-        starts.push_back({std::move(name), std::move(make)});
+std::function<Script()> after(Script (*make)(), std::function<void(Script&)> more) {
+    return [make, more = std::move(more)] {
+        Script s = make();
+        more(s);
+        return s;
     };
-    auto after = [](Script (*make)(), std::function<void(Script&)> more) {
-        return [make, more] {
-            Script s = make();
-            more(s);
-            return s;
-        };
-    };
-    add("waiting", [] {
+}
+
+class Starts {
+public:
+    void add(std::string name, std::function<Script()> make) {
+        all.push_back({std::move(name), std::move(make)});
+    }
+    std::vector<Start> all;
+};
+
+void add_before_the_decision(Starts& starts) {
+    starts.add("waiting", [] {
         Script s(3);
         s.infos[1].slots = 1;
         s.when("seen", s.seen(1));
@@ -72,57 +77,72 @@ std::vector<Start> all_starts() {
         s.when("work", s.submit({1, 2}));
         return s;
     });
-    add("active", [] {
+    starts.add("active", [] {
         Script s(3);
         s.when("begin", s.begin());
         s.when("enlist", s.enlist(1));
         s.when("enlist", s.enlist(2));
         return s;
     });
-    add("preparing", one_shot);
-    add("preparing with a yes",
-        after(one_shot, [](Script& s) { s.when("yes", s.reply(1, ItemStatus::yes)); }));
-    add("preparing a new attempt", after(one_shot, [](Script& s) {
-            s.infos[1].epoch = 2;
-            s.when("restarted",
-                   s.reply(1,
-                           ItemStatus::refused,
-                           protocol::reason::kStaleParticipantEpoch,
-                           [](auto& r) { r.executed = false; }));
-        }));
-    add("proposing", proposing);
-    add("committing", committing);
-    add("committing with an acknowledgement",
-        after(committing, [](Script& s) { s.when("done", s.reply(1, ItemStatus::committed)); }));
-    add("committing, asleep",
-        after(committing, [](Script& s) { s.when("lost", s.failed(1, CallOutcome::unknown)); }));
-    add("committing, recording a hazard",
-        after(committing, [](Script& s) { s.when("hazard", s.reply(1, ItemStatus::hazard)); }));
-    add("committing, parked",
-        after(committing, [](Script& s) { s.when("nonsense", s.reply(1, ItemStatus::aborted)); }));
-    add("aborting", aborting);
-    add("aborting, asleep",
-        after(aborting, [](Script& s) { s.when("lost", s.failed(1, CallOutcome::not_sent)); }));
-    add("one_phase", one_phase);
-    add("settling",
-        after(one_phase, [](Script& s) { s.when("lost", s.failed(1, CallOutcome::unknown)); }));
-    add("committed", after(committing, [](Script& s) {
-            s.when("done", s.reply(1, ItemStatus::committed));
-            s.when("done", s.reply(2, ItemStatus::committed));
-        }));
-    add("aborted", after(aborting, [](Script& s) {
-            s.when("done", s.reply(1, ItemStatus::aborted));
-            s.when("done", s.reply(2, ItemStatus::aborted));
-        }));
-    add("heuristic", after(committing, [](Script& s) {
-            s.when("hazard", s.reply(1, ItemStatus::hazard));
-            s.when("durable", s.durable());
-            s.when("done", s.reply(2, ItemStatus::committed));
-        }));
-    add("stopped", after(committing, [](Script& s) {
-            s.when("newer", s.reply(1, ItemStatus::refused, protocol::reason::kStaleSender));
-        }));
-    return starts;
+    starts.add("preparing", one_shot);
+    starts.add("preparing with a yes",
+               after(one_shot, [](Script& s) { s.when("yes", s.reply(1, ItemStatus::yes)); }));
+    starts.add("preparing a new attempt", after(one_shot, [](Script& s) {
+                   s.infos[1].epoch = 2;
+                   s.when("restarted",
+                          s.reply(1,
+                                  ItemStatus::refused,
+                                  protocol::reason::kStaleParticipantEpoch,
+                                  [](auto& r) { r.executed = false; }));
+               }));
+    starts.add("proposing", proposing);
+}
+
+void add_after_the_decision(Starts& starts) {
+    starts.add("committing", committing);
+    starts.add("committing with an acknowledgement", after(committing, [](Script& s) {
+                   s.when("done", s.reply(1, ItemStatus::committed));
+               }));
+    starts.add("committing, asleep", after(committing, [](Script& s) {
+                   s.when("lost", s.failed(1, CallOutcome::unknown));
+               }));
+    starts.add("committing, recording a hazard", after(committing, [](Script& s) {
+                   s.when("hazard", s.reply(1, ItemStatus::hazard));
+               }));
+    starts.add("committing, parked", after(committing, [](Script& s) {
+                   s.when("nonsense", s.reply(1, ItemStatus::aborted));
+               }));
+    starts.add("aborting", aborting);
+    starts.add("aborting, asleep", after(aborting, [](Script& s) {
+                   s.when("lost", s.failed(1, CallOutcome::not_sent));
+               }));
+    starts.add("one_phase", one_phase);
+    starts.add("settling", after(one_phase, [](Script& s) {
+                   s.when("lost", s.failed(1, CallOutcome::unknown));
+               }));
+    starts.add("committed", after(committing, [](Script& s) {
+                   s.when("done", s.reply(1, ItemStatus::committed));
+                   s.when("done", s.reply(2, ItemStatus::committed));
+               }));
+    starts.add("aborted", after(aborting, [](Script& s) {
+                   s.when("done", s.reply(1, ItemStatus::aborted));
+                   s.when("done", s.reply(2, ItemStatus::aborted));
+               }));
+    starts.add("heuristic", after(committing, [](Script& s) {
+                   s.when("hazard", s.reply(1, ItemStatus::hazard));
+                   s.when("durable", s.durable());
+                   s.when("done", s.reply(2, ItemStatus::committed));
+               }));
+    starts.add("stopped", after(committing, [](Script& s) {
+                   s.when("newer", s.reply(1, ItemStatus::refused, protocol::reason::kStaleSender));
+               }));
+}
+
+std::vector<Start> all_starts() {
+    Starts starts;
+    add_before_the_decision(starts);
+    add_after_the_decision(starts);
+    return starts.all;
 }
 
 std::vector<std::function<Input(Script&)>> all_inputs() {

@@ -219,6 +219,35 @@ TEST(Marks, the_horizon_moves_when_it_is_durable_and_stops_at_the_undecided) {
     EXPECT_LE(t.machine.horizon(), (IdPosition{1, 41}));
 }
 
+// Runs commits until the horizon wants to move; answers carry positions when asked to.
+Script until_the_horizon_moves(bool with_positions) {
+    Config config;
+    config.outcomes_max = 16;
+    Script s(2, config);
+    std::uint64_t position = 10;
+    auto at = [&](protocol::ItemResult& r) {
+        if (with_positions) r.position = {1, ++position};
+    };
+    for (int i = 0; i < 17; ++i) {
+        s.when("work comes", s.submit({1, 2}));
+        s.when("yes", s.reply(1, yes, {}, at));
+        s.when("yes", s.reply(2, read_only));
+        s.when("durable", s.decided());
+        s.when("committed", s.reply(1, committed, {}, at));
+    }
+    return s;
+}
+
+TEST(Marks, what_no_position_covers_is_given_up_with_the_horizon) {
+    Script s = until_the_horizon_moves(false);
+    s.expect_one("force horizon 1.4");
+    s.expect_one("force given up 1 1.3");
+    Script covered = until_the_horizon_moves(true);
+    covered.expect_one("force horizon 1.4");
+    covered.expect_one("append position 1");
+    covered.expect_none("force given up");
+}
+
 TEST(Query, what_is_told_of_ids_that_are_not_in_memory) {
     Config config;
     config.reports_max = 1;

@@ -54,6 +54,13 @@ std::string describe_log(const protocol::Record& record) {
         return "horizon " + std::to_string(r->horizon.epoch) + "." +
                std::to_string(r->horizon.sequence);
     }
+    if (auto* r = std::get_if<GivenUpRecord>(&record)) {
+        return "given up " + std::to_string(r->participant.value) + " " +
+               std::to_string(r->newest.epoch) + "." + std::to_string(r->newest.sequence);
+    }
+    if (auto* r = std::get_if<PositionRecord>(&record)) {
+        return "position " + std::to_string(r->participant.value);
+    }
     if (auto* r = std::get_if<IdempotentAbortRecord>(&record)) {
         return "idempotent abort " + short_text(r->txn);
     }
