@@ -6,6 +6,9 @@
 A file is skipped when a file with the same content, the same content of all our headers that it reaches, the same
 compiler command, the same .clang-tidy and the same clang-tidy was clean before. The memory is build/tidy-cache, or the
 directory that TWOFOLD_TIDY_CACHE names. Headers are checked with the files that include them.
+
+tools/tidy_pending.txt names files that are not clean yet: they are left out, and counted aloud. The list may only
+shrink; --all checks them too, --write-pending writes it anew from what is remembered as clean.
 """
 
 import argparse
@@ -23,6 +26,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "dev"
 CLANG_TIDY = "clang-tidy-16"
+PENDING = ROOT / "tools" / "tidy_pending.txt"
 
 
 @functools.cache
@@ -84,9 +88,22 @@ def tidy(path):
     return clean, text.replace(f"{ROOT}/", ""), time.monotonic() - begin
 
 
+def pending():
+    """Our files that are not under clang-tidy yet."""
+    lines = PENDING.read_text().split("\n") if PENDING.exists() else []
+    return {ROOT / line for line in lines if line and not line.startswith("#")}
+
+
+def write_pending(paths):
+    lines = ["# Files that clang-tidy has not found clean yet. The list may only shrink: see tools/run_tidy.py."]
+    PENDING.write_text("\n".join(lines + sorted(str(path.relative_to(ROOT)) for path in paths)) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description="Runs clang-tidy over what changed since it was last clean.")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--all", action="store_true", help="the files of tools/tidy_pending.txt too")
+    parser.add_argument("--write-pending", action="store_true", help="write tools/tidy_pending.txt and check nothing")
     parser.add_argument("files", nargs="*", type=pathlib.Path, help="only these files (default: all of ours)")
     options = parser.parse_args()
 
@@ -96,6 +113,14 @@ def main():
     wanted = {path.resolve() for path in options.files}
     keys = {path: key(path, command, tool) for path, command in commands().items() if not wanted or path in wanted}
     todo = [path for path in keys if not (cache / keys[path]).exists()]
+    if options.write_pending:
+        write_pending(todo)
+        return 0
+    left_out = set() if options.all or wanted else pending() & set(keys)
+    if left_out:
+        print(f"tidy: {len(left_out)} files of tools/tidy_pending.txt are not checked yet")
+        keys = {path: value for path, value in keys.items() if path not in left_out}
+        todo = [path for path in todo if path not in left_out]
     print(f"tidy: {len(keys)} files, {len(keys) - len(todo)} known to be clean, {len(todo)} to check", flush=True)
 
     failed = []

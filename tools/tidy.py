@@ -41,6 +41,7 @@ LAYERS = {
             "base"],
     "integration": ["base", "protocol", "http", "async"],
 }
+TEST_SERVERS = ("integration/postgres_server.h",)
 LAYERS["app"] = sorted(set(LAYERS) - {"sim", "integration"})
 LAYERS["bench"] = sorted(LAYERS)
 
@@ -221,6 +222,9 @@ def include_allowed(path, layer, included):
     if target is None or target == layer:
         return target is not None
     if path.name.endswith("_test.cc") and (included.split("/")[0] == path.parts[0] or target == "base"):
+        return True
+    # A fixture of tests may start the same real servers as the integration tests do.
+    if "_fixture." in path.name and included in TEST_SERVERS:
         return True
     return target in LAYERS[layer] or included in LAYERS[layer]
 
