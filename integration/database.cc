@@ -44,6 +44,12 @@ public:
         return number("SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()");
     }
 
+    Result<std::set<std::string>> prepared_transactions() override {
+        return texts(
+            "SELECT split_part(gid, '_', 2) FROM pg_prepared_xacts"
+            " WHERE database = current_database()");
+    }
+
 private:
     Result<Rows> run(const std::string& sql, Owned<PGconn>& connection) {
         connection.reset(PQconnectdb((dsn_ + " connect_timeout=5").c_str()));
@@ -92,6 +98,10 @@ public:
         return number("SELECT count(*) FROM _tc_prepared");
     }
 
+    Result<std::set<std::string>> prepared_transactions() override {
+        return texts("SELECT txn FROM _tc_prepared");
+    }
+
 private:
     Result<Rows> run(const std::string& sql, Owned<sqlite3>& connection) {
         sqlite3* raw = nullptr;
@@ -126,6 +136,13 @@ Result<std::int64_t> Database::number(const std::string& sql) {
     TWOFOLD_TRY(Rows rows, query(sql));
     if (rows.empty() || rows[0].empty()) return fail(Errc::not_found, sql + ": no row");
     return std::strtoll(rows[0][0].c_str(), nullptr, 10);
+}
+
+Result<std::set<std::string>> Database::texts(const std::string& sql) {
+    TWOFOLD_TRY(Rows rows, query(sql));
+    std::set<std::string> found;
+    for (auto& row : rows) found.insert(std::move(row[0]));
+    return found;
 }
 
 std::unique_ptr<Database> open_postgres(std::string dsn) {
@@ -164,10 +181,7 @@ Result<std::int64_t> account_balance(Database& database, int account) {
 }
 
 Result<std::set<std::string>> bank_transfers(Database& database) {
-    TWOFOLD_TRY(Rows rows, database.query("SELECT ref FROM ledger"));
-    std::set<std::string> references;
-    for (auto& row : rows) references.insert(std::move(row[0]));
-    return references;
+    return database.texts("SELECT ref FROM ledger");
 }
 
 }  // namespace twofold::integration

@@ -32,9 +32,13 @@ public:
     [[nodiscard]] virtual base::Result<std::shared_ptr<void>> hold(const std::string& sql) = 0;
     // Branches that are prepared and not finished.
     [[nodiscard]] virtual base::Result<std::int64_t> prepared_count() = 0;
+    // Their transactions.
+    [[nodiscard]] virtual base::Result<std::set<std::string>> prepared_transactions() = 0;
 
     // The first value as a number.
     [[nodiscard]] base::Result<std::int64_t> number(const std::string& sql);
+    // The first column.
+    [[nodiscard]] base::Result<std::set<std::string>> texts(const std::string& sql);
 };
 
 // Connects for each query, so that restarts of the server do not matter.

@@ -186,7 +186,8 @@ bool is_alive(pid_t process) {
 
 bool postgres_is_installed() { return !find_bin().empty(); }
 
-Result<std::unique_ptr<PostgresServer>> PostgresServer::create(PostgresServerOptions options) {
+Result<std::unique_ptr<PostgresServer>> PostgresServer::create(
+    const PostgresServerOptions& options) {
     std::unique_ptr<PostgresServer> server(new PostgresServer);
     server->bin_ = find_bin();
     if (server->bin_.empty()) {
@@ -211,7 +212,7 @@ Result<std::unique_ptr<PostgresServer>> PostgresServer::create(PostgresServerOpt
         // Restarting after a crash otherwise opens and forces each of a thousand files: seconds.
         server->settings_["recovery_init_sync_method"] = "syncfs";
     }
-    for (auto& [name, value] : options.settings) server->settings_[name] = value;
+    for (const auto& [name, value] : options.settings) server->settings_[name] = value;
     TWOFOLD_TRY(server->start());
     TWOFOLD_TRY(server->query("postgres",
                               "DO $$BEGIN CREATE ROLE app LOGIN; "

@@ -30,7 +30,7 @@ class PostgresServer {
 public:
     // On return the server accepts connections, and the role "app" (no superuser) exists.
     [[nodiscard]] static base::Result<std::unique_ptr<PostgresServer>> create(
-        PostgresServerOptions options = {});
+        const PostgresServerOptions& options = {});
     ~PostgresServer();  // kills the server and removes its files
     PostgresServer(const PostgresServer&) = delete;
     PostgresServer& operator=(const PostgresServer&) = delete;
