@@ -9,8 +9,17 @@
 //
 // The database has a schema "twofold" with: meta (this participant's uuid and epoch), session
 // (backends of ours, so that they are found even if a statement changed their application_name),
-// witness (outcomes of one-phase branches, and of all branches when configured) and sender. Thread:
-// the loop's.
+// witness (outcomes of one-phase branches, and of all branches when configured) and sender.
+//
+// What it does not promise: a NOTIFY of a branch that wrote nothing is lost, because such a branch
+// has no commit (with writes it is refused). Advisory locks of the transaction end with a read-only
+// vote; those of the session end with the branch. A read-only branch shows in the server's log as
+// an error that says that it is none: it is what makes the server skip PREPARE. Databases with
+// foreign servers get no one-phase commit, and writes through foreign tables are refused by PREPARE
+// itself. Host names in the dsn are looked up by libpq, which blocks the loop: give addresses where
+// that matters. Witness rows are never deleted here.
+//
+// Thread: the loop's.
 #pragma once
 
 #include "async/event_loop.h"

@@ -52,8 +52,7 @@ constexpr std::array kClasses = std::to_array<ErrorClass>({
     {"42", kNo, kUnknown, kUnknown, reason::kStatementFailed},  // syntax error or access rule
     {"42501", kNo, kUnknown, kUnknown, reason::kNotAllowed},  // finishing: another role prepared it
     {"42704", kNo, kUnknown, Meaning::gone, reason::kStatementFailed},  // undefined object
-    // duplicate object; at PREPARE: this gid is prepared already, so "nothing is left" would be a
-    // lie
+    // duplicate object; at PREPARE this gid is prepared already: "nothing is left" would be a lie
     {"42710", kNo, kUnknown, kUnknown, reason::kStatementFailed},
     {"44", kNo, kUnknown, kUnknown, reason::kConstraint},  // WITH CHECK OPTION
     // insufficient resources

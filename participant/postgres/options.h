@@ -41,10 +41,12 @@ struct Limits {
 };
 
 struct PostgresOptions {
-    std::string dsn;                     // a libpq connection string or URI; direct, no pooler
-    std::size_t work_connections = 8;    // opened when needed
-    std::size_t finish_connections = 2;  // opened before work is accepted
-    bool raw_sql = false;                // {"sql": …} is allowed; named statements always are
+    std::string dsn;                   // a libpq connection string or URI; direct, no pooler
+    std::size_t work_connections = 8;  // opened when needed
+    // Opened before work is accepted. Each has one COMMIT PREPARED at a time, that is one forced
+    // write; the server groups those of several sessions.
+    std::size_t finish_connections = 8;
+    bool raw_sql = false;  // {"sql": …} is allowed; named statements always are
     std::map<std::string, NamedStatement, std::less<>> statements;
     // A witness row in every branch that writes; one-phase branches always have one.
     bool witness = false;

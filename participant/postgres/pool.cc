@@ -202,7 +202,8 @@ void Pool::clean(const SessionPtr& session) {
 }
 
 void Pool::drop(const SessionPtr& session) {
-    SessionPtr held = session;
+    // The caller's may be the one in sessions_.
+    SessionPtr held = session;  // NOLINT(performance-unnecessary-copy-initialization)
     std::erase(idle_, held);
     sessions_.erase(held);
     held->connection.close();

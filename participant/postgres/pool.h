@@ -3,8 +3,8 @@
 // made it; more than a few per processor make the server slower.
 //
 // A session comes back in the state its user left it in. If somebody waits, it is handed on as it
-// is and the cleaning goes in front of the next message; otherwise it is cleaned at once. Thread:
-// the loop's.
+// is and the cleaning goes in front of the next message; otherwise it is cleaned at once.
+// Thread: the loop's.
 #pragma once
 
 #include "async/timer.h"

@@ -219,11 +219,14 @@ std::string PostgresTest::make_database(PostgresServer& server) {
     return made.has_value() ? made.value() : "";
 }
 
-void PostgresTest::SetUp() { dsn_ = make_database(shared_server()); }
+void PostgresTest::SetUp() {
+    uses_shared_server_ = true;
+    dsn_ = make_database(shared_server());
+}
 
 // What is still prepared would block the next test's slots.
 void PostgresTest::TearDown() {
-    if (server_ != &shared_server()) return;
+    if (!uses_shared_server_ || server_ != &shared_server()) return;
     auto left = server_->query(
         database_, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
     if (!left.has_value()) return;
@@ -237,6 +240,7 @@ PostgresOptions PostgresTest::options_for(const std::string& dsn) {
     options.dsn = dsn;
     options.raw_sql = true;
     options.work_connections = 4;
+    options.finish_connections = 2;
     options.limits.standby_wait = std::chrono::milliseconds(500);
     return options;
 }

@@ -108,6 +108,7 @@ protected:
     static std::string debit(int amount = 10, int account = 1);
 
     integration::PostgresServer* server_ = nullptr;  // where database_ is
+    bool uses_shared_server_ = false;
     std::string database_;
     std::string dsn_;
 };

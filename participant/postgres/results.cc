@@ -11,16 +11,14 @@ namespace twofold::participant::postgres {
 namespace {
 
 // Object ids of the built-in types; they are the same in every database.
-enum TypeOid : std::uint32_t {
-    kBool = 16,
-    kBytea = 17,
-    kInt8 = 20,
-    kInt2 = 21,
-    kInt4 = 23,
-    kOid = 26,
-    kFloat4 = 700,
-    kFloat8 = 701,
-};
+constexpr std::uint32_t kBool = 16;
+constexpr std::uint32_t kBytea = 17;
+constexpr std::uint32_t kInt8 = 20;
+constexpr std::uint32_t kInt2 = 21;
+constexpr std::uint32_t kInt4 = 23;
+constexpr std::uint32_t kOid = 26;
+constexpr std::uint32_t kFloat4 = 700;
+constexpr std::uint32_t kFloat8 = 701;
 
 constexpr std::int64_t kSafeInteger = 1LL << 53U;
 

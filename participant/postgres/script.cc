@@ -78,9 +78,8 @@ std::string xid_expression(bool one_phase, bool guarded) {
 
 Statement tail_statement(const Context& context, bool one_phase, bool guarded) {
     return {
-        // The gid would belong to another role, the commit would not be durable, and the warning
-        // that
-        // no standby has received it would be lost.
+        // Otherwise the gid could belong to another role, the commit could be lost, and the warning
+        // that no standby has received it could be suppressed.
         "SELECT pg_catalog.set_config('role', $1, true), "
         "pg_catalog.set_config('synchronous_commit', $2, true), "
         "pg_catalog.set_config('client_min_messages', 'notice', true), " +

@@ -1,17 +1,25 @@
-// What is sent for one branch, and what its answer means. Pure: statements in, replies in, verdicts
-// out.
+// What is sent for one branch, and what its answer means. Pure: statements in, verdicts out.
 //
 // One message for a branch that prepares; an error makes the server skip everything up to the sync:
 //
-//   [ROLLBACK, sync] [DISCARD ALL]   what the session's last branch left behind, when not cleaned
-//   yet BEGIN ISOLATION LEVEL … settings         timeouts; one-phase: an error when the database
-//   has foreign servers the work         one statement each SET CONSTRAINTS ALL IMMEDIATE deferred
-//   constraints and triggers run here, where errors are clear tail             role,
-//   synchronous_commit and client_min_messages back to what we need whatever the
-//                    work did to them; xid and LSN; an error when nothing was written (the guard)
+//   [ROLLBACK, sync] [DISCARD ALL]
+//                  what the session's last branch left behind, when it was not cleaned yet
+//
+//   BEGIN ISOLATION LEVEL …
+//
+//   settings       timeouts; one-phase: an error when the database has foreign servers
+//
+//   the work       one statement each
+//
+//   SET CONSTRAINTS ALL IMMEDIATE
+//                  deferred constraints and triggers run here, where errors are clear
+//
+//   tail           role, synchronous_commit and client_min_messages back to what we need, whatever
+//                  the work did to them; xid and LSN; an error when nothing was written (the guard)
+//
 //   [witness row]
-//   PREPARE TRANSACTION, or COMMIT
-//   sync
+//
+//   PREPARE TRANSACTION, or COMMIT, and a sync
 //
 // The guard is why a read-only branch costs no forced write and no second message: its error makes
 // the server skip PREPARE. It shows in the server's log as an error that says that it is none.

@@ -80,7 +80,7 @@ std::string why_not_ours(const Context& context, const StatementResult& result) 
 void on_registered(Context& context,
                    const SessionPtr& session,
                    const Reply& reply,
-                   SessionCallback done) {
+                   const SessionCallback& done) {
     if (!reply.ok()) {
         return done(base::fail(Errc::unavailable, "registering a session: " + reply.problem()));
     }
@@ -99,7 +99,7 @@ void on_registered(Context& context,
 
 }  // namespace
 
-SessionPtr open_session(Context& context, SessionUse use, SessionCallback done) {
+SessionPtr open_session(Context& context, SessionUse use, const SessionCallback& done) {
     auto session = std::make_shared<Session>(context);
     session->connection.open(context.options.dsn,
                              context.application_name(),

@@ -50,7 +50,7 @@ enum class SessionUse : std::uint8_t {
 // Connects, registers and checks. A newer epoch, or another database, fences the context. Closing
 // the session that is returned ends the attempt; it owns itself until `done` was called.
 using SessionCallback = std::function<void(base::Result<SessionPtr>)>;
-SessionPtr open_session(Context& context, SessionUse use, SessionCallback done);
+SessionPtr open_session(Context& context, SessionUse use, const SessionCallback& done);
 
 // What must run before anything else on a session in this state.
 [[nodiscard]] std::vector<Statement> cleaning_statements(Cleanliness cleanliness);

@@ -3,9 +3,8 @@
 //   1. check the server: version, settings, role, direct connection
 //   2. create what is missing of the schema "twofold"
 //   3. take the next participant epoch, durably: sessions of older starts can open no new branches
-//   4. end every backend of an older start, and wait until it is gone: a dead client's backend can
-//   still
-//      finish its PREPARE
+//   4. end every backend of an older start, and wait until it is gone: the backend of a dead client
+//      can still finish its PREPARE
 //   5. list what is prepared: from here on nothing appears that this start did not prepare
 // A crash between any two leaves an epoch that nobody uses.
 #pragma once

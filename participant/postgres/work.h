@@ -3,10 +3,9 @@
 //   [{"sql": "UPDATE …", "params": [1, "a"], "expect": {"rows": 1}},
 //    {"statement": "debit", "params": {"account": 7, "amount": "12.50"}}]
 //
-// Parameters are sent as text and the server infers their types: null, true, false, numbers, text,
-// and
-// {"base64": "…"} for bytea. Back: bool, integers up to 2^53 and floats are JSON values, bytea is
-// {"base64": …}, everything else (larger integers, numeric, timestamps, json) is text.
+// Parameters are sent as text and the server infers their types: null, true, false, numbers, text
+// and {"base64": "…"} for bytea. Back: bool, integers up to 2^53 and floats are JSON values; bytea
+// is {"base64": …}; everything else (larger integers, numeric, timestamps, json) is text.
 #pragma once
 
 #include "participant/postgres/connection.h"

@@ -115,7 +115,7 @@ void WorkRunner::on_judged(const RunPtr& run, Verdict verdict) {
     run->probe.cancel();
     switch (verdict.finding) {
         case Finding::prepared: TWOFOLD_CRASH_POINT(pg_after_prepare); break;
-        case Finding::examine: return examine(run, std::move(verdict.reason));
+        case Finding::examine: return examine(run, verdict.reason);
         default: break;
     }
     give_back(run, verdict.after);
@@ -137,7 +137,7 @@ void WorkRunner::on_judged(const RunPtr& run, Verdict verdict) {
             result.status = WorkStatus::read_only;
             ++context_.counters.read_only;
             break;
-        case Finding::undo: return undo(run, std::move(result.reason));
+        case Finding::undo: return undo(run, result.reason);
         case Finding::duplicate: return answer_unknown(run, std::move(result.reason), true);
         case Finding::key_taken: run->settling = true; return answer_from_key(run, result.reason);
         default: return refuse(run, std::move(result.reason), result.executed);
@@ -198,19 +198,21 @@ void WorkRunner::probe(const RunPtr& run) {
 // ---- afterwards
 // ----------------------------------------------------------------------------------
 
-void WorkRunner::undo(const RunPtr& run, Reason why) {
+void WorkRunner::undo(const RunPtr& run, const Reason& why) {
     run->settling = true;
     ++context_.counters.rolled_back_after_prepare;
     if (why.code == reason::kNotReplicated) ++context_.counters.not_replicated;
-    finisher_.rollback_until_gone(run->work.gid, [this, run, why](protocol::FinishResult result) {
-        if (result.status != protocol::FinishStatus::unknown) return refuse(run, why, true);
-        Reason text = why;
-        text.message += "; rolling it back: " + result.reason.message;
-        answer_unknown(run, std::move(text), true);
-    });
+    finisher_.rollback_until_gone(run->work.gid,
+                                  [this, run, why](const protocol::FinishResult& result) {
+                                      if (result.status != protocol::FinishStatus::unknown)
+                                          return refuse(run, why, true);
+                                      Reason text = why;
+                                      text.message += "; rolling it back: " + result.reason.message;
+                                      answer_unknown(run, std::move(text), true);
+                                  });
 }
 
-void WorkRunner::examine(const RunPtr& run, Reason why) {
+void WorkRunner::examine(const RunPtr& run, const Reason& why) {
     run->settling = true;
     give_back(run, Cleanliness::broken);
     end_backend(context_, admin_, run->backend, [this, run, why](const Result<void>& ended) {
@@ -224,7 +226,7 @@ void WorkRunner::examine(const RunPtr& run, Reason why) {
     });
 }
 
-void WorkRunner::look_for_prepared(const RunPtr& run, Reason why) {
+void WorkRunner::look_for_prepared(const RunPtr& run, const Reason& why) {
     Statement statement{
         "SELECT p.gid FROM pg_catalog.pg_prepared_xacts p "
         "WHERE p.gid = $1 AND p.database = pg_catalog.current_database()",
@@ -238,7 +240,7 @@ void WorkRunner::look_for_prepared(const RunPtr& run, Reason why) {
                });
 }
 
-void WorkRunner::look_for_witness(const RunPtr& run, Reason why) {
+void WorkRunner::look_for_witness(const RunPtr& run, const Reason& why) {
     Statement statement{"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1",
                         {{run->work.gid}}};
     admin_.run({std::move(statement)},

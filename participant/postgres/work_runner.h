@@ -68,10 +68,10 @@ private:
     void arm_probe(const RunPtr& run);
     void probe(const RunPtr& run);
 
-    void undo(const RunPtr& run, protocol::Reason reason);
-    void examine(const RunPtr& run, protocol::Reason reason);
-    void look_for_prepared(const RunPtr& run, protocol::Reason reason);
-    void look_for_witness(const RunPtr& run, protocol::Reason reason);
+    void undo(const RunPtr& run, const protocol::Reason& reason);
+    void examine(const RunPtr& run, const protocol::Reason& reason);
+    void look_for_prepared(const RunPtr& run, const protocol::Reason& reason);
+    void look_for_witness(const RunPtr& run, const protocol::Reason& reason);
     void answer_from_key(const RunPtr& run, const protocol::Reason& reason);
 
     void give_back(const RunPtr& run, Cleanliness cleanliness);
