@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include <cstdio>
 #include <thread>
 #include <utility>
 
@@ -248,7 +249,14 @@ RestReply Cluster::transfer(Transfer transfer) {
 }
 
 RestReply Cluster::submit(const std::string& body) {
-    return client().post("/v1/transactions", body, {.deadline = kPatience});
+    auto begin = std::chrono::steady_clock::now();
+    RestReply reply = client().post("/v1/transactions", body, {.deadline = kPatience});
+    std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    // No failure, because machines may be slow; but somebody may wonder where the time went.
+    if (took > std::chrono::seconds(5)) {
+        std::fprintf(stderr, "slow answer, %.1f s: %s\n", took.count(), reply.summary().c_str());
+    }
+    return reply;
 }
 
 std::int64_t Cluster::expected_sum() const {
