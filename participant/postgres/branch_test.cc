@@ -268,7 +268,26 @@ TEST_F(Branch, TheDeadlineEndsTheBranchForGood) {
     EXPECT_EQ(one->prepare(new_key(), debit()).status, WorkStatus::prepared) << "the pool goes on";
 }
 
-TEST_F(Branch, SerializationFailuresAndDeadlocksAreRefusals) {
+TEST_F(Branch, SerializationFailuresAreRefusals) {
+    PostgresOptions wanted = options();
+    wanted.isolation = protocol::Isolation::repeatable_read;
+    auto one = sidecar(wanted);
+    std::optional<protocol::WorkResult> result;
+    one->begin(new_key(),
+               work({"SELECT balance FROM account",
+                     "SELECT pg_sleep(0.5)",
+                     "UPDATE account SET balance = 1 WHERE id = 1"}),
+               &result);
+    ASSERT_TRUE(one->wait([&] {
+        return sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1";
+    }));
+    sql("UPDATE account SET balance = 2 WHERE id = 1");
+    ASSERT_TRUE(one->wait([&] { return result.has_value(); }));
+    EXPECT_EQ(result->status, WorkStatus::refused);
+    EXPECT_EQ(result->reason.code, reason::kSerialization) << result->reason.message;
+}
+
+TEST_F(Branch, DeadlocksAreRefusals) {
     auto one = sidecar();
     std::optional<protocol::WorkResult> late;
     one->begin(new_key(),

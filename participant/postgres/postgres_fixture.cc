@@ -1,5 +1,6 @@
 #include "participant/postgres/postgres_fixture.h"
 
+#include <thread>
 #include <utility>
 
 namespace twofold::participant::postgres {
@@ -205,34 +206,63 @@ PostgresServer& PostgresTest::shared_server() {
 }
 
 std::string PostgresTest::make_database(PostgresServer& server) {
-    static int number = 0;
     server_ = &server;
-    database_ = "bank" + std::to_string(++number);
+    database_ = "bank";
     auto made = server.create_database(database_);
     EXPECT_TRUE(made.has_value()) << made.error().text();
-    auto tables = server.query(database_,
-                               "CREATE TABLE account (id int PRIMARY KEY, balance bigint NOT NULL "
-                               "CHECK (balance >= 0)); "
-                               "INSERT INTO account SELECT g, 100 FROM generate_series(1, 3) g",
-                               "app");
+    create_account();
+    return server.dsn(database_);
+}
+
+void PostgresTest::create_account() {
+    auto tables =
+        server_->query(database_,
+                       "CREATE TABLE account (id int PRIMARY KEY, balance bigint NOT NULL "
+                       "CHECK (balance >= 0)); "
+                       "INSERT INTO account SELECT g, 100 FROM generate_series(1, 3) g",
+                       "app");
     EXPECT_TRUE(tables.has_value()) << tables.error().text();
-    return made.has_value() ? made.value() : "";
 }
 
+// One database serves all tests, emptied between them: making and deleting one for each costs more
+// than the tests themselves.
 void PostgresTest::SetUp() {
-    uses_shared_server_ = true;
-    dsn_ = make_database(shared_server());
+    static bool made = false;
+    PostgresServer& server = shared_server();
+    if (!std::exchange(made, true)) {
+        dsn_ = make_database(server);
+        return;
+    }
+    server_ = &server;
+    database_ = "bank";
+    dsn_ = server.dsn(database_);
+    empty_database();
+    create_account();
 }
 
-// What is still prepared would block the next test's slots.
-void PostgresTest::TearDown() {
-    if (!uses_shared_server_ || server_ != &shared_server()) return;
+void PostgresTest::empty_database() {
     auto left = server_->query(
-        database_, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
-    if (!left.has_value()) return;
+        database_,
+        "SELECT quote_literal(gid) FROM pg_prepared_xacts WHERE database = current_database()");
+    ASSERT_TRUE(left.has_value()) << left.error().text();
     for (const auto& row : left.value()) {
-        static_cast<void>(server_->query(database_, "ROLLBACK PREPARED '" + row[0] + "'"));
+        auto done = server_->query(database_, "ROLLBACK PREPARED " + row[0]);
+        EXPECT_TRUE(done.has_value()) << done.error().text();
     }
+    const std::string others =
+        "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for (int i = 0; i < 1000 && sql("SELECT count(*) " + others) != "0"; ++i) {
+        sql("SELECT pg_terminate_backend(pid) " + others);
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    auto emptied = server_->query(database_,
+                                  "DROP EXTENSION IF EXISTS postgres_fdw CASCADE; "
+                                  "DROP SCHEMA IF EXISTS public, trap, twofold CASCADE; "
+                                  "CREATE SCHEMA public AUTHORIZATION app; "
+                                  "GRANT USAGE ON SCHEMA public TO PUBLIC; "
+                                  "ALTER DATABASE " +
+                                      database_ + " OWNER TO app");
+    ASSERT_TRUE(emptied.has_value()) << emptied.error().text();
 }
 
 PostgresOptions PostgresTest::options_for(const std::string& dsn) {

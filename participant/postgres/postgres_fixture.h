@@ -1,5 +1,5 @@
-// What the tests with a real server share: one server per test program, a fresh database per test,
-// and a resource whose calls are waited for.
+// What the tests with a real server share: one server and one database per test program, emptied
+// before each test, and a resource whose calls are waited for.
 #pragma once
 
 #include "async/event_loop.h"
@@ -82,12 +82,12 @@ private:
 class PostgresTest : public ::testing::Test {
 protected:
     void SetUp() override;
-    void TearDown() override;
 
     // The server that all tests of the program share; tests that stop it or change its settings
     // have their own.
     static integration::PostgresServer& shared_server();
-    // A database with a table account(id, balance >= 0), three rows of 100.
+    // A database with a table account(id, balance >= 0), three rows of 100, for a server of the
+    // test's own.
     std::string make_database(integration::PostgresServer& server);
 
     [[nodiscard]] PostgresOptions options() const { return options_for(dsn_); }
@@ -107,8 +107,10 @@ protected:
     static std::string work(const std::vector<std::string>& statements);
     static std::string debit(int amount = 10, int account = 1);
 
+    void create_account();
+    void empty_database();
+
     integration::PostgresServer* server_ = nullptr;  // where database_ is
-    bool uses_shared_server_ = false;
     std::string database_;
     std::string dsn_;
 };
