@@ -88,7 +88,10 @@ protected:
     void expect_forces(const std::vector<std::string>& branches, int postgres, int log) {
         Counts nothing = count(branches, 0);
         Counts some = count(branches, kRepeats);
-        EXPECT_EQ(some.postgres - nothing.postgres, postgres * kRepeats);
+        // The server's own processes force something now and then, whoever works: a stray one or
+        // two of them in either count must not matter, while one force more or less for each
+        // transaction makes a difference of kRepeats.
+        EXPECT_LT(std::abs(some.postgres - nothing.postgres - postgres * kRepeats), kRepeats / 2);
         EXPECT_EQ(some.log - nothing.log, log * kRepeats);
     }
 };
