@@ -9,7 +9,7 @@ namespace twofold::coordinator {
 using protocol::ParticipantNumber;
 using protocol::ParticipantRecord;
 
-Directory::Directory(std::map<ParticipantNumber, ParticipantRecord> records) {
+Directory::Directory(const std::map<ParticipantNumber, ParticipantRecord>& records) {
     for (const auto& [number, record] : records) put(record);
 }
 

@@ -42,7 +42,8 @@ struct Participant {
 
 class Directory {
 public:
-    explicit Directory(std::map<protocol::ParticipantNumber, protocol::ParticipantRecord> records);
+    explicit Directory(
+        const std::map<protocol::ParticipantNumber, protocol::ParticipantRecord>& records);
 
     [[nodiscard]] const std::map<protocol::ParticipantNumber, protocol::ParticipantRecord>&
     records() const {

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace twofold::coordinator {
 
@@ -45,7 +46,7 @@ void OutcomeMemory::EpochBits::forget_below(Sequence sequence) {
 }
 
 OutcomeMemory::OutcomeMemory(IdPosition horizon,
-                             std::map<Epoch, std::vector<bool>> committed,
+                             const std::map<Epoch, std::vector<bool>>& committed,
                              std::uint64_t ids_max)
     : horizon_(horizon), ids_max_(std::max<std::uint64_t>(ids_max, 1)) {
     for (const auto& [epoch, bits] : committed) {
@@ -67,8 +68,7 @@ bool OutcomeMemory::is_committed(IdPosition position) const {
 }
 
 IdPosition OutcomeMemory::newest_committed_below(IdPosition limit) const {
-    for (auto entry = epochs_.rbegin(); entry != epochs_.rend(); ++entry) {
-        const auto& [epoch, bits] = *entry;
+    for (const auto& [epoch, bits] : epochs_ | std::views::reverse) {
         if (epoch > limit.epoch) continue;
         Sequence end =
             epoch == limit.epoch ? std::min(limit.sequence, bits.last + 1) : bits.last + 1;
@@ -88,8 +88,7 @@ std::optional<IdPosition> OutcomeMemory::choose_horizon(IdPosition next, IdPosit
     for (const auto& [epoch, bits] : epochs_) ends[epoch] = bits.last + 1;
     ends[next.epoch] = next.sequence;
     std::optional<IdPosition> chosen;
-    for (auto entry = ends.rbegin(); entry != ends.rend(); ++entry) {
-        auto [epoch, end] = *entry;
+    for (const auto& [epoch, end] : ends | std::views::reverse) {
         if (epoch < horizon_.epoch) break;
         Sequence begin = epoch == horizon_.epoch ? std::max<Sequence>(horizon_.sequence, 1) : 1;
         std::uint64_t count = end > begin ? end - begin : 0;

@@ -17,7 +17,7 @@ namespace twofold::coordinator {
 class OutcomeMemory {
 public:
     OutcomeMemory(protocol::IdPosition horizon,
-                  std::map<protocol::Epoch, std::vector<bool>> committed,
+                  const std::map<protocol::Epoch, std::vector<bool>>& committed,
                   std::uint64_t ids_max);
 
     void set_committed(protocol::IdPosition position);

@@ -59,6 +59,8 @@ void append_heuristic(const protocol::TxnId& id,
 // outcomes before its end.
 std::vector<Record> checkpoint_records(const RecoveredState& state) {
     std::vector<Record> out;
+    out.reserve(state.epochs.size() + state.participants.size() + state.unfinished_commits.size() +
+                state.undecided.size() + state.idempotent_aborts.size());
     for (const auto& [epoch, record] : state.epochs) out.emplace_back(record);
     for (const auto& [number, record] : state.participants) out.emplace_back(record);
     if (state.horizon != protocol::IdPosition{}) {

@@ -267,7 +267,8 @@ Transaction* Machine::Impl::find_or_settle(const protocol::TxnId& id) {
     if (Transaction* txn = find(id)) return txn;
     if (answer_forgotten(id).kind != AnswerKind::cannot_tell) return nullptr;
     if (id.epoch() > epoch_ || id.participant().value == 0) return nullptr;
-    if (directory_.find(id.participant()) == nullptr || stopped_) return nullptr;
+    if (directory_.find(id.participant()) == nullptr) return nullptr;
+    if (counts().active >= config_.transactions_max) return nullptr;  // asked again later
     Transaction& txn = create(id);
     txn.one_shot = true;
     txn.recovered = true;

@@ -9,7 +9,6 @@ namespace {
 using enum protocol::ItemStatus;
 using protocol::CallOutcome;
 using protocol::IdPosition;
-using protocol::ItemOp;
 using protocol::ParticipantNumber;
 namespace reason = protocol::reason;
 

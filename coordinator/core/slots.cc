@@ -79,6 +79,7 @@ void SlotTable::serve(Participant participant, Queue& queue) {
 
 std::vector<SlotTable::Owner> SlotTable::take_granted() {
     std::vector<Owner> out;
+    out.reserve(granted_.size());
     for (const Granted& granted : granted_) out.push_back(granted.owner);
     granted_.clear();
     return out;

@@ -161,7 +161,7 @@ bool SmallWorld::is_durable_commit(const TxnId& group) const {
 }
 
 void SmallWorld::deliver(const Send& send) {
-    std::size_t number = sent_++;
+    std::size_t number = sent++;
     Fate fate = plan_.contains(number) ? plan_.at(number) : Fate::arrives;
     if (send.item.op == ItemOp::commit && !is_durable_commit(send.item.key.group)) {
         violations_.push_back("commit was sent before the decision was durable");

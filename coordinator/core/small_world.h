@@ -71,7 +71,7 @@ public:
     explicit SmallWorld(std::uint16_t participants, Config config = {});
 
     // The n-th message sent from now on, from 0.
-    void plan(std::size_t message, Fate fate) { plan_[message + sent_] = fate; }
+    void plan(std::size_t message, Fate fate) { plan_[message + sent] = fate; }
     // Stops everything after so many steps of the machine: a crash.
     void stop_after(std::size_t steps) { steps_left_ = steps; }
 
@@ -95,7 +95,7 @@ public:
     std::set<Ticket> open_tickets;
     std::vector<RaiseAlarm> alarms;
     std::vector<std::string> trace;
-    std::size_t sent_ = 0;
+    std::size_t sent = 0;
 
 private:
     void step(Input input);
