@@ -44,7 +44,7 @@ struct SqliteConfig {
 struct PostgresConfig {
     std::string dsn;
     std::uint64_t work_connections = 8;
-    std::uint64_t finish_connections = 2;
+    std::uint64_t finish_connections = 8;
     bool witness = false;
     bool allow_superuser = false;
 };
