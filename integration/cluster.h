@@ -26,8 +26,9 @@ using Environment = std::map<std::string, std::string>;
 
 inline constexpr int kAccounts = 10;
 inline constexpr int kBalance = 1000;
-// How long anything may take that must end: far above what it takes, because machines are busy.
-inline constexpr std::chrono::milliseconds kPatience{30'000};
+// How long anything may take that must end: far above what it takes, because machines are busy and
+// disks of virtual machines stall for many seconds.
+inline constexpr std::chrono::milliseconds kPatience{90'000};
 
 struct ParticipantSpec {
     std::string name;

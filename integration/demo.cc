@@ -257,7 +257,7 @@ std::string Demo::wait_for_quiet() {
     auto begin = Clock::now();
     bool quiet = wait_until([this] { return interrupted || cluster_->prepared_left() == 0; });
     if (interrupted) return "interrupted";
-    if (!quiet) return "branches are still prepared after 30 s:\n" + cluster_->logs();
+    if (!quiet) return "branches are still prepared after 90 s:\n" + cluster_->logs();
     say("Nothing is prepared any more (%.2f s).", seconds_since(begin));
     return "";
 }
