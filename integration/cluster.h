@@ -26,8 +26,8 @@ using Environment = std::map<std::string, std::string>;
 
 inline constexpr int kAccounts = 10;
 inline constexpr int kBalance = 1000;
-// How long anything may take that must end: far above what it takes, because machines are busy and
-// disks of virtual machines stall for many seconds.
+// How long anything may take that must end: far above what it takes, because machines are busy.
+// Calls that need more than 5 s are shown, so that this does not hide a stall.
 inline constexpr std::chrono::milliseconds kPatience{90'000};
 
 struct ParticipantSpec {
