@@ -89,12 +89,12 @@ std::optional<Bytes> base64_decode(std::string_view text, Base64Alphabet alphabe
 }
 
 std::string hex_encode(ByteSpan bytes) {
-    constexpr std::string_view digits = "0123456789abcdef";
+    constexpr std::string_view kDigits = "0123456789abcdef";
     std::string out;
     out.reserve(bytes.size() * 2);
     for (std::uint8_t byte : bytes) {
-        out.push_back(digits[byte >> 4]);
-        out.push_back(digits[byte & 15]);
+        out.push_back(kDigits[byte >> 4]);
+        out.push_back(kDigits[byte & 15]);
     }
     return out;
 }

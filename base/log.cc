@@ -136,7 +136,7 @@ void set_log_sink(LogSink sink, LogLevel lowest_level) {
 void log_event(LogLevel level,
                std::string_view event,
                std::string_view message,
-               std::vector<LogField> fields) {
+               const std::vector<LogField>& fields) {
     if (level < lowest) return;
     current_sink(level, event, message, fields);
 }

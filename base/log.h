@@ -39,7 +39,7 @@ void set_log_sink(LogSink sink, LogLevel lowest_level);
 void log_event(LogLevel level,
                std::string_view event,
                std::string_view message,
-               std::vector<LogField> fields = {});
+               const std::vector<LogField>& fields = {});
 
 // Appends `text` as a JSON string with quotes: control characters escaped, invalid UTF-8 replaced.
 void append_json_string(std::string& out, std::string_view text);

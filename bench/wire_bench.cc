@@ -222,6 +222,7 @@ int main() {
         std::printf("%-8s", name_of(carrier));
         for (std::size_t items : {1U, 32U, 128U}) {
             std::vector<double> runs;
+            runs.reserve(5);
             for (int run = 0; run < 5; ++run) runs.push_back(cpu_per_item(carrier, items, 20'000));
             std::ranges::sort(runs);
             std::printf(" %8.2f", runs[2]);

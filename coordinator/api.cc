@@ -68,7 +68,7 @@ class Api {
 public:
     Api(Driver& driver, ApiOptions options) : driver_(driver), options_(std::move(options)) {}
 
-    void submit(Request request, ResponseSink sink);
+    void submit(const Request& request, ResponseSink sink);
     void get(const Request& request, ResponseSink sink);
     void ask_participant(const protocol::TxnId& id, milliseconds wait, ResponseSink sink);
     void list(const Request& request, ResponseSink sink);
@@ -131,7 +131,7 @@ base::Result<SubmitOneShot> Api::to_input(SubmitBody body, http::Response& refus
     return input;
 }
 
-void Api::submit(Request request, ResponseSink sink) {
+void Api::submit(const Request& request, ResponseSink sink) {
     auto body = parse_submit_body(request.body, limits());
     if (!body.has_value()) {
         sink.send(body_problem(body.error()));
@@ -288,7 +288,7 @@ void Api::inquire(const Request& request, ResponseSink sink) {
         return;
     }
     auto shared = std::make_shared<ResponseSink>(std::move(sink));
-    Ticket ticket = driver_.open_inquiry([shared](protocol::InquiryReply reply) {
+    Ticket ticket = driver_.open_inquiry([shared](const protocol::InquiryReply& reply) {
         std::string body;
         protocol::append_inquiry_reply(body, reply);
         shared->send(http::json_response(200, std::move(body)));
@@ -311,10 +311,12 @@ void Api::ready(ResponseSink sink) const {
 
 void add_routes(http::Router& router, Driver& driver, const ApiOptions& options) {
     auto api = std::make_shared<Api>(driver, options);
-    router.add(
-        Method::post, "/v1/transactions", Role::client, [api](Request request, ResponseSink sink) {
-            api->submit(std::move(request), std::move(sink));
-        });
+    router.add(Method::post,
+               "/v1/transactions",
+               Role::client,
+               [api](const Request& request, ResponseSink sink) {
+                   api->submit(request, std::move(sink));
+               });
     router.add(
         Method::get,
         "/v1/transactions",

@@ -36,11 +36,11 @@ TEST_F(ServerTest, KeepsTheConnectionAndClosesWhenAsked) {
 
 TEST_F(ServerTest, AnswersPipelinedRequestsInOrderEvenWhenTheFirstIsLate) {
     std::vector<ResponseSink> held;
-    serve([&](Request request, ResponseSink sink) {
+    serve([&](const Request& request, ResponseSink sink) {
         if (request.path == "/late") {
             held.push_back(std::move(sink));
         } else {
-            echo(std::move(request), std::move(sink));
+            echo(request, std::move(sink));
         }
     });
     auto socket = RawSocket::connect_to(server->port());

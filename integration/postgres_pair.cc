@@ -34,7 +34,7 @@ PostgresPair::Server& PostgresPair::at(std::size_t server) {
                                                    {"max_wal_size", "4GB"},
                                                    {"wal_writer_delay", "10s"},
                                                    {"bgwriter_lru_maxpages", "0"}}};
-        auto created = PostgresServer::create(std::move(options));
+        auto created = PostgresServer::create(options);
         if (created.has_value()) {
             chosen.server = std::move(created.value());
         } else {
