@@ -13,7 +13,6 @@
 #include "wal/posix_file.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <utility>
 
@@ -41,27 +40,14 @@ struct CoordinatorService::Impl {
     [[nodiscard]] std::string not_ready_reason() const;
 };
 
-namespace {
-
-template <std::size_t N>
-std::array<std::uint8_t, N> random_bytes() {
-    std::array<std::uint8_t, N> bytes{};
-    base::secure_random(bytes);
-    return bytes;
-}
-
-std::uint64_t random_number() { return base::ByteReader(random_bytes<8>()).u64(); }
-
-}  // namespace
-
 base::Result<recovery::Recovered> CoordinatorService::Impl::recover() {
     auto started = std::chrono::steady_clock::now();
     TWOFOLD_TRY(directory,
                 wal::PosixDirectory::open(config.data_dir, {.create = true, .read_only = false}));
     TWOFOLD_TRY(lock, directory->lock());
     recovery::RecoverOptions options;
-    options.incarnation_if_new.bytes = random_bytes<10>();
-    options.key = random_bytes<32>();
+    options.incarnation_if_new.bytes = base::random_bytes<10>();
+    options.key = base::random_bytes<32>();
     options.writer.segment_size_bytes = config.segment_size_bytes;
     TWOFOLD_TRY(recovery::Recovered recovered, recovery::recover(*directory, options));
     auto took = std::chrono::steady_clock::now() - started;
@@ -97,8 +83,8 @@ void CoordinatorService::Impl::make_driver(async::EventLoop& loop,
         participants.push_back({named.name, std::make_unique<ParticipantClient>(loop, options)});
     }
     coordinator::DriverOptions options;
-    options.start_nonce = random_number();
-    options.jitter_seed = random_number();
+    options.start_nonce = base::random_number();
+    options.jitter_seed = base::random_number();
     options.info_interval = config.info_interval;
     options.info_retry_interval = std::min(options.info_retry_interval, config.info_interval);
     driver = std::make_unique<coordinator::Driver>(loop,

@@ -28,12 +28,6 @@ struct ParticipantService::Impl {
 
 namespace {
 
-std::uint64_t random_number() {
-    std::array<std::uint8_t, 8> bytes{};
-    base::secure_random(bytes);
-    return base::ByteReader(bytes).u64();
-}
-
 participant::Config machine_config(const ParticipantConfig& config) {
     participant::Config out;
     out.inquiry_interval = config.inquiry_interval;
@@ -62,7 +56,7 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
     }
     participant::DriverOptions options;
     options.name = config.name;
-    options.jitter_seed = random_number();
+    options.jitter_seed = base::random_number();
     options.on_ready = [&self] { self.events.on_ready(); };
     self.driver =
         std::make_unique<participant::Driver>(loop,

@@ -34,11 +34,17 @@ struct SocketPair {
     std::array<int, 2> ends{-1, -1};
 };
 
-TEST(FdWatch, TellsReadableAndWritable) {
+// One end of a pair, watched.
+class FdWatchTest : public ::testing::Test {
+protected:
+    void SetUp() override { ASSERT_TRUE(watch.watch(pair.ends[0]).has_value()); }
+
     EventLoop loop;
     SocketPair pair;
-    FdWatch watch(loop);
-    ASSERT_TRUE(watch.watch(pair.ends[0]).has_value());
+    FdWatch watch{loop};
+};
+
+TEST_F(FdWatchTest, TellsReadableAndWritable) {
     bool readable = false;
     bool writable = false;
     watch.wait_readable([&] { readable = true; });
@@ -49,11 +55,7 @@ TEST(FdWatch, TellsReadableAndWritable) {
     EXPECT_TRUE(loop.run_until([&] { return readable; }, 2s));
 }
 
-TEST(FdWatch, SeesWhatWasThereBeforeTheWait) {
-    EventLoop loop;
-    SocketPair pair;
-    FdWatch watch(loop);
-    ASSERT_TRUE(watch.watch(pair.ends[0]).has_value());
+TEST_F(FdWatchTest, SeesWhatWasThereBeforeTheWait) {
     pair.say_something();
     loop.poll();
     bool readable = false;
@@ -61,11 +63,7 @@ TEST(FdWatch, SeesWhatWasThereBeforeTheWait) {
     EXPECT_TRUE(loop.run_until([&] { return readable; }, 2s));
 }
 
-TEST(FdWatch, CancelAndReleaseForgetCallbacksAndLeaveTheDescriptorOpen) {
-    EventLoop loop;
-    SocketPair pair;
-    FdWatch watch(loop);
-    ASSERT_TRUE(watch.watch(pair.ends[0]).has_value());
+TEST_F(FdWatchTest, CancelAndReleaseForgetCallbacksAndLeaveTheDescriptorOpen) {
     bool called = false;
     watch.wait_readable([&] { called = true; });
     pair.say_something();
@@ -77,11 +75,7 @@ TEST(FdWatch, CancelAndReleaseForgetCallbacksAndLeaveTheDescriptorOpen) {
     EXPECT_GE(::fcntl(pair.ends[0], F_GETFD), 0);
 }
 
-TEST(FdWatch, AWaitReplacesTheEarlierOne) {
-    EventLoop loop;
-    SocketPair pair;
-    FdWatch watch(loop);
-    ASSERT_TRUE(watch.watch(pair.ends[0]).has_value());
+TEST_F(FdWatchTest, AWaitReplacesTheEarlierOne) {
     int first = 0;
     int second = 0;
     watch.wait_readable([&] { ++first; });
@@ -93,7 +87,7 @@ TEST(FdWatch, AWaitReplacesTheEarlierOne) {
 }
 
 // What libpq does when it tries the next address: another socket under the same number.
-TEST(FdWatch, FollowsANewSocketUnderTheSameNumber) {
+TEST(FdWatchAlone, FollowsANewSocketUnderTheSameNumber) {
     EventLoop loop;
     SocketPair old_pair;
     FdWatch watch(loop);
@@ -113,11 +107,7 @@ TEST(FdWatch, FollowsANewSocketUnderTheSameNumber) {
     EXPECT_FALSE(old_called);
 }
 
-TEST(FdWatch, WatchingTheSameSocketAgainKeepsItsWait) {
-    EventLoop loop;
-    SocketPair pair;
-    FdWatch watch(loop);
-    ASSERT_TRUE(watch.watch(pair.ends[0]).has_value());
+TEST_F(FdWatchTest, WatchingTheSameSocketAgainKeepsItsWait) {
     bool called = false;
     watch.wait_readable([&] { called = true; });
     ASSERT_TRUE(watch.watch(pair.ends[0]).has_value());
@@ -125,7 +115,7 @@ TEST(FdWatch, WatchingTheSameSocketAgainKeepsItsWait) {
     EXPECT_TRUE(loop.run_until([&] { return called; }, 2s));
 }
 
-TEST(FdWatch, RefusesWhatIsNotOpen) {
+TEST(FdWatchAlone, RefusesWhatIsNotOpen) {
     EventLoop loop;
     FdWatch watch(loop);
     const auto result = watch.watch(-1);

@@ -53,4 +53,6 @@ void secure_random(std::span<std::uint8_t> out) {
     }
 }
 
+std::uint64_t random_number() { return std::bit_cast<std::uint64_t>(random_bytes<8>()); }
+
 }  // namespace twofold::base

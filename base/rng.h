@@ -2,6 +2,8 @@
 // numbers, on every platform. secure_random() is the kernel's, for keys, incarnations and nonces.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -26,5 +28,16 @@ private:
 
 // Fills the buffer from the kernel's generator; ends the process when there is none.
 void secure_random(std::span<std::uint8_t> out);
+
+// The same as a value: a key, an incarnation, a uuid.
+template <std::size_t N>
+[[nodiscard]] std::array<std::uint8_t, N> random_bytes() {
+    std::array<std::uint8_t, N> bytes{};
+    secure_random(bytes);
+    return bytes;
+}
+
+// The same as a number: a nonce, the seed of a SeededRng.
+[[nodiscard]] std::uint64_t random_number();
 
 }  // namespace twofold::base

@@ -59,8 +59,30 @@ public:
         EXPECT_NE(result.error().reason.find(client->origin()), std::string::npos);
     }
 
+    CallOptions collecting_lines() {
+        CallOptions options;
+        options.on_line = [this](std::string_view line) { lines.emplace_back(line); };
+        return options;
+    }
+    // A call whose lines are collected; the test writes them into `stream`.
+    void open_stream() {
+        serve([this](const Request&, ResponseSink sink) { stream = std::move(sink); });
+        connect_to(server->port());
+        call(get("/"), collecting_lines());
+        ASSERT_TRUE(eventually(loop, [&] { return stream.open(); }));
+        stream.begin_stream(200, "application/x-ndjson");
+    }
+    // The next connection to `raw`, when `text` has come over it.
+    std::unique_ptr<RawSocket> accept_with(const RawServer& raw, std::string_view text) {
+        auto peer = raw.accept(loop);
+        EXPECT_TRUE(eventually(loop, [&] { return peer->has_received(text); }));
+        return peer;
+    }
+
     std::optional<Client> client;
     std::vector<CallResult> results;
+    std::vector<std::string> lines;
+    ResponseSink stream;
 };
 
 TEST_F(ClientTest, KeepsItsConnection) {
@@ -116,15 +138,7 @@ TEST_F(ClientTest, PreconnectsAndClosesWhatIsIdle) {
 }
 
 TEST_F(ClientTest, StreamsLinesInOrderAsTheyArrive) {
-    ResponseSink stream;
-    serve([&](const Request&, ResponseSink sink) { stream = std::move(sink); });
-    connect_to(server->port());
-    std::vector<std::string> lines;
-    CallOptions options;
-    options.on_line = [&](std::string_view line) { lines.emplace_back(line); };
-    call(get("/"), std::move(options));
-    ASSERT_TRUE(eventually(loop, [&] { return stream.open(); }));
-    stream.begin_stream(200, "application/x-ndjson");
+    open_stream();
     stream.write("{\"n\":1}\n{\"n\":2}\n{\"n\"");
     ASSERT_TRUE(eventually(loop, [&] { return lines.size() == 2; }));
     EXPECT_TRUE(results.empty());
@@ -138,15 +152,7 @@ TEST_F(ClientTest, StreamsLinesInOrderAsTheyArrive) {
 }
 
 TEST_F(ClientTest, AStreamThatIsCutIsUnknownAndKeepsItsLines) {
-    ResponseSink stream;
-    serve([&](const Request&, ResponseSink sink) { stream = std::move(sink); });
-    connect_to(server->port());
-    std::vector<std::string> lines;
-    CallOptions options;
-    options.on_line = [&](std::string_view line) { lines.emplace_back(line); };
-    call(get("/"), std::move(options));
-    ASSERT_TRUE(eventually(loop, [&] { return stream.open(); }));
-    stream.begin_stream(200, "application/x-ndjson");
+    open_stream();
     stream.write("one\ntw");
     ASSERT_TRUE(eventually(loop, [&] { return lines.size() == 1; }));
     stream = ResponseSink();
@@ -157,12 +163,8 @@ TEST_F(ClientTest, AStreamThatIsCutIsUnknownAndKeepsItsLines) {
 TEST_F(ClientTest, RedirectsAndForeignPagesAreOnlyReplies) {
     RawServer raw;
     connect_to(raw.port);
-    std::vector<std::string> lines;
-    CallOptions options;
-    options.on_line = [&](std::string_view line) { lines.emplace_back(line); };
-    call(get("/"), std::move(options));
-    const auto peer = raw.accept(loop);
-    ASSERT_TRUE(eventually(loop, [&] { return peer->has_received("\r\n\r\n"); }));
+    call(get("/"), collecting_lines());
+    const auto peer = accept_with(raw, "\r\n\r\n");
     peer->send("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 8\r\n\r\n<html>\n\n");
     EXPECT_EQ(wait_for(1).value().content_type, "text/html");
     EXPECT_TRUE(lines.empty());
@@ -261,8 +263,7 @@ TEST_F(ClientTest, UnknownWhenTheReplyIsCutAnywhere) {
             results.clear();
             connect_to(raw.port);
             call(post("x"));
-            const auto peer = raw.accept(loop);
-            ASSERT_TRUE(eventually(loop, [&] { return peer->has_received("x"); }));
+            const auto peer = accept_with(raw, "x");
             peer->send(reply.substr(0, size));
             if (by_reset) {
                 peer->reset();
@@ -278,8 +279,7 @@ TEST_F(ClientTest, UnknownWhenTheReplyIsGarbage) {
     RawServer raw;
     connect_to(raw.port);
     call(post("x"));
-    const auto peer = raw.accept(loop);
-    ASSERT_TRUE(eventually(loop, [&] { return peer->has_received("x"); }));
+    const auto peer = accept_with(raw, "x");
     peer->send("220 mail.example ESMTP\r\n\r\n");
     expect_failure(wait_for(1), CallFailure::unknown, base::Errc::protocol_violation);
 }
@@ -300,16 +300,14 @@ TEST_F(ClientTest, AnIdleConnectionIsLookedAtBeforeItIsUsed) {
     RawServer raw;
     connect_to(raw.port);
     call(get("/1"));
-    auto peer = raw.accept(loop);
-    ASSERT_TRUE(eventually(loop, [&] { return peer->has_received("\r\n\r\n"); }));
+    auto peer = accept_with(raw, "\r\n\r\n");
     peer->send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     EXPECT_TRUE(wait_for(1).has_value());
     ASSERT_FALSE(
         loop.run_until([] { return false; }, 20ms));  // idle for long enough to be looked at
     peer->close();
     call(post("x"));
-    peer = raw.accept(loop);
-    ASSERT_TRUE(eventually(loop, [&] { return peer->has_received("x"); }));
+    peer = accept_with(raw, "x");
     peer->send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     EXPECT_TRUE(wait_for(2).has_value());
 }
@@ -318,8 +316,7 @@ TEST_F(ClientTest, AConnectionThatSaysSomethingUnaskedIsNotUsedAgain) {
     RawServer raw;
     connect_to(raw.port);
     call(get("/1"));
-    const auto peer = raw.accept(loop);
-    ASSERT_TRUE(eventually(loop, [&] { return peer->has_received("\r\n\r\n"); }));
+    const auto peer = accept_with(raw, "\r\n\r\n");
     peer->send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n");
     EXPECT_TRUE(wait_for(1).has_value());
     EXPECT_TRUE(eventually(loop, [&] { return client->stats().connections_open == 0; }));

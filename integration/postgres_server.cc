@@ -147,8 +147,7 @@ Result<std::string> template_directory(const std::string& bin) {
 // Gives the copy a system identifier of its own: the first eight bytes of its control file.
 // pg_resetwal then mends the checksum and writes an empty log that carries the new number.
 Result<void> renumber(const std::string& bin, const std::string& data) {
-    std::array<std::uint8_t, 8> identifier{};
-    base::secure_random(identifier);
+    auto identifier = base::random_bytes<8>();
     identifier[7] &= 0x3fU;
     std::fstream control(data + "/global/pg_control",
                          std::ios::binary | std::ios::in | std::ios::out);

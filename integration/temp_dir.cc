@@ -78,8 +78,7 @@ void TempDir::remove() noexcept {
 std::uint16_t free_port() {
     static std::set<std::uint16_t> given;  // two servers of one test never get the same
     for (int attempt = 0; attempt < 1000; ++attempt) {
-        std::array<std::uint8_t, 2> random{};
-        base::secure_random(random);
+        auto random = base::random_bytes<2>();
         auto offset = static_cast<unsigned>((random[0] << 8U) | random[1]);
         auto port = static_cast<std::uint16_t>(kFirstPort + offset % kPortCount);
         if (!given.contains(port) && can_bind(port)) {

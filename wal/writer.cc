@@ -37,12 +37,6 @@ Result<void> check_options(const WriterOptions& options) {
                           std::to_string(options.segment_size_bytes));
 }
 
-std::uint64_t fresh_seed() {
-    std::array<std::uint8_t, 8> bytes{};
-    base::secure_random(bytes);
-    return base::ByteReader(bytes).u64();
-}
-
 // Another one for each epoch and index even when the seed stays the same (in the simulator), so
 // that the former content of a recycled segment never passes for the present one.
 std::uint32_t salt_for(std::uint64_t seed, std::uint32_t epoch, std::uint64_t index) {
@@ -92,7 +86,7 @@ Writer::Writer(Directory& directory, const WriterOptions& options)
     : directory_(directory),
       options_(options),
       pool_(std::make_unique<SegmentPool>(directory_, options_, counters_)),
-      salt_seed_(options.salt_seed != 0 ? options.salt_seed : fresh_seed()) {}
+      salt_seed_(options.salt_seed != 0 ? options.salt_seed : base::random_number()) {}
 
 Writer::~Writer() = default;
 
