@@ -1,8 +1,9 @@
 #include "coordinator/answer_json.h"
 
 #include "base/assert.h"
-#include "base/log.h"
+#include "base/json_writer.h"
 #include "coordinator/problems.h"
+#include "protocol/json.h"
 
 #include <utility>
 
@@ -11,43 +12,25 @@ namespace twofold::coordinator {
 namespace {
 
 using base::append_json_string;
+namespace json = base::json;
 using protocol::Outcome;
 using protocol::Reason;
 
-void text_member(std::string& out, std::string_view name, std::string_view value) {
-    if (out.back() != '{') out += ',';
-    append_json_string(out, name);
-    out += ':';
-    append_json_string(out, value);
-}
-
-void raw_member(std::string& out, std::string_view name, std::string_view json) {
-    if (out.back() != '{') out += ',';
-    append_json_string(out, name);
-    out += ':';
-    out += json;
-}
-
 std::string reason_json(const Reason& reason) {
-    std::string out = "{";
-    text_member(out, "code", reason.code);
-    text_member(out, "message", reason.message);
-    if (reason.statement_index >= 0) {
-        raw_member(out, "statement", std::to_string(reason.statement_index));
-    }
-    if (!reason.sqlstate.empty()) text_member(out, "sqlstate", reason.sqlstate);
-    return out + "}";
+    std::string out;
+    protocol::append_reason(out, reason);
+    return out;
 }
 
 std::string branch_json(const BranchReport& branch, const ParticipantName& name) {
     std::string out = "{";
-    raw_member(out, "branch", std::to_string(branch.branch));
-    text_member(out, "participant", name(branch.participant));
-    text_member(out, "state", branch.state);
-    raw_member(out, "attempt", std::to_string(branch.attempt));
-    raw_member(out, "tries", std::to_string(branch.tries));
-    if (!branch.reason.empty()) raw_member(out, "reason", reason_json(branch.reason));
-    if (branch.results) raw_member(out, "results", *branch.results);
+    json::number(out, "branch", branch.branch);
+    json::text(out, "participant", name(branch.participant));
+    json::text(out, "state", branch.state);
+    json::number(out, "attempt", branch.attempt);
+    json::number(out, "tries", branch.tries);
+    if (!branch.reason.empty()) json::raw(out, "reason", reason_json(branch.reason));
+    if (branch.results) json::raw(out, "results", *branch.results);
     return out + "}";
 }
 
@@ -116,7 +99,7 @@ http::Response accepted_response(const Answer& answer,
                                  const ParticipantName& name) {
     std::string body = report_json(answer.report, name);
     body.pop_back();
-    text_member(body, "decision", decision);
+    json::text(body, "decision", decision);
     http::Response response = http::json_response(202, body + "}\n");
     response.headers.add("Location", location_of(answer));
     return response;
@@ -162,26 +145,24 @@ std::optional<http::Response> common_response(const Answer& answer) {
 
 std::string report_json(const TransactionReport& report, const ParticipantName& name) {
     std::string out = "{";
-    text_member(out, "id", report.txn.text());
-    text_member(out, "state", report.state);
-    text_member(out, "outcome", to_string(report.outcome));
-    raw_member(out, "recorded", report.recorded ? "true" : "false");
-    raw_member(out, "version", std::to_string(report.version));
-    if (report.results_lost) text_member(out, "results", "lost");
-    if (!report.reason.empty()) raw_member(out, "reason", reason_json(report.reason));
+    json::text(out, "id", report.txn.text());
+    json::text(out, "state", report.state);
+    json::text(out, "outcome", to_string(report.outcome));
+    json::flag(out, "recorded", report.recorded);
+    json::number(out, "version", report.version);
+    if (report.results_lost) json::text(out, "results", "lost");
+    if (!report.reason.empty()) json::raw(out, "reason", reason_json(report.reason));
     if (report.blamed_branch != 0) {
-        raw_member(out, "refused_by_branch", std::to_string(report.blamed_branch));
+        json::number(out, "refused_by_branch", report.blamed_branch);
     }
-    std::string branches = "[";
-    for (const BranchReport& branch : report.branches) {
-        if (branches.back() != '[') branches += ',';
-        branches += branch_json(branch, name);
-    }
-    raw_member(out, "branches", branches + "]");
+    json::array(
+        out, "branches", report.branches, [&name](std::string& to, const BranchReport& branch) {
+            to += branch_json(branch, name);
+        });
     if (!report.labels.empty()) {
         std::string labels = "{";
-        for (const auto& [label, value] : report.labels) text_member(labels, label, value);
-        raw_member(out, "labels", labels + "}");
+        for (const auto& [label, value] : report.labels) json::text(labels, label, value);
+        json::raw(out, "labels", labels + "}");
     }
     return out + "}";
 }

@@ -1,6 +1,6 @@
 #include "coordinator/api.h"
 
-#include "base/log.h"
+#include "base/json_writer.h"
 #include "coordinator/answer_json.h"
 #include "coordinator/problems.h"
 #include "coordinator/submit_request.h"
@@ -21,6 +21,7 @@ using http::Request;
 using http::ResponseSink;
 using http::Role;
 using std::chrono::milliseconds;
+namespace json = base::json;
 
 // Long enough for one round trip to a participant that is there.
 constexpr milliseconds kShortestAsk{1'000};
@@ -61,6 +62,22 @@ base::Result<void> only_parameters(const Request& request,
         return base::fail(Errc::precondition_failed, std::move(message));
     }
     return base::ok();
+}
+
+void append_participant(std::string& out, const ParticipantStatus& status) {
+    out += '{';
+    json::text(out, "name", status.name);
+    json::text(out, "url", status.url);
+    json::number(out, "number", status.number.value);
+    json::flag(out, "up", status.up);
+    if (!status.problem.empty()) json::text(out, "problem", status.problem);
+    if (!status.info.identity.empty()) {
+        json::text(out, "uuid", status.info.uuid.text());
+        json::text(out, "identity", status.info.identity.text());
+        json::number(out, "epoch", status.info.epoch);
+        json::number(out, "slots", status.info.slots);
+    }
+    out += '}';
 }
 
 // All handlers share this; it lives as long as the routes.
@@ -244,41 +261,21 @@ void Api::list(const Request& request, ResponseSink sink) {
         return;
     }
     auto reports = driver_.machine().list(filter.value());
-    std::string body = "{\"transactions\":[";
-    for (const TransactionReport& report : reports) {
-        if (body.back() != '[') body += ',';
-        body += report_json(report, names());
-    }
-    body += ']';
+    std::string body = "{";
+    json::array(
+        body, "transactions", reports, [this](std::string& out, const TransactionReport& report) {
+            out += report_json(report, names());
+        });
     if (reports.size() == filter.value().limit) {
-        body += ",\"next_cursor\":\"" + reports.back().txn.text() + '"';
+        json::text(body, "next_cursor", reports.back().txn.text());
     }
     sink.send(http::json_response(200, body + "}\n"));
 }
 
 void Api::participants(ResponseSink sink) const {
-    std::string body = "{\"participants\":[";
-    for (const ParticipantStatus& status : driver_.participants()) {
-        if (body.back() != '[') body += ',';
-        body += "{\"name\":";
-        base::append_json_string(body, status.name);
-        body += ",\"url\":";
-        base::append_json_string(body, status.url);
-        body += ",\"number\":" + std::to_string(status.number.value);
-        body += status.up ? ",\"up\":true" : ",\"up\":false";
-        if (!status.problem.empty()) {
-            body += ",\"problem\":";
-            base::append_json_string(body, status.problem);
-        }
-        if (!status.info.identity.empty()) {
-            body += ",\"uuid\":\"" + status.info.uuid.text() + "\",\"identity\":";
-            base::append_json_string(body, status.info.identity.text());
-            body += ",\"epoch\":" + std::to_string(status.info.epoch);
-            body += ",\"slots\":" + std::to_string(status.info.slots);
-        }
-        body += '}';
-    }
-    sink.send(http::json_response(200, body + "]}\n"));
+    std::string body = "{";
+    json::array(body, "participants", driver_.participants(), append_participant);
+    sink.send(http::json_response(200, body + "}\n"));
 }
 
 void Api::inquire(const Request& request, ResponseSink sink) {

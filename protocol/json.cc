@@ -1,7 +1,7 @@
 #include "protocol/json.h"
 
 #include "base/base64.h"
-#include "base/log.h"
+#include "base/json_writer.h"
 #include "protocol/json_reader.h"
 
 #include <boost/json/monotonic_resource.hpp>
@@ -14,127 +14,90 @@ namespace twofold::protocol {
 
 namespace {
 
-using base::append_json_string;
 using base::Errc;
 using base::Result;
+namespace json = base::json;
 
 // ---- writing -----------------------------------------------------------------------------------
 
-void member(std::string& out, std::string_view name) {
-    if (out.back() != '{') out.push_back(',');
-    out.push_back('"');
-    out += name;  // our own names need no escaping
-    out += "\":";
-}
-
-void text_member(std::string& out, std::string_view name, std::string_view value) {
-    member(out, name);
-    append_json_string(out, value);
-}
-
-void number_member(std::string& out, std::string_view name, std::uint64_t value) {
-    member(out, name);
-    out += std::to_string(value);
-}
-
-void big_member(std::string& out, std::string_view name, std::uint64_t value) {
-    member(out, name);
-    out += '"' + std::to_string(value) + '"';
-}
-
-void flag_member(std::string& out, std::string_view name, bool value) {
-    member(out, name);
-    out += value ? "true" : "false";
-}
-
 void key_members(std::string& out, const BranchKey& key) {
-    text_member(out, "group", key.group.text());
-    number_member(out, "branch", key.branch);
-    number_member(out, "attempt", key.attempt);
+    json::text(out, "group", key.group.text());
+    json::number(out, "branch", key.branch);
+    json::number(out, "attempt", key.attempt);
 }
 
 void id_position_member(std::string& out, std::string_view name, const IdPosition& position) {
-    member(out, name);
+    json::member(out, name);
     out += '{';
-    number_member(out, "epoch", position.epoch);
-    number_member(out, "sequence", position.sequence);
+    json::number(out, "epoch", position.epoch);
+    json::number(out, "sequence", position.sequence);
     out += '}';
 }
 
 void position_member(std::string& out, const Position& position) {
-    member(out, "position");
+    json::member(out, "position");
     out += '{';
-    number_member(out, "timeline", position.timeline);
-    big_member(out, "value", position.value);
+    json::number(out, "timeline", position.timeline);
+    json::big_number(out, "value", position.value);
     out += '}';
 }
 
 void proof_member(std::string& out, const std::optional<ProofToken>& proof) {
     if (!proof) return;
-    member(out, "proof");
+    json::member(out, "proof");
     out += '{';
-    big_member(out, "xid", proof->xid);
+    json::big_number(out, "xid", proof->xid);
     position_member(out, proof->position);
-    flag_member(out, "witness", proof->witness);
+    json::flag(out, "witness", proof->witness);
     out += '}';
 }
 
 void sender_member(std::string& out, const SenderStamp& sender) {
-    member(out, "sender");
+    json::member(out, "sender");
     out += '{';
-    text_member(out, "incarnation", sender.incarnation.text());
-    number_member(out, "epoch", sender.epoch);
-    big_member(out, "nonce", sender.start_nonce);
-    big_member(out, "position", sender.position);
+    json::text(out, "incarnation", sender.incarnation.text());
+    json::number(out, "epoch", sender.epoch);
+    json::big_number(out, "nonce", sender.start_nonce);
+    json::big_number(out, "position", sender.position);
     out += '}';
 }
 
 void options_member(std::string& out, const BranchOptions& options) {
     if (options == BranchOptions{}) return;
-    member(out, "options");
+    json::member(out, "options");
     out += '{';
-    text_member(out, "isolation", to_string(options.isolation));
-    number_member(out, "lock_timeout_ms", options.lock_timeout_ms);
-    number_member(out, "statement_timeout_ms", options.statement_timeout_ms);
+    json::text(out, "isolation", to_string(options.isolation));
+    json::number(out, "lock_timeout_ms", options.lock_timeout_ms);
+    json::number(out, "statement_timeout_ms", options.statement_timeout_ms);
     out += '}';
 }
 
 void append_item(std::string& out, const Item& item) {
     out += '{';
-    text_member(out, "op", to_string(item.op));
+    json::text(out, "op", to_string(item.op));
     key_members(out, item.key);
-    number_member(out, "participant_epoch", item.participant_epoch);
+    json::number(out, "participant_epoch", item.participant_epoch);
     options_member(out, item.options);
-    if (item.deadline_ms != 0) number_member(out, "deadline_ms", item.deadline_ms);
+    if (item.deadline_ms != 0) json::number(out, "deadline_ms", item.deadline_ms);
     if (item.expected_executes) {
-        number_member(out, "expected_executes", *item.expected_executes);
+        json::number(out, "expected_executes", *item.expected_executes);
     }
     proof_member(out, item.proof);
     if (item.idempotency) {
-        member(out, "idempotency");
+        json::member(out, "idempotency");
         out += '{';
-        text_member(out, "key", base::hex_encode(item.idempotency->key_hash));
-        text_member(out, "fingerprint", base::hex_encode(item.idempotency->fingerprint));
+        json::text(out, "key", base::hex_encode(item.idempotency->key_hash));
+        json::text(out, "fingerprint", base::hex_encode(item.idempotency->fingerprint));
         out += '}';
     }
-    if (item.work) {
-        member(out, "work");
-        out += *item.work;
-    }
+    if (item.work) json::raw(out, "work", *item.work);
     out += '}';
 }
 
 void reason_member(std::string& out, const Reason& reason) {
     if (reason.empty()) return;
-    member(out, "reason");
-    out += '{';
-    text_member(out, "code", reason.code);
-    text_member(out, "message", reason.message);
-    if (reason.statement_index >= 0) {
-        number_member(out, "statement", static_cast<std::uint64_t>(reason.statement_index));
-    }
-    if (!reason.sqlstate.empty()) text_member(out, "sqlstate", reason.sqlstate);
-    out += '}';
+    json::member(out, "reason");
+    append_reason(out, reason);
 }
 
 // ---- reading -----------------------------------------------------------------------------------
@@ -167,64 +130,67 @@ BranchKey read_key(ObjectReader& in) {
     return key;
 }
 
+// Reads the members of a nested object, if `value` (of the member `name`) is there.
+template <class Read>
+void read_object(ObjectReader& in,
+                 std::string_view name,
+                 const boost::json::value* value,
+                 Read read) {
+    if (value == nullptr) return;
+    ObjectReader nested(*value, in.path_of(name));
+    read(nested);
+    in.adopt(nested.finish());
+}
+
 IdPosition read_id_position(ObjectReader& in, std::string_view name) {
     IdPosition position;
-    if (const auto* value = in.required(name)) {
-        ObjectReader nested(*value, in.path_of(name));
+    read_object(in, name, in.required(name), [&position](ObjectReader& nested) {
         position.epoch = nested.integer<Epoch>("epoch");
         position.sequence = nested.integer<std::uint64_t>("sequence", 0, kSequenceMax + 1);
-        in.adopt(nested.finish());
-    }
+    });
     return position;
 }
 
 Position read_position(ObjectReader& in) {
     Position position;
-    if (const auto* value = in.required("position")) {
-        ObjectReader nested(*value, in.path_of("position"));
+    read_object(in, "position", in.required("position"), [&position](ObjectReader& nested) {
         position.timeline = nested.integer<std::uint32_t>("timeline");
         position.value = nested.big_integer("value");
-        in.adopt(nested.finish());
-    }
+    });
     return position;
 }
 
 std::optional<ProofToken> read_proof(ObjectReader& in) {
-    const auto* value = in.optional("proof");
-    if (value == nullptr) return std::nullopt;
-    ObjectReader nested(*value, in.path_of("proof"));
-    ProofToken proof;
-    proof.xid = nested.big_integer("xid");
-    proof.position = read_position(nested);
-    proof.witness = nested.boolean("witness");
-    in.adopt(nested.finish());
+    std::optional<ProofToken> proof;
+    read_object(in, "proof", in.optional("proof"), [&proof](ObjectReader& nested) {
+        proof.emplace();
+        proof->xid = nested.big_integer("xid");
+        proof->position = read_position(nested);
+        proof->witness = nested.boolean("witness");
+    });
     return proof;
 }
 
 SenderStamp read_sender(ObjectReader& in) {
     SenderStamp sender;
-    if (const auto* value = in.required("sender")) {
-        ObjectReader nested(*value, in.path_of("sender"));
+    read_object(in, "sender", in.required("sender"), [&sender](ObjectReader& nested) {
         sender.incarnation = parsed<Incarnation>(
             nested, "incarnation", &Incarnation::parse, "20 hexadecimal digits");
         sender.epoch = nested.integer<Epoch>("epoch", 1);
         sender.start_nonce = nested.big_integer("nonce");
         sender.position = nested.big_integer("position");
-        in.adopt(nested.finish());
-    }
+    });
     return sender;
 }
 
 BranchOptions read_options(ObjectReader& in) {
     BranchOptions options;
-    const auto* value = in.optional("options");
-    if (value == nullptr) return options;
-    ObjectReader nested(*value, in.path_of("options"));
-    options.isolation =
-        parsed<Isolation>(nested, "isolation", &parse_isolation, "an isolation level");
-    options.lock_timeout_ms = nested.integer<std::uint32_t>("lock_timeout_ms");
-    options.statement_timeout_ms = nested.integer<std::uint32_t>("statement_timeout_ms");
-    in.adopt(nested.finish());
+    read_object(in, "options", in.optional("options"), [&options](ObjectReader& nested) {
+        options.isolation =
+            parsed<Isolation>(nested, "isolation", &parse_isolation, "an isolation level");
+        options.lock_timeout_ms = nested.integer<std::uint32_t>("lock_timeout_ms");
+        options.statement_timeout_ms = nested.integer<std::uint32_t>("statement_timeout_ms");
+    });
     return options;
 }
 
@@ -238,13 +204,12 @@ void read_hash(ObjectReader& in, std::string_view name, std::array<std::uint8_t,
 }
 
 std::optional<IdempotencyKey> read_idempotency(ObjectReader& in) {
-    const auto* value = in.optional("idempotency");
-    if (value == nullptr) return std::nullopt;
-    ObjectReader nested(*value, in.path_of("idempotency"));
-    IdempotencyKey key;
-    read_hash(nested, "key", key.key_hash);
-    read_hash(nested, "fingerprint", key.fingerprint);
-    in.adopt(nested.finish());
+    std::optional<IdempotencyKey> key;
+    read_object(in, "idempotency", in.optional("idempotency"), [&key](ObjectReader& nested) {
+        key.emplace();
+        read_hash(nested, "key", key->key_hash);
+        read_hash(nested, "fingerprint", key->fingerprint);
+    });
     return key;
 }
 
@@ -284,26 +249,22 @@ Identity read_identity(ObjectReader& in) {
 
 Reason read_reason(ObjectReader& in) {
     Reason reason;
-    const auto* value = in.optional("reason");
-    if (value == nullptr) return reason;
-    ObjectReader nested(*value, in.path_of("reason"));
-    reason.code = nested.text("code");
-    reason.message = nested.text("message");
-    if (nested.has("statement")) {
-        reason.statement_index =
-            static_cast<std::int32_t>(nested.integer<std::uint32_t>("statement", 0, 100'000));
-    }
-    if (nested.has("sqlstate")) reason.sqlstate = nested.text("sqlstate");
-    in.adopt(nested.finish());
+    read_object(in, "reason", in.optional("reason"), [&reason](ObjectReader& nested) {
+        reason.code = nested.text("code");
+        reason.message = nested.text("message");
+        if (nested.has("statement")) {
+            reason.statement_index =
+                static_cast<std::int32_t>(nested.integer<std::uint32_t>("statement", 0, 100'000));
+        }
+        if (nested.has("sqlstate")) reason.sqlstate = nested.text("sqlstate");
+    });
     return reason;
 }
 
-// Calls `read(element, path)` for each element of the array member `name`.
-template <class Read>
-Result<void> for_each_element(ObjectReader& in,
-                              std::string_view name,
-                              std::size_t count_max,
-                              Read read) {
+// Appends what `read(element, path)` makes of each element of the array member "items".
+template <class Items, class Read>
+Result<void> read_items(ObjectReader& in, std::size_t count_max, Items& items, Read read) {
+    constexpr std::string_view name = "items";
     const auto* value = in.required(name);
     const auto* array = value != nullptr ? value->if_array() : nullptr;
     if (array == nullptr) {
@@ -317,217 +278,200 @@ Result<void> for_each_element(ObjectReader& in,
     }
     std::size_t index = 0;
     for (const auto& element : *array) {
-        TWOFOLD_TRY(read(element, in.path_of(name) + "[" + std::to_string(index) + "]"));
+        TWOFOLD_TRY(auto item, read(element, in.path_of(name) + "[" + std::to_string(index) + "]"));
+        items.push_back(std::move(item));
         ++index;
     }
     return base::ok();
 }
 
+// Reads a whole document; `read(in, message)` takes the members.
+template <class Message, class Read>
+Result<Message> read_message(std::string_view text, const JsonLimits& limits, Read read) {
+    boost::json::monotonic_resource arena;
+    TWOFOLD_TRY(boost::json::value value, parse_json(text, limits.depth, &arena));
+    ObjectReader in(value, "");
+    Message message;
+    TWOFOLD_TRY(read(in, message));
+    TWOFOLD_TRY(in.finish());
+    return message;
+}
+
+Result<InquiryItem> read_inquiry_item(const boost::json::value& value, std::string path) {
+    ObjectReader in(value, std::move(path));
+    InquiryItem item;
+    item.key = read_key(in);
+    item.proof = read_proof(in);
+    TWOFOLD_TRY(in.finish());
+    return item;
+}
+
+Result<InquiryAnswerItem> read_inquiry_answer(const boost::json::value& value, std::string path) {
+    ObjectReader in(value, std::move(path));
+    InquiryAnswerItem item;
+    item.key = read_key(in);
+    item.answer = parsed<InquiryAnswer>(in, "answer", &parse_inquiry_answer, "a known answer");
+    item.proof = read_proof(in);
+    TWOFOLD_TRY(in.finish());
+    return item;
+}
+
 }  // namespace
+
+void append_reason(std::string& out, const Reason& reason) {
+    out += '{';
+    json::text(out, "code", reason.code);
+    json::text(out, "message", reason.message);
+    if (reason.statement_index >= 0) {
+        json::number(out, "statement", static_cast<std::uint64_t>(reason.statement_index));
+    }
+    if (!reason.sqlstate.empty()) json::text(out, "sqlstate", reason.sqlstate);
+    out += '}';
+}
 
 void append_batch_request(std::string& out, const BatchRequest& request) {
     out += '{';
     sender_member(out, request.sender);
-    text_member(out, "participant", request.participant.text());
-    text_member(out, "identity", request.identity.text());
+    json::text(out, "participant", request.participant.text());
+    json::text(out, "identity", request.identity.text());
     id_position_member(out, "low_water", request.low_water);
     id_position_member(out, "horizon", request.horizon);
-    member(out, "items");
-    out += '[';
-    for (const Item& item : request.items) {
-        if (out.back() != '[') out += ',';
-        append_item(out, item);
-    }
-    out += "]}";
+    json::array(out, "items", request.items, append_item);
+    out += '}';
 }
 
 Result<BatchRequest> parse_batch_request(std::string_view text, const JsonLimits& limits) {
-    boost::json::monotonic_resource arena;
-    TWOFOLD_TRY(boost::json::value value, parse_json(text, limits.depth, &arena));
-    ObjectReader in(value, "");
-    BatchRequest request;
-    request.sender = read_sender(in);
-    request.participant = read_uuid(in, "participant");
-    request.identity = read_identity(in);
-    request.low_water = read_id_position(in, "low_water");
-    request.horizon = read_id_position(in, "horizon");
-    TWOFOLD_TRY(for_each_element(
-        in,
-        "items",
-        limits.items,
-        [&request](const boost::json::value& element, std::string path) -> Result<void> {
-            TWOFOLD_TRY(Item item, read_item(element, std::move(path)));
-            request.items.push_back(std::move(item));
-            return base::ok();
-        }));
-    TWOFOLD_TRY(in.finish());
-    return request;
+    return read_message<BatchRequest>(
+        text, limits, [&limits](ObjectReader& in, BatchRequest& request) -> Result<void> {
+            request.sender = read_sender(in);
+            request.participant = read_uuid(in, "participant");
+            request.identity = read_identity(in);
+            request.low_water = read_id_position(in, "low_water");
+            request.horizon = read_id_position(in, "horizon");
+            return read_items(in, limits.items, request.items, read_item);
+        });
 }
 
 void append_item_result(std::string& out, const ItemResult& result) {
     out += '{';
-    text_member(out, "op", to_string(result.op));
+    json::text(out, "op", to_string(result.op));
     key_members(out, result.key);
-    text_member(out, "participant", result.participant.text());
-    text_member(out, "identity", result.identity.text());
-    number_member(out, "participant_epoch", result.participant_epoch);
-    text_member(out, "status", to_string(result.status));
+    json::text(out, "participant", result.participant.text());
+    json::text(out, "identity", result.identity.text());
+    json::number(out, "participant_epoch", result.participant_epoch);
+    json::text(out, "status", to_string(result.status));
     reason_member(out, result.reason);
     proof_member(out, result.proof);
-    if (result.results) {
-        member(out, "results");
-        out += *result.results;
-    }
-    if (!result.recorded) flag_member(out, "recorded", false);
-    if (!result.executed) flag_member(out, "executed", false);
+    if (result.results) json::raw(out, "results", *result.results);
+    if (!result.recorded) json::flag(out, "recorded", false);
+    if (!result.executed) json::flag(out, "executed", false);
     position_member(out, result.position);
     out += "}\n";
 }
 
 Result<ItemResult> parse_item_result(std::string_view line, const JsonLimits& limits) {
-    boost::json::monotonic_resource arena;
-    TWOFOLD_TRY(boost::json::value value, parse_json(line, limits.depth, &arena));
-    ObjectReader in(value, "");
-    ItemResult result;
-    result.op = parsed<ItemOp>(in, "op", &parse_item_op, "a known operation");
-    result.key = read_key(in);
-    result.participant = read_uuid(in, "participant");
-    result.identity = read_identity(in);
-    result.participant_epoch = in.integer<std::uint32_t>("participant_epoch");
-    result.status = parsed<ItemStatus>(in, "status", &parse_item_status, "a known status");
-    result.reason = read_reason(in);
-    result.proof = read_proof(in);
-    result.results = read_json_text(in, "results");
-    if (in.has("recorded")) result.recorded = in.boolean("recorded");
-    if (in.has("executed")) result.executed = in.boolean("executed");
-    result.position = read_position(in);
-    TWOFOLD_TRY(in.finish());
-    return result;
+    return read_message<ItemResult>(
+        line, limits, [](ObjectReader& in, ItemResult& result) -> Result<void> {
+            result.op = parsed<ItemOp>(in, "op", &parse_item_op, "a known operation");
+            result.key = read_key(in);
+            result.participant = read_uuid(in, "participant");
+            result.identity = read_identity(in);
+            result.participant_epoch = in.integer<std::uint32_t>("participant_epoch");
+            result.status = parsed<ItemStatus>(in, "status", &parse_item_status, "a known status");
+            result.reason = read_reason(in);
+            result.proof = read_proof(in);
+            result.results = read_json_text(in, "results");
+            if (in.has("recorded")) result.recorded = in.boolean("recorded");
+            if (in.has("executed")) result.executed = in.boolean("executed");
+            result.position = read_position(in);
+            return base::ok();
+        });
 }
 
 void append_inquiry_request(std::string& out, const InquiryRequest& request) {
     out += '{';
-    text_member(out, "participant", request.participant.text());
-    text_member(out, "identity", request.identity.text());
-    number_member(out, "participant_epoch", request.participant_epoch);
+    json::text(out, "participant", request.participant.text());
+    json::text(out, "identity", request.identity.text());
+    json::number(out, "participant_epoch", request.participant_epoch);
     position_member(out, request.position);
-    member(out, "items");
-    out += '[';
-    for (const InquiryItem& item : request.items) {
-        if (out.back() != '[') out += ',';
-        out += '{';
-        key_members(out, item.key);
-        proof_member(out, item.proof);
-        out += '}';
-    }
-    out += "]}";
+    json::array(out, "items", request.items, [](std::string& to, const InquiryItem& item) {
+        to += '{';
+        key_members(to, item.key);
+        proof_member(to, item.proof);
+        to += '}';
+    });
+    out += '}';
 }
 
 Result<InquiryRequest> parse_inquiry_request(std::string_view text, const JsonLimits& limits) {
-    boost::json::monotonic_resource arena;
-    TWOFOLD_TRY(boost::json::value value, parse_json(text, limits.depth, &arena));
-    ObjectReader in(value, "");
-    InquiryRequest request;
-    request.participant = read_uuid(in, "participant");
-    request.identity = read_identity(in);
-    request.participant_epoch = in.integer<std::uint32_t>("participant_epoch");
-    request.position = read_position(in);
-    TWOFOLD_TRY(for_each_element(
-        in,
-        "items",
-        limits.items,
-        [&request](const boost::json::value& element, std::string path) -> Result<void> {
-            ObjectReader nested(element, std::move(path));
-            InquiryItem item;
-            item.key = read_key(nested);
-            item.proof = read_proof(nested);
-            request.items.push_back(item);
-            return nested.finish();
-        }));
-    TWOFOLD_TRY(in.finish());
-    return request;
+    return read_message<InquiryRequest>(
+        text, limits, [&limits](ObjectReader& in, InquiryRequest& request) -> Result<void> {
+            request.participant = read_uuid(in, "participant");
+            request.identity = read_identity(in);
+            request.participant_epoch = in.integer<std::uint32_t>("participant_epoch");
+            request.position = read_position(in);
+            return read_items(in, limits.items, request.items, read_inquiry_item);
+        });
 }
 
 void append_inquiry_reply(std::string& out, const InquiryReply& reply) {
     out += '{';
     sender_member(out, reply.sender);
-    member(out, "items");
-    out += '[';
-    for (const InquiryAnswerItem& item : reply.items) {
-        if (out.back() != '[') out += ',';
-        out += '{';
-        key_members(out, item.key);
-        text_member(out, "answer", to_string(item.answer));
-        proof_member(out, item.proof);
-        out += '}';
-    }
-    out += "]}";
+    json::array(out, "items", reply.items, [](std::string& to, const InquiryAnswerItem& item) {
+        to += '{';
+        key_members(to, item.key);
+        json::text(to, "answer", to_string(item.answer));
+        proof_member(to, item.proof);
+        to += '}';
+    });
+    out += '}';
 }
 
 Result<InquiryReply> parse_inquiry_reply(std::string_view text, const JsonLimits& limits) {
-    boost::json::monotonic_resource arena;
-    TWOFOLD_TRY(boost::json::value value, parse_json(text, limits.depth, &arena));
-    ObjectReader in(value, "");
-    InquiryReply reply;
-    reply.sender = read_sender(in);
-    TWOFOLD_TRY(for_each_element(
-        in,
-        "items",
-        limits.items,
-        [&reply](const boost::json::value& element, std::string path) -> Result<void> {
-            ObjectReader nested(element, std::move(path));
-            InquiryAnswerItem item;
-            item.key = read_key(nested);
-            item.answer =
-                parsed<InquiryAnswer>(nested, "answer", &parse_inquiry_answer, "a known answer");
-            item.proof = read_proof(nested);
-            reply.items.push_back(item);
-            return nested.finish();
-        }));
-    TWOFOLD_TRY(in.finish());
-    return reply;
+    return read_message<InquiryReply>(
+        text, limits, [&limits](ObjectReader& in, InquiryReply& reply) -> Result<void> {
+            reply.sender = read_sender(in);
+            return read_items(in, limits.items, reply.items, read_inquiry_answer);
+        });
 }
 
 void append_participant_info(std::string& out, const ParticipantInfo& info) {
     out += '{';
-    text_member(out, "uuid", info.uuid.text());
-    text_member(out, "name", info.name);
-    text_member(out, "identity", info.identity.text());
-    number_member(out, "epoch", info.epoch);
+    json::text(out, "uuid", info.uuid.text());
+    json::text(out, "name", info.name);
+    json::text(out, "identity", info.identity.text());
+    json::number(out, "epoch", info.epoch);
     position_member(out, info.position);
-    number_member(out, "slots", info.slots);
-    flag_member(out, "exclusive", info.exclusive);
-    member(out, "capabilities");
+    json::number(out, "slots", info.slots);
+    json::flag(out, "exclusive", info.exclusive);
+    json::member(out, "capabilities");
     out += '{';
-    flag_member(out, "batch", info.batch);
-    flag_member(out, "read_only", info.read_only);
-    flag_member(out, "one_phase", info.one_phase);
-    flag_member(out, "proof", info.proof);
+    json::flag(out, "batch", info.batch);
+    json::flag(out, "read_only", info.read_only);
+    json::flag(out, "one_phase", info.one_phase);
+    json::flag(out, "proof", info.proof);
     out += "}}";
 }
 
 Result<ParticipantInfo> parse_participant_info(std::string_view text, const JsonLimits& limits) {
-    boost::json::monotonic_resource arena;
-    TWOFOLD_TRY(boost::json::value value, parse_json(text, limits.depth, &arena));
-    ObjectReader in(value, "");
-    ParticipantInfo info;
-    info.uuid = read_uuid(in, "uuid");
-    info.name = in.text("name");
-    info.identity = read_identity(in);
-    info.epoch = in.integer<std::uint32_t>("epoch");
-    info.position = read_position(in);
-    info.slots = in.integer<std::uint32_t>("slots");
-    info.exclusive = in.boolean("exclusive");
-    if (const auto* nested_value = in.required("capabilities")) {
-        ObjectReader nested(*nested_value, "capabilities");
-        info.batch = nested.boolean("batch");
-        info.read_only = nested.boolean("read_only");
-        info.one_phase = nested.boolean("one_phase");
-        info.proof = nested.boolean("proof");
-        in.adopt(nested.finish());
-    }
-    TWOFOLD_TRY(in.finish());
-    return info;
+    return read_message<ParticipantInfo>(
+        text, limits, [](ObjectReader& in, ParticipantInfo& info) -> Result<void> {
+            info.uuid = read_uuid(in, "uuid");
+            info.name = in.text("name");
+            info.identity = read_identity(in);
+            info.epoch = in.integer<std::uint32_t>("epoch");
+            info.position = read_position(in);
+            info.slots = in.integer<std::uint32_t>("slots");
+            info.exclusive = in.boolean("exclusive");
+            read_object(
+                in, "capabilities", in.required("capabilities"), [&info](ObjectReader& nested) {
+                    info.batch = nested.boolean("batch");
+                    info.read_only = nested.boolean("read_only");
+                    info.one_phase = nested.boolean("one_phase");
+                    info.proof = nested.boolean("proof");
+                });
+            return base::ok();
+        });
 }
 
 }  // namespace twofold::protocol

@@ -16,6 +16,9 @@ struct JsonLimits {
     std::size_t items = 4096;
 };
 
+// {"code", "message"} and, where they are known, "statement" and "sqlstate".
+void append_reason(std::string& out, const Reason& reason);
+
 // POST /v1/branches:batch. One object; appends to `out`.
 void append_batch_request(std::string& out, const BatchRequest& request);
 [[nodiscard]] base::Result<BatchRequest> parse_batch_request(std::string_view text,

@@ -105,6 +105,8 @@ inline constexpr std::string_view kExecutesDiffer = "executes_differ";
 inline constexpr std::string_view kClientAbort = "client_abort";
 inline constexpr std::string_view kUnansweredPrepare = "unanswered_prepare";
 inline constexpr std::string_view kCoordinatorRestart = "coordinator_restart";
+// A branch that had voted yes could not be carried out.
+inline constexpr std::string_view kBrokenPromise = "broken_promise";
 inline constexpr std::string_view kKeyConflict = "idempotency_key_conflict";
 }  // namespace reason
 

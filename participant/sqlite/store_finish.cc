@@ -14,9 +14,6 @@ namespace reason = protocol::reason;
 using protocol::FinishResult;
 using protocol::FinishStatus;
 
-// Not in the list of the protocol's reasons: only operators meet it.
-constexpr std::string_view kBrokenPromise = "broken_promise";
-
 FinishResult finished(FinishStatus status) { return {status, {}}; }
 
 FinishResult finished(FinishStatus status, std::string_view code, std::string text) {
@@ -36,7 +33,7 @@ FinishResult Store::Impl::broken_promise(const protocol::BranchKey& key, std::st
     ++counters.broken_promises;
     std::string text = "the prepared changes are kept but cannot be applied: " + why;
     base::log_event(base::LogLevel::error, "broken_promise", text, {{"branch", key.text()}});
-    return finished(FinishStatus::unknown, kBrokenPromise, std::move(text));
+    return finished(FinishStatus::unknown, reason::kBrokenPromise, std::move(text));
 }
 
 FinishResult Store::Impl::commit(const protocol::FinishRequest& request) {
