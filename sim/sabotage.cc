@@ -13,79 +13,60 @@
 
 namespace twofold::sim {
 
-// The side ("coordinator.", "participant." or nothing), the switch, the broken rule.
+// The switch and the rule that it breaks; rows of the coordinator, the participant, and the others.
 #define TWOFOLD_SABOTAGE(scope, field, what)                                          \
     {                                                                                 \
         #scope #field, what, [](Sabotage& bugs) -> bool& { return bugs.scope field; } \
     }
+#define COORDINATOR(field, what) TWOFOLD_SABOTAGE(coordinator., field, what)
+#define PARTICIPANT(field, what) TWOFOLD_SABOTAGE(participant., field, what)
+#define SIM(field, what) TWOFOLD_SABOTAGE(, field, what)
 
 const std::vector<NamedSabotage>& all_sabotage() {
     static const std::vector<NamedSabotage> kAll = {
-        TWOFOLD_SABOTAGE(coordinator.,
-                         send_commit_before_decided,
-                         "commit leaves before the decision is durable"),
-        TWOFOLD_SABOTAGE(coordinator.,
-                         answer_before_decided,
-                         "the client is answered before the decision is durable"),
-        TWOFOLD_SABOTAGE(coordinator., commit_without_all_votes, "a missing vote counts as yes"),
-        TWOFOLD_SABOTAGE(
-            coordinator., treat_unknown_prepare_as_yes, "an unanswered prepare counts as yes"),
-        TWOFOLD_SABOTAGE(
-            coordinator., end_before_all_acks, "a group ends before every branch has acknowledged"),
-        TWOFOLD_SABOTAGE(coordinator.,
-                         inquiry_abort_while_active,
-                         "an inquiry about an active group is answered abort"),
-        TWOFOLD_SABOTAGE(coordinator.,
-                         inquiry_abort_below_horizon,
-                         "an inquiry about a forgotten id is answered abort"),
-        TWOFOLD_SABOTAGE(
-            coordinator., forget_unfinished_on_recovery, "recovery drops unfinished commits"),
-        TWOFOLD_SABOTAGE(coordinator., reuse_sequence_after_restart, "ids are used twice"),
-        TWOFOLD_SABOTAGE(coordinator.,
-                         accept_stale_epoch_vote,
-                         "a vote of another epoch of the participant counts"),
-        TWOFOLD_SABOTAGE(coordinator., skip_identity_check, "an answer of another database counts"),
-        TWOFOLD_SABOTAGE(
-            coordinator., give_up_after_three_tries, "a decision is not retried for ever"),
-        TWOFOLD_SABOTAGE(
-            coordinator., hazard_counts_as_committed, "an unprovable end counts as committed"),
-        TWOFOLD_SABOTAGE(participant., vote_yes_before_durable, "yes before the branch is durable"),
-        TWOFOLD_SABOTAGE(participant., forget_tombstone, "an abort is forgotten"),
-        TWOFOLD_SABOTAGE(
-            participant., accept_any_participant_epoch, "work enlisted in another epoch is run"),
-        TWOFOLD_SABOTAGE(participant., accept_stale_sender, "a replaced coordinator is obeyed"),
-        TWOFOLD_SABOTAGE(
-            participant., commit_unknown_is_success, "commit of an unknown branch is a success"),
-        TWOFOLD_SABOTAGE(participant.,
-                         resolve_alone_after_restart,
-                         "a restarted participant aborts without asking"),
-        TWOFOLD_SABOTAGE(participant., abort_on_cannot_tell, "\"cannot tell\" is taken for abort"),
-        TWOFOLD_SABOTAGE(
-            participant., abort_on_still_active, "\"still active\" is taken for abort"),
-        TWOFOLD_SABOTAGE(participant.,
-                         failed_listing_is_empty,
-                         "a failed listing means that nothing is prepared"),
-        TWOFOLD_SABOTAGE(
-            participant., skip_identity_check, "a message for another database is obeyed"),
-        TWOFOLD_SABOTAGE(participant., ignore_low_water, "work below the low-water mark is run"),
-        TWOFOLD_SABOTAGE(participant.,
-                         abort_without_cancelling,
-                         "an abort is answered while the work still runs"),
-        TWOFOLD_SABOTAGE(, log_skips_force, "the file's force does nothing"),
-        TWOFOLD_SABOTAGE(, log_skips_directory_force, "the directory's force does nothing"),
-        TWOFOLD_SABOTAGE(, reply_before_force, "\"durable\" is said before the force"),
-        TWOFOLD_SABOTAGE(, ignore_failed_force, "a failed force is taken for success"),
-        TWOFOLD_SABOTAGE(, stale_checkpoint, "a checkpoint describes an older state"),
-        TWOFOLD_SABOTAGE(
-            , recovery_loses_newest_commit, "recovery drops the newest unfinished commit"),
-        TWOFOLD_SABOTAGE(
-            , start_without_fencing, "a new sidecar leaves the sessions of the old one alone"),
-        TWOFOLD_SABOTAGE(, stale_low_water, "batches carry a low-water mark that is too high"),
-        TWOFOLD_SABOTAGE(, cut_off_reply_as_success, "an unanswered commit counts as done"),
+        COORDINATOR(send_commit_before_decided, "commit leaves before the decision is durable"),
+        COORDINATOR(answer_before_decided, "the client is answered before the decision is durable"),
+        COORDINATOR(commit_without_all_votes, "a missing vote counts as yes"),
+        COORDINATOR(treat_unknown_prepare_as_yes, "an unanswered prepare counts as yes"),
+        COORDINATOR(end_before_all_acks, "a group ends before every branch has acknowledged"),
+        COORDINATOR(inquiry_abort_while_active,
+                    "an inquiry about an active group is answered abort"),
+        COORDINATOR(inquiry_abort_below_horizon,
+                    "an inquiry about a forgotten id is answered abort"),
+        COORDINATOR(forget_unfinished_on_recovery, "recovery drops unfinished commits"),
+        COORDINATOR(reuse_sequence_after_restart, "ids are used twice"),
+        COORDINATOR(accept_stale_epoch_vote, "a vote of another epoch of the participant counts"),
+        COORDINATOR(skip_identity_check, "an answer of another database counts"),
+        COORDINATOR(give_up_after_three_tries, "a decision is not retried for ever"),
+        COORDINATOR(hazard_counts_as_committed, "an unprovable end counts as committed"),
+        PARTICIPANT(vote_yes_before_durable, "yes before the branch is durable"),
+        PARTICIPANT(forget_tombstone, "an abort is forgotten"),
+        PARTICIPANT(accept_any_participant_epoch, "work enlisted in another epoch is run"),
+        PARTICIPANT(accept_stale_sender, "a replaced coordinator is obeyed"),
+        PARTICIPANT(commit_unknown_is_success, "commit of an unknown branch is a success"),
+        PARTICIPANT(resolve_alone_after_restart, "a restarted participant aborts without asking"),
+        PARTICIPANT(abort_on_cannot_tell, "\"cannot tell\" is taken for abort"),
+        PARTICIPANT(abort_on_still_active, "\"still active\" is taken for abort"),
+        PARTICIPANT(failed_listing_is_empty, "a failed listing means that nothing is prepared"),
+        PARTICIPANT(skip_identity_check, "a message for another database is obeyed"),
+        PARTICIPANT(ignore_low_water, "work below the low-water mark is run"),
+        PARTICIPANT(abort_without_cancelling, "an abort is answered while the work still runs"),
+        SIM(log_skips_force, "the file's force does nothing"),
+        SIM(log_skips_directory_force, "the directory's force does nothing"),
+        SIM(reply_before_force, "\"durable\" is said before the force"),
+        SIM(ignore_failed_force, "a failed force is taken for success"),
+        SIM(stale_checkpoint, "a checkpoint describes an older state"),
+        SIM(recovery_loses_newest_commit, "recovery drops the newest unfinished commit"),
+        SIM(start_without_fencing, "a new sidecar leaves the sessions of the old one alone"),
+        SIM(stale_low_water, "batches carry a low-water mark that is too high"),
+        SIM(cut_off_reply_as_success, "an unanswered commit counts as done"),
     };
     return kAll;
 }
 
+#undef SIM
+#undef PARTICIPANT
+#undef COORDINATOR
 #undef TWOFOLD_SABOTAGE
 
 namespace {

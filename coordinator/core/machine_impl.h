@@ -131,6 +131,7 @@ private:
     void touch(Transaction& txn);
     void start_commit(Transaction& txn, const CommitRequest& input);
     [[nodiscard]] Transaction* find_or_settle(const protocol::TxnId& id);
+    [[nodiscard]] Transaction* find_or_answer(Ticket ticket, const protocol::TxnId& id, Wish wish);
 
     // ---- prepare.cc
     [[nodiscard]] const Branch* unusable_branch(const Transaction& txn,
@@ -165,6 +166,7 @@ private:
     void on_commit_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void on_abort_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void on_refused_decision(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
+    void finished_before(Transaction& txn, Branch& branch);
     void acknowledged(Transaction& txn, Branch& branch);
     void note_commit(protocol::IdPosition id, protocol::ParticipantNumber number);
     void schedule_retry(Transaction& txn, Branch& branch);

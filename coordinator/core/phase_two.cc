@@ -186,18 +186,7 @@ void Machine::Impl::on_commit_reply(Transaction& txn, Branch& branch, const Item
                   "a person committed the branch before us, as was decided");
             acknowledged(txn, branch);
             return;
-        case ItemStatus::finished_earlier:
-            // Said of ids below low water only. Ours is held down by this very branch, unless it
-            // was acknowledged to our former life, which did not live to note its END.
-            if (txn.recovered) {
-                acknowledged(txn, branch);
-            } else {
-                park(txn,
-                     branch,
-                     ParkedBecause::violation,
-                     "finished earlier, but not acknowledged");
-            }
-            return;
+        case ItemStatus::finished_earlier: finished_before(txn, branch); return;
         case ItemStatus::heuristic_abort:
             record_outcome(txn, branch, Outcome::heuristic_abort, result);
             return;
@@ -231,16 +220,7 @@ void Machine::Impl::on_abort_reply(Transaction& txn, Branch& branch, const ItemR
     switch (result.status) {
         case ItemStatus::aborted:
         case ItemStatus::heuristic_abort: acknowledged(txn, branch); return;
-        case ItemStatus::finished_earlier:
-            if (txn.recovered) {
-                acknowledged(txn, branch);
-            } else {
-                park(txn,
-                     branch,
-                     ParkedBecause::violation,
-                     "finished earlier, but not acknowledged");
-            }
-            return;
+        case ItemStatus::finished_earlier: finished_before(txn, branch); return;
         case ItemStatus::heuristic_commit:
             record_outcome(txn, branch, Outcome::heuristic_commit, result);
             return;
@@ -275,6 +255,16 @@ void Machine::Impl::on_refused_decision(Transaction& txn,
         park(txn, branch, ParkedBecause::violation, code + ": " + result.reason.message);
     } else {
         schedule_retry(txn, branch);
+    }
+}
+
+// Said of ids below low water only. Ours is held down by this very branch, unless it was
+// acknowledged to our former life, which did not live to note its END.
+void Machine::Impl::finished_before(Transaction& txn, Branch& branch) {
+    if (txn.recovered) {
+        acknowledged(txn, branch);
+    } else {
+        park(txn, branch, ParkedBecause::violation, "finished earlier, but not acknowledged");
     }
 }
 

@@ -285,14 +285,21 @@ Transaction* Machine::Impl::find_or_settle(const protocol::TxnId& id) {
     return &txn;
 }
 
+// The transaction in memory, or nothing: the request was answered from what is remembered.
+Transaction* Machine::Impl::find_or_answer(Ticket ticket, const protocol::TxnId& id, Wish wish) {
+    Transaction* txn = find_or_settle(id);
+    if (txn != nullptr) return txn;
+    Answer known = answer_forgotten(id);
+    known.ticket = ticket;
+    bool committed = known.report.outcome == protocol::Outcome::committed;
+    if (wish == Wish::abort && committed) known.kind = AnswerKind::opposite;
+    emit(std::move(known));
+    return nullptr;
+}
+
 void Machine::Impl::handle(CommitRequest& input) {
-    Transaction* txn = find_or_settle(input.txn);
-    if (txn == nullptr) {
-        Answer known = answer_forgotten(input.txn);
-        known.ticket = input.ticket;
-        emit(std::move(known));
-        return;
-    }
+    Transaction* txn = find_or_answer(input.ticket, input.txn, Wish::commit);
+    if (txn == nullptr) return;
     if (txn->decision == protocol::Decision::abort && txn->reason.code == reason::kClientAbort) {
         answer(input.ticket, AnswerKind::opposite, *txn, txn->reason);
         return;
@@ -306,14 +313,8 @@ void Machine::Impl::handle(CommitRequest& input) {
 }
 
 void Machine::Impl::handle(AbortRequest& input) {
-    Transaction* txn = find_or_settle(input.txn);
-    if (txn == nullptr) {
-        Answer known = answer_forgotten(input.txn);
-        known.ticket = input.ticket;
-        if (known.report.outcome == protocol::Outcome::committed) known.kind = AnswerKind::opposite;
-        emit(std::move(known));
-        return;
-    }
+    Transaction* txn = find_or_answer(input.ticket, input.txn, Wish::abort);
+    if (txn == nullptr) return;
     wait(*txn, {input.ticket, Wish::abort, WaitFor::decided, TimerId{}}, Milliseconds{0});
     protocol::Reason why = make_reason(reason::kClientAbort, "the client aborted the transaction");
     switch (txn->state) {
@@ -329,13 +330,8 @@ void Machine::Impl::handle(AbortRequest& input) {
 }
 
 void Machine::Impl::handle(OutcomeRequest& input) {
-    Transaction* txn = find_or_settle(input.txn);
-    if (txn == nullptr) {
-        Answer known = answer_forgotten(input.txn);
-        known.ticket = input.ticket;
-        emit(std::move(known));
-        return;
-    }
+    Transaction* txn = find_or_answer(input.ticket, input.txn, Wish::outcome);
+    if (txn == nullptr) return;
     wait(*txn, {input.ticket, Wish::outcome, WaitFor::decided, TimerId{}}, input.answer_within);
     answer_ready_waiters(*txn);
 }
