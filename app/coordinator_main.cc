@@ -15,17 +15,27 @@ int run_coordinator(const std::string& config_file) {
     }
     set_up_logging();
     async::EventLoop loop;
-    auto service = CoordinatorService::create(loop, config.value());
+    int code = kExitOk;
+    CoordinatorService* running = nullptr;
+    CoordinatorService::Events events;
+    events.on_ready = [&running] {
+        std::printf("twofold coordinator: ready on %s\n", running->url().c_str());
+        std::fflush(stdout);
+    };
+    events.on_hopeless = [&loop, &code](const base::Error& error) {
+        std::fprintf(stderr, "twofold coordinator: %s\n", error.context.c_str());
+        code = kExitError;
+        loop.stop();
+    };
+    auto service = CoordinatorService::create(loop, config.value(), std::move(events));
     if (!service.has_value()) {
         std::fprintf(stderr, "twofold coordinator: %s\n", service.error().context.c_str());
         return kExitError;
     }
-    CoordinatorService& running = *service.value();
-    std::printf("twofold coordinator: ready on %s\n", running.url().c_str());
-    std::fflush(stdout);
+    running = service.value().get();
     run_until_signal(loop,
-                     [&running](std::function<void()> done) { running.stop(std::move(done)); });
-    return kExitOk;
+                     [running](std::function<void()> done) { running->stop(std::move(done)); });
+    return code;
 }
 
 }  // namespace twofold::app

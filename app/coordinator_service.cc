@@ -3,10 +3,13 @@
 #include "app/coordinator_metrics.h"
 #include "app/log_adapter.h"
 #include "app/participant_client.h"
+#include "async/worker_thread.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "coordinator/api.h"
 #include "coordinator/driver.h"
+#include "coordinator/problems.h"
+#include "http/problem.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "recovery/recover.h"
@@ -18,39 +21,101 @@
 
 namespace twofold::app {
 
-// Members are destroyed from the last to the first: the server before the driver, the driver before
-// the log, the log before the directory and its lock.
+namespace {
+
+using http::Method;
+using http::Request;
+using http::ResponseSink;
+
+constexpr unsigned kRecoveringRetrySeconds = 1;
+
+base::Result<recovery::Recovered> read_log(wal::Directory& directory,
+                                           const CoordinatorConfig& config) {
+    recovery::RecoverOptions options;
+    options.incarnation_if_new.bytes = base::random_bytes<10>();
+    options.key = base::random_bytes<32>();
+    options.writer.segment_size_bytes = config.segment_size_bytes;
+    return recovery::recover(directory, options);
+}
+
+void answer_alive(const Request& /*request*/, ResponseSink sink) {
+    sink.send(http::text_response(200, "alive\n"));
+}
+
+}  // namespace
+
+// Members are destroyed from the last to the first: the thread that recovers before everything, the
+// server before the driver, the driver before the log, the log before the directory and its lock.
 struct CoordinatorService::Impl {
+    async::EventLoop& loop;
     CoordinatorConfig config;
+    Events events;
     CoordinatorMetrics metrics;
     std::unique_ptr<wal::PosixDirectory> directory;
     std::unique_ptr<wal::Lock> lock;
     std::unique_ptr<LogAdapter> log;
     std::unique_ptr<coordinator::Driver> driver;
+    http::Router probes;  // all that there is until `driver` is there
     http::Router router;
     std::unique_ptr<http::Server> server;
+    std::unique_ptr<async::WorkerThread> recovery;
     bool stopping = false;
+    std::function<void()> on_recovery_over;  // of a stop() that came before
 
-    explicit Impl(const CoordinatorConfig& c) : config(c) {}
+    Impl(async::EventLoop& event_loop, const CoordinatorConfig& c, Events e)
+        : loop(event_loop), config(c), events(std::move(e)) {}
 
-    base::Result<recovery::Recovered> recover();
-    void make_driver(async::EventLoop& loop, coordinator::RecoveredState state);
+    base::Result<void> open();
+    base::Result<void> listen();
+    void begin_recovery();
+    void recovered(base::Result<recovery::Recovered> result, std::chrono::nanoseconds took);
+    void count(const recovery::Recovered& recovered, std::chrono::nanoseconds took);
+    void make_log(std::unique_ptr<wal::Writer> writer);
+    void make_driver(coordinator::RecoveredState state);
     void make_routes();
-    base::Result<void> listen(async::EventLoop& loop);
+    void dispatch(Request request, ResponseSink sink);
+    void close_log(std::function<void()> done);
     [[nodiscard]] std::string not_ready_reason() const;
 };
 
-base::Result<recovery::Recovered> CoordinatorService::Impl::recover() {
-    auto started = std::chrono::steady_clock::now();
+// Everything that a second coordinator or a wrong directory makes fail, before anybody can connect.
+base::Result<void> CoordinatorService::Impl::open() {
     TWOFOLD_TRY(directory,
                 wal::PosixDirectory::open(config.data_dir, {.create = true, .read_only = false}));
     TWOFOLD_TRY(lock, directory->lock());
-    recovery::RecoverOptions options;
-    options.incarnation_if_new.bytes = base::random_bytes<10>();
-    options.key = base::random_bytes<32>();
-    options.writer.segment_size_bytes = config.segment_size_bytes;
-    TWOFOLD_TRY(recovery::Recovered recovered, recovery::recover(*directory, options));
-    auto took = std::chrono::steady_clock::now() - started;
+    return base::ok();
+}
+
+void CoordinatorService::Impl::begin_recovery() {
+    struct Outcome {
+        base::Result<recovery::Recovered> result;
+        std::chrono::nanoseconds took;
+    };
+    recovery = std::make_unique<async::WorkerThread>(loop, "recovery");
+    recovery->post(
+        [this] {
+            auto started = std::chrono::steady_clock::now();
+            auto result = read_log(*directory, config);
+            return Outcome{std::move(result), std::chrono::steady_clock::now() - started};
+        },
+        [this](Outcome outcome) { recovered(std::move(outcome.result), outcome.took); });
+}
+
+void CoordinatorService::Impl::recovered(base::Result<recovery::Recovered> result,
+                                         std::chrono::nanoseconds took) {
+    recovery = nullptr;  // it has nothing more to do, so this does not wait
+    if (!result.has_value()) return events.on_hopeless(result.error());
+    count(result.value(), took);
+    make_log(std::move(result.value().writer));
+    if (on_recovery_over) return on_recovery_over();
+    make_driver(std::move(result.value().state));
+    make_routes();
+    driver->start();
+    events.on_ready();
+}
+
+void CoordinatorService::Impl::count(const recovery::Recovered& recovered,
+                                     std::chrono::nanoseconds took) {
     metrics.recovery_took(took);
     metrics.recovered("commit", recovered.state.unfinished_commits.size());
     metrics.recovered("abort", recovered.state.undecided.size());
@@ -64,11 +129,18 @@ base::Result<recovery::Recovered> CoordinatorService::Impl::recover() {
                      {"undecided", static_cast<std::uint64_t>(recovered.state.undecided.size())},
                      {"clean_shutdown", recovered.summary.clean_shutdown ? "true" : "false"},
                      {"torn_tail", recovered.summary.torn_tail_discarded ? "true" : "false"}});
-    return recovered;
 }
 
-void CoordinatorService::Impl::make_driver(async::EventLoop& loop,
-                                           coordinator::RecoveredState state) {
+void CoordinatorService::Impl::make_log(std::unique_ptr<wal::Writer> writer) {
+    LogAdapterOptions options;
+    options.checkpoint_bytes = config.checkpoint_bytes;
+    log = std::make_unique<LogAdapter>(
+        loop, std::move(writer), options, [this](std::chrono::nanoseconds forced) {
+            metrics.log_forced(forced);
+        });
+}
+
+void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state) {
     coordinator::Config machine;
     machine.transactions_max = config.transactions_max;
     machine.deadline_default = config.deadline_default;
@@ -110,38 +182,48 @@ void CoordinatorService::Impl::make_routes() {
     coordinator::add_routes(router, *driver, api);
 }
 
-base::Result<void> CoordinatorService::Impl::listen(async::EventLoop& loop) {
+void CoordinatorService::Impl::dispatch(Request request, ResponseSink sink) {
+    if (driver != nullptr) return router.dispatch(std::move(request), std::move(sink));
+    for (const http::RouteInfo& probe : probes.routes()) {
+        if (request.path == probe.pattern) {
+            return probes.dispatch(std::move(request), std::move(sink));
+        }
+    }
+    http::ProblemExtras extras;
+    extras.retry_after_seconds = kRecoveringRetrySeconds;
+    extras.instance = request.path;
+    sink.send(http::problem(
+        coordinator::problems::kRecovering, "the log is being read; ask again soon", extras));
+}
+
+base::Result<void> CoordinatorService::Impl::listen() {
+    probes.add(Method::get, "/livez", http::Role::open, &answer_alive);
     http::ServerOptions options;
     options.host = config.listen.host;
     options.port = config.listen.port;
     options.allow_insecure_public_bind = config.insecure_public_bind;
     options.body_size_max = config.body_size_max;
-    TWOFOLD_TRY(
-        server,
-        http::Server::create(loop, options, [this](http::Request request, http::ResponseSink sink) {
-            router.dispatch(std::move(request), std::move(sink));
-        }));
+    TWOFOLD_TRY(server,
+                http::Server::create(loop, options, [this](Request request, ResponseSink sink) {
+                    dispatch(std::move(request), std::move(sink));
+                }));
     return base::ok();
+}
+
+void CoordinatorService::Impl::close_log(std::function<void()> done) {
+    if (log == nullptr) return done();  // recovery failed: the process is ending already
+    log->close(std::move(done));
 }
 
 CoordinatorService::CoordinatorService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CoordinatorService::~CoordinatorService() = default;
 
 base::Result<std::unique_ptr<CoordinatorService>> CoordinatorService::create(
-    async::EventLoop& loop, const CoordinatorConfig& config) {
-    auto impl = std::make_unique<Impl>(config);
-    TWOFOLD_TRY(recovery::Recovered recovered, impl->recover());
-    LogAdapterOptions log;
-    log.checkpoint_bytes = config.checkpoint_bytes;
-    impl->log = std::make_unique<LogAdapter>(
-        loop,
-        std::move(recovered.writer),
-        log,
-        [&metrics = impl->metrics](std::chrono::nanoseconds took) { metrics.log_forced(took); });
-    impl->make_driver(loop, std::move(recovered.state));
-    impl->make_routes();
-    TWOFOLD_TRY(impl->listen(loop));
-    impl->driver->start();
+    async::EventLoop& loop, const CoordinatorConfig& config, Events events) {
+    auto impl = std::make_unique<Impl>(loop, config, std::move(events));
+    TWOFOLD_TRY(impl->open());
+    TWOFOLD_TRY(impl->listen());
+    impl->begin_recovery();
     return std::unique_ptr<CoordinatorService>(new CoordinatorService(std::move(impl)));
 }
 
@@ -152,12 +234,19 @@ std::string CoordinatorService::url() const {
 }
 
 void CoordinatorService::stop(std::function<void()> done) {
-    impl_->stopping = true;
-    impl_->driver->drain(impl_->config.drain_limit, [this, done = std::move(done)]() mutable {
-        impl_->server->drain(impl_->config.drain_limit, [this, done = std::move(done)]() mutable {
-            impl_->log->close(std::move(done));
+    Impl& self = *impl_;
+    self.stopping = true;
+    auto drain_server = [&self, done = std::move(done)]() mutable {
+        self.server->drain(self.config.drain_limit, [&self, done = std::move(done)]() mutable {
+            self.close_log(std::move(done));
         });
-    });
+    };
+    if (self.recovery != nullptr) {
+        self.on_recovery_over = std::move(drain_server);
+        return;
+    }
+    if (self.driver == nullptr) return drain_server();
+    self.driver->drain(self.config.drain_limit, std::move(drain_server));
 }
 
 }  // namespace twofold::app

@@ -70,7 +70,7 @@ private:
 struct Dev {
     std::vector<std::unique_ptr<ParticipantService>> participants;
     std::unique_ptr<CoordinatorService> coordinator;
-    std::size_t ready = 0;
+    std::size_t ready = 0;  // of all three
 };
 
 ParticipantConfig participant_config(const DevOptions& options,
@@ -122,6 +122,7 @@ void print_welcome(const Dev& dev, const std::string& folder) {
 base::Result<void> start_coordinator(async::EventLoop& loop,
                                      const DevOptions& options,
                                      const std::string& folder,
+                                     CoordinatorService::Events events,
                                      Dev& dev) {
     CoordinatorConfig config;
     config.listen.port = options.coordinator_port;
@@ -131,7 +132,7 @@ base::Result<void> start_coordinator(async::EventLoop& loop,
     for (std::size_t i = 0; i < dev.participants.size(); ++i) {
         config.participants.push_back({names[i], {"127.0.0.1", dev.participants[i]->port()}});
     }
-    TWOFOLD_TRY(dev.coordinator, CoordinatorService::create(loop, config));
+    TWOFOLD_TRY(dev.coordinator, CoordinatorService::create(loop, config, std::move(events)));
     return base::ok();
 }
 
@@ -154,24 +155,23 @@ int run_dev(const DevOptions& wanted) {
     async::EventLoop loop;
     Dev dev;
     int code = kExitOk;
+    auto on_ready = [&dev, &folder] {
+        if (++dev.ready == 3) print_welcome(dev, folder.path());
+    };
+    auto on_hopeless = [&loop, &code](const base::Error& error) {
+        code = fail(error);
+        loop.stop();
+    };
     for (std::uint16_t i = 0; i < 2; ++i) {
         ParticipantConfig config =
             participant_config(options, folder.path(), i == 0 ? "north" : "south", i);
         auto seeded = participant::sqlite::create_from_script(config.sqlite->path, kBank);
         if (!seeded.has_value()) return fail(seeded.error());
-        ParticipantService::Events events;
-        events.on_ready = [&dev, &folder] {
-            if (++dev.ready == 2) print_welcome(dev, folder.path());
-        };
-        events.on_hopeless = [&loop, &code](const base::Error& error) {
-            code = fail(error);
-            loop.stop();
-        };
-        auto service = ParticipantService::create(loop, config, std::move(events));
+        auto service = ParticipantService::create(loop, config, {on_ready, on_hopeless});
         if (!service.has_value()) return fail(service.error());
         dev.participants.push_back(std::move(service.value()));
     }
-    auto started = start_coordinator(loop, options, folder.path(), dev);
+    auto started = start_coordinator(loop, options, folder.path(), {on_ready, on_hopeless}, dev);
     if (!started.has_value()) return fail(started.error());
     run_until_signal(loop, [&dev](std::function<void()> done) {
         dev.coordinator->stop([&dev, done = std::move(done)] {

@@ -4,6 +4,8 @@
 
 #include "base/assert.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -60,6 +62,8 @@ constexpr std::array kNames = std::to_array<std::string_view>({
     "wal_write_enospc",
 });
 
+constexpr unsigned kHoldPauseMicroseconds = 5'000;
+
 struct Armed {
     std::string name;
     std::uint64_t turn = 1;
@@ -81,6 +85,28 @@ Armed parse_armed(const char* variable) {
     return armed;
 }
 
+struct Held {
+    std::string name;
+    std::string while_exists;
+};
+
+Held parse_held() {
+    const char* text = std::getenv("TWOFOLD_HOLD_AT");
+    if (text == nullptr) return {};
+    std::string_view all(text);
+    std::size_t colon = all.find(':');
+    TWOFOLD_ASSERT(colon != std::string_view::npos, "TWOFOLD_HOLD_AT is not name:path");
+    Held held{std::string(all.substr(0, colon)), std::string(all.substr(colon + 1))};
+    TWOFOLD_ASSERT(std::ranges::binary_search(kNames, held.name), "unknown crash point held");
+    return held;
+}
+
+void stay_if_held(std::string_view name) {
+    static const Held held = parse_held();
+    if (name != held.name) return;
+    while (::access(held.while_exists.c_str(), F_OK) == 0) ::usleep(kHoldPauseMicroseconds);
+}
+
 bool is_listed(std::string_view name) { return std::ranges::binary_search(kNames, name); }
 
 }  // namespace
@@ -91,6 +117,7 @@ void pass_crash_point(std::string_view name) {
     static const Armed armed = parse_armed("TWOFOLD_CRASH_AT");
     static std::atomic<std::uint64_t> passed{0};
     TWOFOLD_ASSERT(is_listed(name), "crash point is missing from the list");
+    stay_if_held(name);
     if (name != armed.name) return;
     if (passed.fetch_add(1) + 1 == armed.turn) {
         std::raise(SIGKILL);

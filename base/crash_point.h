@@ -4,6 +4,7 @@
 //
 //   TWOFOLD_CRASH_AT=name[:N]   SIGKILL ourselves at the N-th passage (default 1)
 //   TWOFOLD_FAIL_AT=name[:N]    make TWOFOLD_FAIL_POINT(name) true at the N-th passage and after
+//   TWOFOLD_HOLD_AT=name:PATH   stay at the crash point for as long as the file PATH exists
 //
 // Every name is listed in crash_point_names() so that a test can go through all of them.
 #pragma once
@@ -17,7 +18,8 @@ namespace twofold::base {
 [[nodiscard]] std::span<const std::string_view> crash_point_names();
 
 #if defined(TWOFOLD_CRASH_POINTS)
-// Kills this process with SIGKILL when `name` is armed and its turn has come.
+// Kills this process with SIGKILL when `name` is armed and its turn has come; waits when it is
+// held.
 void pass_crash_point(std::string_view name);
 // True when the failure `name` is armed and its turn has come.
 [[nodiscard]] bool fail_point_hit(std::string_view name);

@@ -30,6 +30,8 @@ inline constexpr ProblemCode kCannotTell{
     "cannot_tell", 503, "The outcome depends on a participant that has not answered", true};
 inline constexpr ProblemCode kNoRoom{
     "no_room", 503, "The coordinator takes no new transactions for the moment", true};
+inline constexpr ProblemCode kRecovering{
+    "recovering", 503, "The coordinator is reading its log", true};
 inline constexpr ProblemCode kDraining{"draining", 503, "The coordinator is shutting down", true};
 
 }  // namespace twofold::coordinator::problems
