@@ -88,6 +88,11 @@ struct CoordinatorMetrics::Impl {
                                      "twofold_wal_append_failures_total",
                                      "Batches that found the disk full and were tried again")
                                 .Add({});
+    Counter& segments_in_force =
+        counters(registry,
+                 "twofold_wal_segments_made_in_force_total",
+                 "Segments that a force had to make because none was ready")
+            .Add({});
     Counter& checkpoints =
         counters(registry, "twofold_wal_checkpoints_total", "Checkpoints written").Add({});
     Gauge& recovery_duration = gauges(registry,
@@ -163,6 +168,7 @@ std::string CoordinatorMetrics::text(const coordinator::Machine& machine, const 
     raise_to(impl_->forces, static_cast<double>(log.forces));
     raise_to(impl_->idle_forces, static_cast<double>(log.idle_forces));
     raise_to(impl_->wal_failures, static_cast<double>(log.disk_full));
+    raise_to(impl_->segments_in_force, static_cast<double>(log.writer.segments_made_in_force));
     raise_to(impl_->checkpoints, static_cast<double>(log.writer.checkpoints));
     return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
 }

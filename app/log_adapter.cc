@@ -79,6 +79,14 @@ void LogAdapter::begin_force(bool anybody_waits) {
         [this, callbacks = std::exchange(waiting_, {})](Outcome outcome) mutable {
             finished(std::move(outcome), std::move(callbacks));
         });
+    // Behind the force and before the next: who waited for this one has the answer meanwhile.
+    worker_.post([this] { maintain(); }, async::WorkerThread::Completion());
+}
+
+// On the log's thread.
+void LogAdapter::maintain() {
+    auto prepared = writer_->maintain();
+    if (!prepared.has_value()) end_process(prepared.error());
 }
 
 // On the log's thread.

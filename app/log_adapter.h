@@ -67,6 +67,7 @@ private:
     void begin_force(bool anybody_waits);
     void finished(Outcome outcome, Callbacks callbacks);
     [[nodiscard]] Outcome write(const std::vector<base::Bytes>& records, bool idle);
+    void maintain();
     [[nodiscard]] Outcome snapshot() const;
     void arm_idle_timer();
 

@@ -95,6 +95,18 @@ TEST_F(LogAdapterTest, AnIdleLogWritesWhatIsPending) {
     EXPECT_EQ(log_->figures().forces, 0U) << "nobody waited";
 }
 
+TEST_F(LogAdapterTest, NoForceMakesASegmentInSteadyLoad) {
+    open();
+    for (std::uint64_t i = 0; log_->figures().writer.segments_begun < 8; ++i) {
+        bool durable = false;
+        log_->append(numbered(i));
+        log_->force([&] { durable = true; });
+        ASSERT_TRUE(run([&] { return durable; }));
+    }
+    EXPECT_EQ(log_->figures().writer.segments_made_in_force, 0U);
+    EXPECT_GT(log_->figures().writer.segments_created, 8U);
+}
+
 TEST_F(LogAdapterTest, ACheckpointReplacesWhatCameBefore) {
     open();
     log_->append(numbered(1));

@@ -10,7 +10,7 @@ namespace twofold::wal {
 
 namespace {
 
-constexpr std::uint64_t kZeroChunkBytes = 256 * 1024;
+constexpr std::uint64_t kZeroChunkBytes = 256ULL * 1024;
 
 }  // namespace
 
@@ -44,41 +44,57 @@ Result<void> SegmentPool::adopt() {
     return base::ok();
 }
 
-Result<std::unique_ptr<File>> SegmentPool::write_zeros(const std::string& name) {
+Result<void> SegmentPool::begin_one() {
     if (TWOFOLD_FAIL_POINT(wal_write_enospc)) {
         return base::fail(Errc::disk_full, "fail point wal_write_enospc");
     }
-    TWOFOLD_TRY(auto file, directory_.create(name));
-    const Bytes zeros(std::min(options_.segment_size_bytes, kZeroChunkBytes));
-    for (std::uint64_t at = 0; at < options_.segment_size_bytes; at += zeros.size()) {
-        std::uint64_t size =
-            std::min<std::uint64_t>(zeros.size(), options_.segment_size_bytes - at);
-        TWOFOLD_TRY(file->write_at(at, ByteSpan(zeros).first(size)));
-    }
-    TWOFOLD_TRY(file->force());
-    return file;
+    unfinished_ = Unfinished{.number = next_number_++};
+    TWOFOLD_TRY(unfinished_->file, directory_.create(unfinished_spare_name(unfinished_->number)));
+    return base::ok();
 }
 
-Result<void> SegmentPool::make_one() {
-    std::uint64_t number = next_number_++;
-    std::string unfinished = unfinished_spare_name(number);
-    auto file = write_zeros(unfinished);
-    if (!file.has_value()) {
-        // What was allocated would be missing for the reserve. The next start removes it otherwise.
-        static_cast<void>(directory_.remove(unfinished));
-        return file.error();
+// Forced with each step: one force of a whole segment at the end would hold up the log's own.
+Result<void> SegmentPool::write_zeros(std::uint64_t bytes_max) {
+    Unfinished& spare = *unfinished_;
+    std::uint64_t left = options_.segment_size_bytes - spare.written_bytes;
+    std::uint64_t end =
+        spare.written_bytes + std::clamp(bytes_max, std::min(kBlockSizeBytes, left), left);
+    const Bytes zeros(std::min(end - spare.written_bytes, kZeroChunkBytes));
+    while (spare.written_bytes < end) {
+        std::uint64_t size = std::min<std::uint64_t>(zeros.size(), end - spare.written_bytes);
+        TWOFOLD_TRY(spare.file->write_at(spare.written_bytes, ByteSpan(zeros).first(size)));
+        spare.written_bytes += size;
     }
-    std::string name = spare_name(number);
-    TWOFOLD_TRY(directory_.rename(unfinished, name));
+    return spare.file->force();
+}
+
+Result<void> SegmentPool::finish_one() {
+    std::string name = spare_name(unfinished_->number);
+    TWOFOLD_TRY(directory_.rename(unfinished_spare_name(unfinished_->number), name));
     spares_.push_back(
-        {.name = std::move(name), .recycled = false, .file = std::move(file).value()});
+        {.name = std::move(name), .recycled = false, .file = std::move(unfinished_->file)});
+    unfinished_.reset();
     ++counters_.segments_created;
     return base::ok();
 }
 
+Result<void> SegmentPool::make_step(std::uint64_t bytes_max) {
+    Result<void> done = unfinished_ ? base::ok() : begin_one();
+    if (done.has_value()) done = write_zeros(bytes_max);
+    if (done.has_value() && unfinished_->written_bytes == options_.segment_size_bytes) {
+        done = finish_one();
+    }
+    if (!done.has_value() && unfinished_) {
+        // What was allocated would be missing for the reserve. The next start removes it otherwise.
+        static_cast<void>(directory_.remove(unfinished_spare_name(unfinished_->number)));
+        unfinished_.reset();
+    }
+    return done;
+}
+
 Result<void> SegmentPool::ensure(std::uint64_t count) {
     while (spares_.size() < count) {
-        TWOFOLD_TRY(make_one());
+        TWOFOLD_TRY(make_step(options_.segment_size_bytes));
     }
     return base::ok();
 }

@@ -56,6 +56,7 @@ inline WriterOptions small_options() {
     options.batch_size_max_bytes = 2 * kBlockSizeBytes;
     options.reserve_segments = 1;
     options.spare_segments_max = 2;
+    options.maintenance_step_bytes = kBlockSizeBytes;
     options.salt_seed = 7;
     return options;
 }
@@ -100,6 +101,7 @@ public:
         append(size_bytes);
         return force();
     }
+    bool maintain() { return note(writer_->maintain()); }
     bool heartbeat() { return note(writer_->heartbeat()); }
     bool checkpoint() {
         bool done = note(writer_->checkpoint(to_bytes(attempted)));

@@ -18,6 +18,10 @@ namespace twofold::wal {
 
 namespace {
 
+// How many bytes of the next spare are written for each byte of batches, at least. It is begun at
+// half of the current segment, so two would do if batches were small.
+constexpr std::uint64_t kMaintenancePace = 4;
+
 // Buffers larger than this are given back after use: only a checkpoint makes them.
 constexpr std::size_t kBufferKeptMaxBytes = 8UL << 20;
 
@@ -219,6 +223,7 @@ Result<void> Writer::begin_segment(bool starts_epoch, bool begins_checkpoint) {
     segment_offset_ = kSegmentHeaderSizeBytes;
     ++next_index_;
     ++counters_.segments_begun;
+    no_space_ahead_ = false;
     TWOFOLD_CRASH_POINT(wal_segment_after_create);
     return base::ok();
 }
@@ -227,6 +232,24 @@ Result<void> Writer::begin_segment(bool starts_epoch, bool begins_checkpoint) {
 Result<void> Writer::make_room(std::uint64_t padded_bytes) {
     if (segment_offset_ + padded_bytes <= options_.segment_size_bytes) return base::ok();
     TWOFOLD_TRY(begin_segment(false, false));
+    return base::ok();
+}
+
+bool Writer::wants_next_spare() const {
+    bool half_full = segment_offset_ * 2 >= options_.segment_size_bytes;
+    return half_full && !no_space_ahead_ && pool_->available() <= options_.reserve_segments;
+}
+
+Result<void> Writer::maintain() {
+    TWOFOLD_TRY(require_usable());
+    std::uint64_t written = counters_.written_bytes - prepared_at_bytes_;
+    prepared_at_bytes_ = counters_.written_bytes;
+    if (!wants_next_spare()) return base::ok();
+    auto made =
+        pool_->make_step(std::max(options_.maintenance_step_bytes, written * kMaintenancePace));
+    if (made.has_value()) return base::ok();
+    if (made.error().code != Errc::disk_full) return poison(made.error());
+    no_space_ahead_ = true;
     return base::ok();
 }
 
@@ -325,12 +348,15 @@ Result<void> Writer::write_pending(BatchKind kind) {
 Result<std::uint64_t> Writer::force() {
     TWOFOLD_TRY(require_usable());
     if (pending_.empty()) return durable_lsn_;
-    std::uint64_t segments_before = counters_.segments_begun;
+    std::uint64_t begun_before = counters_.segments_begun;
+    std::uint64_t created_before = counters_.segments_created;
     TWOFOLD_TRY(write_pending(BatchKind::records));
-    // Only after the records are safe: a full disk here concerns the next ones.
-    if (counters_.segments_begun != segments_before) {
+    // Only after the records are safe: a full disk here concerns the next ones. Nothing is missing
+    // when maintain() was called between the forces.
+    if (counters_.segments_begun != begun_before) {
         TWOFOLD_TRY(refill_reserve());
     }
+    counters_.segments_made_in_force += counters_.segments_created - created_before;
     return durable_lsn_;
 }
 

@@ -35,6 +35,8 @@ struct WriterOptions {
     std::uint64_t reserve_segments = 2;
     // After a checkpoint up to this many obsolete segments are kept for reuse, the others removed.
     std::uint64_t spare_segments_max = 6;
+    // The next spare is written in steps of at least this, between forces: see maintain().
+    std::uint64_t maintenance_step_bytes = 256ULL << 10;
     // Upper bound of one batch; cut down to what fits into a segment.
     std::uint64_t batch_size_max_bytes = 1ULL << 20;
     bool durable_mark = true;
@@ -52,7 +54,8 @@ struct WriterCounters {
     std::uint64_t record_bytes = 0;   // as appended
     std::uint64_t written_bytes = 0;  // batches with headers and padding
     std::uint64_t segments_begun = 0;
-    std::uint64_t segments_created = 0;  // pre-written with zeros
+    std::uint64_t segments_created = 0;        // pre-written with zeros
+    std::uint64_t segments_made_in_force = 0;  // of those created: while a force waited for it
     std::uint64_t segments_recycled = 0;
     std::uint64_t segments_removed = 0;
     std::uint64_t marks_written = 0;
@@ -91,6 +94,13 @@ public:
     // falls idle: a valid batch after it is what protects the last acknowledged one.
     [[nodiscard]] Result<void> heartbeat();
 
+    // Prepares what later forces need, one bounded step at a time, so that none of them has to make
+    // a segment: once the current segment is half full, one spare more than the reserve. Call it
+    // after each force, when nobody waits for that any more. The steps keep pace with what the
+    // forces write: the spare is there in time when no batch exceeds an eighth of a segment.
+    // A full disk is no error: the reserve is still whole then, and force() looks again.
+    [[nodiscard]] Result<void> maintain();
+
     // False when the reserve is not complete because the disk is full. Then: admit nothing new,
     // finish what is there, call checkpoint(), and refill_reserve() now and then.
     [[nodiscard]] bool has_room_for_new_work() const;
@@ -127,6 +137,7 @@ private:
 
     Writer(Directory& directory, const WriterOptions& options);
 
+    [[nodiscard]] bool wants_next_spare() const;
     Result<void> open_start(const ReadSummary& summary,
                             const Incarnation& incarnation,
                             std::span<const Bytes> checkpoint);
@@ -168,6 +179,8 @@ private:
     std::uint64_t next_lsn_ = 1;
     std::uint64_t durable_lsn_ = 0;
     std::uint64_t live_bytes_ = 0;
+    std::uint64_t prepared_at_bytes_ = 0;  // counters_.written_bytes at the last step of maintain()
+    bool no_space_ahead_ = false;          // for the spare beyond the reserve, in this segment
     BatchKind last_kind_ = BatchKind::checkpoint;
     Bytes buffer_;  // the pending batches, each from a block boundary on
     std::vector<PendingBatch> pending_;

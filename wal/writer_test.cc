@@ -115,6 +115,108 @@ TEST(Writer, a_failed_force_or_write_poisons_for_ever) {
     }
 }
 
+// Batches up to an eighth of a segment, in any mixture: no force ever makes a segment.
+TEST(Writer, maintenance_keeps_pace_with_steady_load) {
+    MemoryDisk disk;
+    WriterOptions options;
+    options.segment_size_bytes = 64 * kBlockSizeBytes;
+    options.batch_size_max_bytes = 8 * kBlockSizeBytes;
+    options.maintenance_step_bytes = kBlockSizeBytes;
+    options.salt_seed = 7;
+    TestLog log(disk.directory(), options);
+    ASSERT_TRUE(log.open());
+    base::SeededRng rng(11);
+    std::uint64_t longest_step = 0;
+    while (log.writer().counters().segments_begun < 12) {
+        bool large = log.writer().counters().segments_begun % 3 == 0;
+        ASSERT_TRUE(log.add(large ? 30'000 : rng.below(30'000))) << log.error;
+        std::uint64_t step = 0;
+        disk.set_hook([&step](const MemoryDisk::Call& call) {
+            if (call.operation == Operation::write) step += call.size_bytes;
+            return Fault::none;
+        });
+        ASSERT_TRUE(log.maintain()) << log.error;
+        disk.set_hook(nullptr);
+        longest_step = std::max(longest_step, step);
+        ASSERT_TRUE(log.writer().has_room_for_new_work());
+    }
+    EXPECT_EQ(log.writer().counters().segments_made_in_force, 0U);
+    EXPECT_GE(log.writer().counters().segments_created, 12U);
+    EXPECT_GT(longest_step, 0U);
+    EXPECT_LE(longest_step, 4 * 8 * kBlockSizeBytes) << "a step must not be long either";
+    EXPECT_EQ(read_back(disk.directory()).records, log.acknowledged);
+}
+
+// The way it is without maintenance, and after a burst that it could not follow.
+TEST(Writer, a_force_that_makes_a_segment_itself_is_counted) {
+    MemoryDisk disk;
+    TestLog log(disk.directory());
+    ASSERT_TRUE(log.open());
+    while (log.writer().counters().segments_begun < 4) ASSERT_TRUE(log.add(5000)) << log.error;
+    EXPECT_EQ(log.writer().counters().segments_made_in_force, 3U);
+    EXPECT_EQ(read_back(disk.directory()).records, log.acknowledged);
+}
+
+TEST(Writer, maintenance_on_a_full_disk_tries_once_in_a_segment_and_loses_nothing) {
+    MemoryDisk disk;
+    WriterOptions options = small_options();
+    options.segment_size_bytes = 16 * kBlockSizeBytes;
+    TestLog log(disk.directory(), options);
+    ASSERT_TRUE(log.open());
+    int refused = 0;
+    disk.set_hook([&](const MemoryDisk::Call& call) {
+        if (call.operation != Operation::create) return Fault::none;
+        ++refused;
+        return Fault::disk_full;
+    });
+    while (log.writer().counters().segments_begun < 2) {
+        bool room = log.writer().has_room_for_new_work();
+        ASSERT_TRUE(log.add() && log.maintain()) << log.error;
+        if (log.writer().counters().segments_begun < 2) {
+            EXPECT_TRUE(room) << "the reserve is whole";
+            EXPECT_LE(refused, 1);
+        }
+    }
+    EXPECT_EQ(refused, 2) << "once ahead of need, once when it was needed";
+    EXPECT_FALSE(log.writer().has_room_for_new_work());
+    EXPECT_FALSE(log.writer().poisoned());
+    disk.set_hook(nullptr);
+    EXPECT_EQ(read_back(disk.directory()).records, log.acknowledged);
+}
+
+TEST(Writer, a_step_that_finds_the_disk_full_gives_its_space_back) {
+    MemoryDisk disk;
+    WriterOptions options = small_options();
+    options.segment_size_bytes = 16 * kBlockSizeBytes;
+    TestLog log(disk.directory(), options);
+    ASSERT_TRUE(log.open());
+    disk.set_capacity_bytes(3 * options.segment_size_bytes - 5 * kBlockSizeBytes);
+    auto unfinished = [&disk] {
+        return std::ranges::count_if(disk.names(), [](const std::string& name) {
+            return parse_name(name).kind == FileKind::unfinished_spare;
+        });
+    };
+    std::ptrdiff_t most = 0;
+    while (log.writer().counters().segments_begun < 2) {
+        ASSERT_TRUE(log.add() && log.maintain()) << log.error;
+        most = std::max<std::ptrdiff_t>(most, unfinished());
+    }
+    EXPECT_EQ(most, 1) << "it got as far as the disk lets it";
+    EXPECT_EQ(unfinished(), 0);
+    EXPECT_EQ(read_back(disk.directory()).records, log.acknowledged);
+}
+
+TEST(Writer, a_failed_step_of_maintenance_poisons) {
+    MemoryDisk disk;
+    TestLog log(disk.directory());
+    ASSERT_TRUE(log.open() && log.add());
+    disk.set_hook([](const MemoryDisk::Call& call) {
+        return call.operation == Operation::force ? Fault::io_error : Fault::none;
+    });
+    EXPECT_FALSE(log.maintain());
+    EXPECT_TRUE(log.writer().poisoned());
+}
+
 TEST(Writer, a_failing_mark_ends_the_marks_and_nothing_else) {
     MemoryDisk disk;
     TestLog log(disk.directory());
