@@ -231,6 +231,19 @@ std::vector<std::string> ConfigReader::list(std::string_view key) {
     return out;
 }
 
+std::vector<std::string> ConfigReader::names(std::string_view key) {
+    impl_->know(key);
+    YAML::Node node = impl_->find(key);
+    std::vector<std::string> out;
+    if (!node.IsDefined() || node.IsNull()) return out;
+    if (!node.IsMap()) {
+        fail(key, "must be a map from names to what they mean");
+        return out;
+    }
+    for (const auto& entry : node) out.push_back(entry.first.Scalar());
+    return out;
+}
+
 std::vector<std::pair<std::string, std::string>> ConfigReader::named_urls(std::string_view key) {
     impl_->know(key);
     std::vector<std::pair<std::string, std::string>> out;

@@ -41,6 +41,8 @@ public:
                                                      std::chrono::milliseconds highest);
     // A YAML list of strings; in the environment separated by commas.
     [[nodiscard]] std::vector<std::string> list(std::string_view key);
+    // The names in a YAML map, in their order; each is read by itself, as key.name.
+    [[nodiscard]] std::vector<std::string> names(std::string_view key);
     // A YAML list of {name, url}; in the environment "name=url,name=url".
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> named_urls(std::string_view key);
 

@@ -119,5 +119,70 @@ TEST_F(ConfigFile, ASecretCanBeInAFile) {
     EXPECT_NE(loaded.error().context.find("/nonexistent cannot be read"), std::string::npos);
 }
 
+constexpr const char* kSqliteParticipant =
+    "name: north\n"
+    "coordinators: [http://127.0.0.1:8420]\n"
+    "sqlite: {path: /data/north.db}\n";
+
+TEST_F(ConfigFile, ReadsNamedStatements) {
+    auto loaded =
+        load_participant_config(write(std::string(kSqliteParticipant) +
+                                      "statements:\n"
+                                      "  debit:\n"
+                                      "    sql: \"UPDATE a SET b = b - :amount WHERE id = :id\"\n"
+                                      "    params: {id: integer, amount: 'number?'}\n"
+                                      "    expect_rows: 1\n"
+                                      "  all: {sql: SELECT * FROM a}\n"));
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().text();
+    const participant::work::Catalog& statements = loaded.value().statements;
+    ASSERT_EQ(statements.size(), 2U);
+    EXPECT_EQ(statements.at("debit").sql, "UPDATE a SET b = b - ?2 WHERE id = ?1");
+    EXPECT_EQ(statements.at("debit").expect_rows, 1U);
+    EXPECT_TRUE(statements.at("debit").params[1].declared.nullable);
+    EXPECT_EQ(statements.at("all").expect_rows, std::nullopt);
+}
+
+TEST_F(ConfigFile, ThePlaceholdersAreTheDatabasesOwn) {
+    auto loaded =
+        load_participant_config(write("name: north\n"
+                                      "coordinators: [http://127.0.0.1:8420]\n"
+                                      "postgres: {dsn: dbname=a}\n"
+                                      "statements:\n"
+                                      "  one: {sql: \"SELECT :a::text\", params: {a: text}}\n"));
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().text();
+    EXPECT_EQ(loaded.value().statements.at("one").sql, "SELECT $1::text");
+}
+
+TEST_F(ConfigFile, NamesTheStatementThatIsWrong) {
+    struct Case {
+        const char* text;
+        const char* error;
+    };
+    const Case cases[] = {
+        {"  two: {sql: \"SELECT 1; SELECT 2\"}\n",
+         "FILE:5: statements.two: sql: must be exactly one statement, found 2"},
+        {"  two: {params: {a: text}}\n",
+         "FILE: statements.two.sql: is required, for example \"SELECT balance FROM account WHERE "
+         "id "
+         "= :id\""},
+        {"  a.b: {sql: SELECT 1}\n",
+         "FILE:5: statements: \"a.b\" must be 1 to 64 of A-Z a-z 0-9 - _"},
+        {"  two: {sql: SELECT 1, expects: 1}\n",
+         "FILE:5: unknown key \"statements.two.expects\"; did you mean "
+         "\"statements.two.expect_rows\"?"},
+        {"  two: {sql: SELECT 1, expect_rows: many}\n",
+         "FILE:5: statements.two.expect_rows: must be an integer from 0 to 4294967295, found "
+         "\"many\""},
+        {"  - two\n", "FILE:5: statements: must be a map from names to what they mean"},
+        {"  two: {sql: \"SELECT :a\", params: {a: int}}\n",
+         "FILE:5: statements.two: params.a: \"int\" must be integer, number, text, boolean, bytes, "
+         "json or timestamp, with ? behind it when null is allowed"},
+    };
+    for (const Case& c : cases) {
+        EXPECT_EQ(participant_error(std::string(kSqliteParticipant) + "statements:\n" + c.text),
+                  c.error);
+    }
+}
+
 }  // namespace
 }  // namespace twofold::app

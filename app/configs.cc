@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdint>
 #include <utility>
 
 namespace twofold::app {
@@ -74,6 +75,36 @@ PostgresConfig read_postgres(ConfigReader& in) {
     out.witness = in.boolean("postgres.witness", out.witness);
     out.allow_superuser = in.boolean("postgres.allow_superuser", out.allow_superuser);
     return out;
+}
+
+participant::work::StatementText read_statement(ConfigReader& in, const std::string& key) {
+    participant::work::StatementText out;
+    out.sql = in.required_text(key + ".sql", "\"SELECT balance FROM account WHERE id = :id\"");
+    for (const std::string& name : in.names(key + ".params")) {
+        out.params.emplace_back(name, in.text(key + ".params." + name, ""));
+    }
+    if (in.has(key + ".expect_rows")) {
+        out.expect_rows = in.integer(key + ".expect_rows", 0, 0, UINT32_MAX);
+    }
+    return out;
+}
+
+void read_statements(ConfigReader& in,
+                     const participant::work::SqlDialect& dialect,
+                     participant::work::Catalog& catalog) {
+    for (const std::string& name : in.names("statements")) {
+        if (!is_name(name) || name.find('.') != std::string::npos) {
+            in.fail("statements", "\"" + name + "\" must be 1 to 64 of A-Z a-z 0-9 - _");
+            return;
+        }
+        std::string key = "statements." + name;
+        auto compiled = participant::work::compile(read_statement(in, key), dialect);
+        if (!compiled.has_value()) {
+            in.fail(key, compiled.error().context);
+            return;
+        }
+        catalog[name] = std::move(compiled.value());
+    }
 }
 
 void read_coordinators(ConfigReader& in, ParticipantConfig& out) {
@@ -149,6 +180,9 @@ Result<ParticipantConfig> load_participant_config(const std::string& path) {
     }
     if (sqlite) out.sqlite = read_sqlite(in);
     if (postgres) out.postgres = read_postgres(in);
+    read_statements(in,
+                    postgres ? participant::work::kPostgresSql : participant::work::kSqliteSql,
+                    out.statements);
     TWOFOLD_TRY(in.finish());
     return out;
 }

@@ -4,6 +4,7 @@
 
 #include "app/config_reader.h"
 #include "base/result.h"
+#include "participant/work/catalog.h"
 
 #include <chrono>
 #include <cstdint>
@@ -60,6 +61,7 @@ struct ParticipantConfig {
     std::chrono::milliseconds statement_timeout{30'000};
     std::chrono::milliseconds lock_timeout{5'000};
     bool raw_sql = false;
+    participant::work::Catalog statements;  // that clients call by name
     std::uint64_t body_size_max = 16U << 20U;
     std::optional<SqliteConfig> sqlite;
     std::optional<PostgresConfig> postgres;

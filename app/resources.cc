@@ -9,67 +9,87 @@ namespace twofold::app {
 
 namespace {
 
+template <class Counters>
+struct NamedCounter {
+    const char* name;
+    std::uint64_t Counters::*member;
+};
+
+using participant::sqlite::StoreCounters;
+constexpr NamedCounter<StoreCounters> kSqliteCounters[] = {
+    {"forces", &StoreCounters::forces},
+    {"prepares", &StoreCounters::prepares},
+    {"commits", &StoreCounters::commits},
+    {"rollbacks", &StoreCounters::rollbacks},
+    {"one_phase_commits", &StoreCounters::one_phase_commits},
+    {"read_only", &StoreCounters::read_only},
+    {"refused", &StoreCounters::refused},
+    {"broken_promises", &StoreCounters::broken_promises},
+};
+
+using PostgresCounters = participant::postgres::Counters;
+constexpr NamedCounter<PostgresCounters> kPostgresCounters[] = {
+    {"connections_opened", &PostgresCounters::connections_opened},
+    {"connections_lost", &PostgresCounters::connections_lost},
+    {"round_trips", &PostgresCounters::round_trips},
+    {"prepares", &PostgresCounters::prepares},
+    {"commits", &PostgresCounters::commits},
+    {"rollbacks", &PostgresCounters::rollbacks},
+    {"one_phase_commits", &PostgresCounters::one_phase_commits},
+    {"read_only", &PostgresCounters::read_only},
+    {"refused", &PostgresCounters::refused},
+    {"unknown", &PostgresCounters::unknown},
+    {"sessions_ended", &PostgresCounters::sessions_ended},
+    {"not_replicated", &PostgresCounters::not_replicated},
+    {"proofs_asked", &PostgresCounters::proofs_asked},
+    {"hazards", &PostgresCounters::hazards},
+};
+
+// What all adapters are configured with in the same words.
+template <class Options>
+void set_common(const ParticipantConfig& config, Options& options) {
+    options.raw_sql = config.raw_sql;
+    options.statements = config.statements;
+    options.limits.statement_timeout = config.statement_timeout;
+    options.limits.lock_timeout = config.lock_timeout;
+}
+
+template <class Resource, class Counters, std::size_t kCount>
+MadeResource made(std::unique_ptr<Resource> resource,
+                  const NamedCounter<Counters> (&names)[kCount]) {
+    MadeResource out;
+    out.counters = [raw = resource.get(), &names] {
+        std::map<std::string, std::uint64_t> values;
+        for (const auto& [name, member] : names) values[name] = raw->counters().*member;
+        return values;
+    };
+    out.port = std::move(resource);
+    return out;
+}
+
 MadeResource make_sqlite(async::EventLoop& loop, const ParticipantConfig& config) {
     participant::sqlite::StoreOptions options;
+    set_common(config, options);
     options.path = config.sqlite->path;
     options.create = config.sqlite->create;
     options.shared = config.sqlite->shared;
-    options.raw_sql = config.raw_sql;
-    options.limits.statement_timeout = config.statement_timeout;
-    options.limits.lock_timeout = config.lock_timeout;
-    auto resource = std::make_unique<participant::SqliteResource>(loop, std::move(options));
-    MadeResource made;
-    made.counters = [raw = resource.get()] {
-        const participant::sqlite::StoreCounters& counters = raw->counters();
-        return std::map<std::string, std::uint64_t>{
-            {"forces", counters.forces},
-            {"prepares", counters.prepares},
-            {"commits", counters.commits},
-            {"rollbacks", counters.rollbacks},
-            {"one_phase_commits", counters.one_phase_commits},
-            {"read_only", counters.read_only},
-            {"refused", counters.refused},
-            {"broken_promises", counters.broken_promises}};
-    };
-    made.port = std::move(resource);
-    return made;
+    return made(std::make_unique<participant::SqliteResource>(loop, std::move(options)),
+                kSqliteCounters);
 }
 
 MadeResource make_postgres(async::EventLoop& loop,
                            const ParticipantConfig& config,
                            std::function<void(const std::string&)> on_fenced) {
     participant::postgres::PostgresOptions options;
+    set_common(config, options);
     options.dsn = config.postgres->dsn;
     options.work_connections = config.postgres->work_connections;
     options.finish_connections = config.postgres->finish_connections;
-    options.raw_sql = config.raw_sql;
     options.witness = config.postgres->witness;
     options.allow_superuser = config.postgres->allow_superuser;
-    options.limits.statement_timeout = config.statement_timeout;
-    options.limits.lock_timeout = config.lock_timeout;
     options.on_fenced = std::move(on_fenced);
-    auto resource = std::make_unique<participant::PostgresResource>(loop, std::move(options));
-    MadeResource made;
-    made.counters = [raw = resource.get()] {
-        const participant::postgres::Counters& counters = raw->counters();
-        return std::map<std::string, std::uint64_t>{
-            {"connections_opened", counters.connections_opened},
-            {"connections_lost", counters.connections_lost},
-            {"round_trips", counters.round_trips},
-            {"prepares", counters.prepares},
-            {"commits", counters.commits},
-            {"rollbacks", counters.rollbacks},
-            {"one_phase_commits", counters.one_phase_commits},
-            {"read_only", counters.read_only},
-            {"refused", counters.refused},
-            {"unknown", counters.unknown},
-            {"sessions_ended", counters.sessions_ended},
-            {"not_replicated", counters.not_replicated},
-            {"proofs_asked", counters.proofs_asked},
-            {"hazards", counters.hazards}};
-    };
-    made.port = std::move(resource);
-    return made;
+    return made(std::make_unique<participant::PostgresResource>(loop, std::move(options)),
+                kPostgresCounters);
 }
 
 }  // namespace

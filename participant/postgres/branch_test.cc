@@ -191,8 +191,12 @@ TEST_F(Branch, RefusesMalformedWork) {
 TEST_F(Branch, RawSqlAndNamedStatements) {
     PostgresOptions wanted = options();
     wanted.raw_sql = false;
-    wanted.statements["debit"] = {
-        "UPDATE account SET balance = balance - $2 WHERE id = $1", {"account", "amount"}, 1};
+    wanted.statements["debit"] =
+        work::compile({"UPDATE account SET balance = balance - :amount WHERE id = :account",
+                       {{"account", "integer"}, {"amount", "number"}},
+                       1},
+                      work::kPostgresSql)
+            .value();
     auto one = sidecar(wanted);
     expect_refused(*one, debit(), reason::kNotAllowed, false);
     auto key = new_key();

@@ -1,6 +1,7 @@
 // What a PostgreSQL resource is configured with, and what it counts.
 #pragma once
 
+#include "participant/work/catalog.h"
 #include "protocol/messages.h"
 
 #include <chrono>
@@ -13,13 +14,6 @@
 #include <vector>
 
 namespace twofold::participant::postgres {
-
-// A statement that clients call by its name.
-struct NamedStatement {
-    std::string sql;                           // with $1, $2, …
-    std::vector<std::string> params;           // the names of $1, $2, … in this order
-    std::optional<std::uint64_t> expect_rows;  // when the caller does not say
-};
 
 struct Limits {
     std::size_t statements_max = 1'000;  // per branch
@@ -47,7 +41,7 @@ struct PostgresOptions {
     // write; the server groups those of several sessions.
     std::size_t finish_connections = 8;
     bool raw_sql = false;  // {"sql": …} is allowed; named statements always are
-    std::map<std::string, NamedStatement, std::less<>> statements;
+    work::Catalog statements;
     // A witness row in every branch that writes; one-phase branches always have one.
     bool witness = false;
     bool allow_superuser = false;

@@ -2,7 +2,6 @@
 
 #include "base/assert.h"
 #include "base/base64.h"
-#include "participant/postgres/admission.h"
 
 #include <algorithm>
 #include <iterator>
@@ -109,7 +108,7 @@ bool needs_check(const std::vector<WorkStatement>& statements) {
     return std::ranges::any_of(statements, [](const WorkStatement& statement) {
         static constexpr std::string_view kReturning = "returning";
         auto same_letter = [](char a, char b) { return (a | 0x20) == b; };
-        std::string word = first_keyword(statement.sql);
+        std::string word = work::first_keyword(statement.sql, work::kPostgresSql);
         bool changes = word == "insert" || word == "update" || word == "delete" || word == "set";
         return statement.expect_rows.has_value() || !changes ||
                !std::ranges::search(statement.sql, kReturning, same_letter).empty();

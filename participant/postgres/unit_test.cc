@@ -80,62 +80,6 @@ TEST(ErrorClasses, ACodeWinsOverItsClass) {
 // ---- admission
 // -----------------------------------------------------------------------------------
 
-TEST(Admission, TheFirstKeywordDecides) {
-    for (const char* sql : {"SELECT 1",
-                            "select 1",
-                            "\t\n insert into a values (1)",
-                            "(SELECT 1) UNION SELECT 2",
-                            "-- note\nUPDATE a SET b = 1",
-                            "/* a /* b */ c */ DELETE FROM a",
-                            "WITH x AS (SELECT 1) SELECT 1",
-                            "MERGE INTO a USING b ON true WHEN MATCHED THEN DO NOTHING",
-                            "VALUES (1)",
-                            "TABLE a",
-                            "SET CONSTRAINTS ALL DEFERRED",
-                            "set /* x */ constraints a immediate",
-                            "SELECT/**/1",
-                            "--a\r--b\nSELECT 1",
-                            "( ( /* */ SELECT 1 ) )"}) {
-        EXPECT_EQ(refusal_of(sql), std::nullopt) << sql;
-    }
-    for (const char* sql : {"COMMIT",
-                            "COMMIT AND CHAIN",
-                            "/* SELECT */ COMMIT",
-                            "-- SELECT\nCOMMIT",
-                            "(COMMIT",
-                            "SELECTX 1",
-                            "PREPARE TRANSACTION 'a'",
-                            "ROLLBACK TO a",
-                            "RELEASE a",
-                            "SET ROLE a",
-                            "SET a = 1",
-                            "SET",
-                            "SET LOCAL CONSTRAINTS",
-                            "RESET ALL",
-                            "SHOW a",
-                            "COPY a FROM STDIN",
-                            "EXECUTE a",
-                            "DECLARE a CURSOR",
-                            "FETCH a",
-                            "LOCK a",
-                            "TRUNCATE a",
-                            "GRANT a TO b",
-                            "ALTER SYSTEM SET a = 1",
-                            "CHECKPOINT",
-                            "/* open",
-                            "--",
-                            "",
-                            "   ",
-                            ";SELECT 1",
-                            "\"select\"",
-                            "$$SELECT$$",
-                            "\xef\xbb\xbfSELECT 1",
-                            "1"}) {
-        EXPECT_NE(refusal_of(sql), std::nullopt) << sql;
-    }
-    EXPECT_THAT(*refusal_of("commit and chain"), HasSubstr("COMMIT is not allowed"));
-}
-
 TEST(Admission, Tags) {
     for (const char* tag :
          {"SELECT 1", "INSERT 0 5", "UPDATE 0", "DELETE 3", "MERGE 1", "SET CONSTRAINTS"}) {
@@ -189,7 +133,7 @@ protected:
     VerdictTest() {
         protocol::BranchWork work;
         work.gid = "gid";
-        statements_ = {{"UPDATE a SET b = 1", "", {}, 1}, {"SELECT 1", "", {}, {}}};
+        statements_ = {{"UPDATE a SET b = 1", {}, 1}, {"SELECT 1", {}, {}}};
         script_ = make_script(context_, {work, statements_, false}, Cleanliness::clean);
         one_phase_ = make_script(context_, {work, statements_, true}, Cleanliness::used);
         for (const Statement& statement : script_.statements) {
@@ -326,7 +270,7 @@ TEST_F(VerdictTest, OnePhaseWithAnExpectationEndsApart) {
     EXPECT_TRUE(one_phase_.end_apart);
     EXPECT_EQ(one_phase_.statements.front().sql, "DISCARD ALL");
     EXPECT_EQ(one_phase_.end, one_phase_.statements.size());
-    std::vector<WorkStatement> blind = {{"UPDATE a SET b = 1", "", {}, {}}};
+    std::vector<WorkStatement> blind = {{"UPDATE a SET b = 1", {}, {}}};
     protocol::BranchWork work;
     EXPECT_FALSE(make_script(context_, {work, blind, true}, Cleanliness::clean).end_apart);
     blind[0].sql = "UPDATE a SET b = 1 ReTurning b";

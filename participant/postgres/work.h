@@ -1,39 +1,24 @@
-// The JSON of a branch's work as statements, and the rows that they return as JSON.
+// A branch's work with values as libpq sends them, and the rows that statements return as JSON.
 //
-//   [{"sql": "UPDATE …", "params": [1, "a"], "expect": {"rows": 1}},
-//    {"statement": "debit", "params": {"account": 7, "amount": "12.50"}}]
-//
-// Parameters are sent as text and the server infers their types: null, true, false, numbers, text
-// and {"base64": "…"} for bytea. Back: bool, integers up to 2^53 and floats are JSON values; bytea
-// is {"base64": …}; everything else (larger integers, numeric, timestamps, json) is text.
+// Parameters are sent as text and the server infers their types, except of bytea. Back: bool,
+// integers up to 2^53 and floats are JSON values; bytea is {"base64": …}; everything else (larger
+// integers, numeric, timestamps, json) is text.
 #pragma once
 
 #include "participant/postgres/connection.h"
 #include "participant/postgres/options.h"
-#include "protocol/messages.h"
+#include "participant/work/work.h"
 
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace twofold::participant::postgres {
 
-struct WorkStatement {
-    std::string sql;
-    std::string name;  // of a named statement; for messages
-    std::vector<Param> params;
-    std::optional<std::uint64_t> expect_rows;
-};
+using WorkStatement = work::BoundStatement<Param>;
+using ParsedWork = work::BoundWork<Param>;
 
-struct ParsedWork {
-    std::vector<WorkStatement> statements;
-    protocol::Reason refusal;  // when not empty, nothing else counts
-};
-
-// Also refuses raw SQL where it is not allowed, and statements that may not run in a branch.
-[[nodiscard]] ParsedWork parse_work(std::string_view json, const PostgresOptions& options);
+[[nodiscard]] ParsedWork parse_work(const protocol::JsonText& json, const PostgresOptions& options);
 
 // The number in a command tag ("UPDATE 3"), or 0.
 [[nodiscard]] std::uint64_t rows_in_tag(std::string_view tag);

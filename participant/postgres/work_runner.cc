@@ -51,7 +51,7 @@ void WorkRunner::execute(protocol::BranchWork work,
             run, make_reason(reason::kStaleParticipantEpoch, context_.fenced_text), false);
     }
     ParsedWork parsed =
-        parse_work(run->work.work == nullptr ? "[]" : *run->work.work, context_.options);
+        parse_work(run->work.work, context_.options);
     if (!parsed.refusal.empty()) return refuse(run, std::move(parsed.refusal), false);
     run->statements = std::move(parsed.statements);
     milliseconds limit = context_.options.limits.branch;

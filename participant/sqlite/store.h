@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "participant/work/catalog.h"
 #include "protocol/branch_work.h"
 
 #include <chrono>
@@ -27,12 +28,6 @@
 #include <vector>
 
 namespace twofold::participant::sqlite {
-
-// A statement that clients call by its name.
-struct NamedStatement {
-    std::string sql;                           // exactly one statement
-    std::optional<std::uint64_t> expect_rows;  // when the caller does not say
-};
 
 struct StoreLimits {
     std::size_t redo_bytes_max = 16U << 20U;  // a branch that changes more is refused
@@ -54,7 +49,7 @@ struct StoreOptions {
     bool shared =
         false;  // other local processes may open the file; otherwise its mode must be 0600
     bool raw_sql = false;  // {"sql": …} is allowed; named statements always are
-    std::map<std::string, NamedStatement, std::less<>> statements;
+    work::Catalog statements;
     StoreLimits limits;
     // What a new file is called; random when absent (a simulation gives it).
     std::optional<protocol::ParticipantUuid> uuid_if_new;

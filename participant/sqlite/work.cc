@@ -1,12 +1,11 @@
 #include "participant/sqlite/work.h"
 
 #include "base/base64.h"
-#include "protocol/json_reader.h"
 
-#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
+#include <charconv>
 #include <cmath>
 
 namespace twofold::participant::sqlite {
@@ -14,123 +13,36 @@ namespace twofold::participant::sqlite {
 namespace {
 
 namespace json = boost::json;
-namespace reason = protocol::reason;
-using protocol::ObjectReader;
 
-constexpr std::size_t kJsonDepthMax = 16;
 constexpr std::int64_t kSafeInteger = 1LL << 53;
 
-base::Error wrong(const std::string& path, const std::string& what) {
-    return base::fail(base::Errc::invalid_argument, path + ": " + what);
+// SQLite has two kinds of numbers: what fits into 64 bits stays exact, all else is a double.
+Value number_of(const std::string& decimal) {
+    const char* begin = decimal.data();
+    const char* end = decimal.data() + decimal.size();
+    std::int64_t whole = 0;
+    auto [stop, error] = std::from_chars(begin, end, whole);
+    if (error == std::errc() && stop == end) return Value{whole};
+    double real = 0;
+    std::from_chars(begin, end, real);
+    return Value{real};
 }
 
-base::Result<Value> parse_blob(const json::value& value, const std::string& path) {
-    ObjectReader in(value, path);
-    std::string text = in.text("base64");
-    TWOFOLD_TRY(in.finish());
-    std::optional<base::Bytes> bytes = base::base64_decode(text, base::Base64Alphabet::standard);
-    if (!bytes.has_value()) return wrong(path + ".base64", "must be base64 with padding");
-    return Value{std::move(*bytes)};
-}
-
-base::Result<Value> parse_value(const json::value& value, const std::string& path) {
-    switch (value.kind()) {
-        case json::kind::null: return Value{};
-        case json::kind::bool_: return Value{std::int64_t{value.get_bool() ? 1 : 0}};
-        case json::kind::int64: return Value{value.get_int64()};
-        case json::kind::double_: return Value{value.get_double()};
-        case json::kind::string: return Value{std::string(value.get_string())};
-        case json::kind::object: return parse_blob(value, path);
-        case json::kind::uint64:
-            return wrong(path, "the number does not fit into 64 bits; give it as text");
-        case json::kind::array: break;
+struct Converter {
+    base::Result<Value> operator()(std::monostate) const { return Value{}; }
+    base::Result<Value> operator()(bool value) const { return Value{std::int64_t{value ? 1 : 0}}; }
+    base::Result<Value> operator()(std::int64_t value) const { return Value{value}; }
+    base::Result<Value> operator()(double value) const { return Value{value}; }
+    base::Result<Value> operator()(const work::Decimal& value) const {
+        return number_of(value.text);
     }
-    return wrong(path,
-                 "must be null, a number, text, true, false or {\"base64\": …}, not an array");
-}
-
-base::Result<void> parse_params(const json::value& value,
-                                const std::string& path,
-                                WorkStatement& statement) {
-    if (const json::array* array = value.if_array()) {
-        PositionalParams params;
-        for (const json::value& element : *array) {
-            std::string element_path = path + "[" + std::to_string(params.size()) + "]";
-            TWOFOLD_TRY(Value param, parse_value(element, element_path));
-            params.push_back(std::move(param));
-        }
-        statement.params = std::move(params);
-        return base::ok();
+    base::Result<Value> operator()(std::string&& value) const { return Value{std::move(value)}; }
+    base::Result<Value> operator()(base::Bytes&& value) const { return Value{std::move(value)}; }
+    base::Result<Value> operator()(std::uint64_t /*value*/) const {
+        return base::fail(base::Errc::invalid_argument,
+                          "the number does not fit into 64 bits; give it as text");
     }
-    const json::object* object = value.if_object();
-    if (object == nullptr) return wrong(path, "must be an array or an object");
-    NamedParams params;
-    for (const json::key_value_pair& member : *object) {
-        std::string name = member.key();
-        TWOFOLD_TRY(Value param, parse_value(member.value(), path + "." + name));
-        params.emplace_back(std::move(name), std::move(param));
-    }
-    statement.params = std::move(params);
-    return base::ok();
-}
-
-base::Result<void> parse_expect(const json::value& value,
-                                const std::string& path,
-                                WorkStatement& statement) {
-    ObjectReader in(value, path);
-    statement.expect_rows = in.integer<std::uint32_t>("rows");
-    return in.finish();
-}
-
-// Which SQL it is. `code` tells a refusal that is not about the form.
-base::Result<void> take_sql(ObjectReader& in,
-                            const std::string& path,
-                            const StoreOptions& options,
-                            WorkStatement& statement,
-                            std::string_view& code) {
-    if (in.has("sql") == in.has("statement")) {
-        return wrong(path, "must have either \"sql\" or \"statement\"");
-    }
-    if (in.has("sql")) {
-        statement.sql = in.text("sql");
-        if (options.raw_sql) return base::ok();
-        code = reason::kNotAllowed;
-        return wrong(in.path_of("sql"),
-                     "SQL text is not allowed here; call a statement of the participant's "
-                     "configuration by its name, or set raw_sql there");
-    }
-    statement.name = in.text("statement");
-    if (in.failed()) return base::ok();
-    auto found = options.statements.find(statement.name);
-    if (found == options.statements.end()) {
-        return wrong(
-            in.path_of("statement"),
-            "\"" + statement.name + "\" is not a statement of the participant's configuration");
-    }
-    statement.sql = found->second.sql;
-    statement.expect_rows = found->second.expect_rows;
-    return base::ok();
-}
-
-base::Result<WorkStatement> parse_statement(const json::value& value,
-                                            const std::string& path,
-                                            const StoreOptions& options,
-                                            std::string_view& code) {
-    WorkStatement statement;
-    ObjectReader in(value, path);
-    if (in.failed()) {
-        TWOFOLD_TRY(in.finish());
-    }
-    TWOFOLD_TRY(take_sql(in, path, options, statement, code));
-    if (const json::value* params = in.optional("params")) {
-        TWOFOLD_TRY(parse_params(*params, path + ".params", statement));
-    }
-    if (const json::value* expect = in.optional("expect")) {
-        TWOFOLD_TRY(parse_expect(*expect, path + ".expect", statement));
-    }
-    TWOFOLD_TRY(in.finish());
-    return statement;
-}
+};
 
 // Text in a database need not be UTF-8, but JSON must be.
 bool is_utf8(std::string_view text) {
@@ -160,41 +72,14 @@ json::value blob_to_json(base::ByteSpan bytes) {
     return json::object{{"base64", base::base64_encode(bytes, base::Base64Alphabet::standard)}};
 }
 
-ParsedWork refuse(std::string_view code, std::string text, std::int32_t index) {
-    ParsedWork work;
-    work.refusal = {std::string(code), std::move(text), index, {}};
-    return work;
-}
-
 }  // namespace
 
-ParsedWork parse_work(std::string_view text, const StoreOptions& options) {
-    base::Result<json::value> document = protocol::parse_json(text, kJsonDepthMax);
-    if (!document.has_value()) {
-        return refuse(reason::kBadRequest, "work: " + document.error().context, -1);
-    }
-    const json::array* array = document.value().if_array();
-    if (array == nullptr) {
-        return refuse(reason::kBadRequest, "work: must be an array of statements", -1);
-    }
-    if (array->size() > options.limits.statements_max) {
-        return refuse(reason::kBadRequest,
-                      "work: at most " + std::to_string(options.limits.statements_max) +
-                          " statements are allowed",
-                      -1);
-    }
-    ParsedWork work;
-    for (const json::value& element : *array) {
-        std::size_t index = work.statements.size();
-        std::string_view code = reason::kBadRequest;
-        base::Result<WorkStatement> statement =
-            parse_statement(element, "work[" + std::to_string(index) + "]", options, code);
-        if (!statement.has_value()) {
-            return refuse(code, statement.error().context, static_cast<std::int32_t>(index));
-        }
-        work.statements.push_back(std::move(statement.value()));
-    }
-    return work;
+ParsedWork parse_work(const protocol::JsonText& text, const StoreOptions& options) {
+    work::WorkRules rules{
+        options.statements, work::kSqliteSql, options.raw_sql, options.limits.statements_max};
+    return work::bind_work<Value>(work::parse_work(text, rules), [](work::Value&& value) {
+        return std::visit(Converter(), std::move(value));
+    });
 }
 
 json::value to_json(const Value& value) {
