@@ -56,7 +56,7 @@ Driver::Driver(async::EventLoop& loop,
         peer->outbox = std::make_unique<Outbox>(
             *peer->port,
             options.outbox,
-            [this, raw] { return batch_for(*raw); },
+            [this, raw](protocol::BatchRequest& batch) { complete(*raw, batch); },
             [this, raw](protocol::ItemResult result) { on_result(*raw, std::move(result)); },
             [this, raw](const protocol::Item& item, const BatchEnd& end) {
                 on_failure(*raw, item, end);
@@ -324,8 +324,14 @@ protocol::SenderStamp Driver::stamp() const {
         machine_.incarnation(), machine_.epoch(), options_.start_nonce, log_.durable_position()};
 }
 
-protocol::BatchRequest Driver::batch_for(const Peer& peer) const {
-    protocol::BatchRequest batch;
+milliseconds Driver::time_left(const protocol::TxnId& txn, milliseconds whole) const {
+    auto found = started_.find(txn);
+    if (found == started_.end()) return milliseconds{0};
+    auto used = std::chrono::steady_clock::now() - found->second;
+    return std::max(whole - std::chrono::ceil<milliseconds>(used), milliseconds{0});
+}
+
+void Driver::complete(const Peer& peer, protocol::BatchRequest& batch) const {
     batch.sender = stamp();
     // Whom the log knows under this number, not who answers at the address now.
     const protocol::ParticipantRecord& enlisted = machine_.participants().at(peer.status.number);
@@ -333,7 +339,12 @@ protocol::BatchRequest Driver::batch_for(const Peer& peer) const {
     batch.identity = enlisted.identity;
     batch.low_water = machine_.low_water(peer.status.number);
     batch.horizon = machine_.horizon();
-    return batch;
+    for (protocol::Item& item : batch.items) {
+        if (item.deadline_ms == 0) continue;
+        milliseconds left = time_left(item.key.group, milliseconds(item.deadline_ms));
+        // Zero would mean: no deadline. The abort of what is over is on its way.
+        item.deadline_ms = static_cast<std::uint32_t>(std::max(left, milliseconds{1}).count());
+    }
 }
 
 void Driver::on_result(Peer& peer, protocol::ItemResult result) {
@@ -408,8 +419,10 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
 // A batch without items: the participant learns our epoch and position, and asks at once about what
 // it holds from earlier epochs instead of waiting for its interval.
 void Driver::greet(Peer& peer) {
+    protocol::BatchRequest batch;
+    complete(peer, batch);
     peer.port->send(
-        batch_for(peer),
+        batch,
         Lane::decisions,
         options_.outbox.decision_deadline,
         [](const protocol::ItemResult&) {},

@@ -78,6 +78,10 @@ public:
                std::chrono::milliseconds limit,
                async::UniqueFunction<void()> done);
 
+    // What is left of a time that began with the transaction; zero when it is over.
+    [[nodiscard]] std::chrono::milliseconds time_left(const protocol::TxnId& txn,
+                                                      std::chrono::milliseconds whole) const;
+
     [[nodiscard]] const Machine& machine() const { return machine_; }
     [[nodiscard]] std::vector<ParticipantStatus> participants() const;
     [[nodiscard]] const ParticipantStatus* find_participant(std::string_view name) const;
@@ -115,7 +119,7 @@ private:
     void schedule_look(Peer& peer, std::chrono::milliseconds delay);
     void greet(Peer& peer);
     void peer_failed(Peer& peer, const std::string& why);
-    [[nodiscard]] protocol::BatchRequest batch_for(const Peer& peer) const;
+    void complete(const Peer& peer, protocol::BatchRequest& batch) const;
     void on_result(Peer& peer, protocol::ItemResult result);
     void on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& end);
     void wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iterator watcher);

@@ -2,6 +2,7 @@
 // when, what shares a force, what happens to answers that do not fit.
 #include "coordinator/driver.h"
 
+#include "async/timer.h"
 #include "coordinator/fake_ports.h"
 
 #include <gtest/gtest.h>
@@ -114,6 +115,33 @@ TEST_F(DriverTest, ARefusedConnectionAbortsAtOnceAndNamesTheParticipant) {
     EXPECT_EQ(answer->report.reason.code, protocol::reason::kUnavailable);
     EXPECT_FALSE(metrics_.up["south"]);
     EXPECT_EQ(count(0, ItemOp::commit), 0U);
+}
+
+TEST_F(DriverTest, WorkCarriesWhatIsLeftOfItsTime) {
+    constexpr auto kHeld = std::chrono::milliseconds(30);
+    participants_[0]->free = false;
+    SubmitOneShot submit = transfer();
+    submit.options.deadline = std::chrono::milliseconds(20'000);
+    std::optional<Answer> answer;
+    run(std::move(submit), answer);
+    turn();
+    EXPECT_EQ(count(0, ItemOp::execute_prepare), 0U) << "it waits for a connection";
+    bool over = false;
+    async::Timer timer(loop_);
+    timer.start(kHeld, [&] { over = true; });
+    ASSERT_TRUE(loop_.run_until([&] { return over; }, std::chrono::seconds(10)));
+    participants_[0]->free = true;
+    std::optional<Answer> other;
+    run(transfer(), other);  // the next turn sends what waits
+    turn();
+    ASSERT_TRUE(answer.has_value());
+    const protocol::Item& late = participants_[0]->batches.at(0).items.at(0);
+    const protocol::Item& early = participants_[1]->batches.at(0).items.at(0);
+    ASSERT_EQ(late.key.group, early.key.group);
+    EXPECT_LE(late.deadline_ms, 20'000U - kHeld.count());
+    EXPECT_LE(late.deadline_ms + kHeld.count(), early.deadline_ms);
+    EXPECT_GT(late.deadline_ms, 0U);
+    EXPECT_LE(early.deadline_ms, 20'000U);
 }
 
 TEST_F(DriverTest, AnAnswerForAnotherBranchIsNoVote) {

@@ -90,7 +90,7 @@ public:
             done(info);
         }
     }
-    [[nodiscard]] bool has_free_connection(Lane /*lane*/) const override { return true; }
+    [[nodiscard]] bool has_free_connection(Lane /*lane*/) const override { return free; }
     [[nodiscard]] const std::string& url() const override { return url_; }
 
     // The usual answer: yes to work, done to decisions.
@@ -122,6 +122,7 @@ public:
     std::vector<protocol::BatchRequest> batches;
     std::vector<Lane> lanes;
     bool down = false;
+    bool free = true;  // false: no connection is free, items wait
 
 private:
     std::string url_;

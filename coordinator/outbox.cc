@@ -71,19 +71,20 @@ Outbox::Queue Outbox::take(Queue& queue) const {
 }
 
 void Outbox::send(Lane lane, Queue items) {
-    protocol::BatchRequest batch = stamp_();
+    protocol::BatchRequest batch;
+    batch.items = std::move(items);
+    stamp_(batch);
     auto in_flight = std::make_shared<InFlight>();
     // A work item is answered at the latest at its transaction's deadline; the margin lets the
     // participant's own answer about that win over our giving up.
     std::chrono::milliseconds deadline = options_.decision_deadline;
-    for (const protocol::Item& item : items) {
+    for (const protocol::Item& item : batch.items) {
         if (lane == Lane::work) {
             deadline = std::max(deadline, std::chrono::milliseconds(item.deadline_ms + 5'000));
         }
         in_flight->open.insert_or_assign({item.key, item.op}, item);
     }
     if (lane == Lane::decisions) TWOFOLD_CRASH_POINT(coord_before_commit_sent);
-    batch.items = std::move(items);
     port_.send(
         batch,
         lane,

@@ -26,8 +26,9 @@ struct OutboxOptions {
 
 class Outbox {
 public:
-    // What every batch carries besides its items, asked for when it is sent.
-    using Stamp = std::function<protocol::BatchRequest()>;
+    // Completes a batch at the moment when it is sent: what it carries besides its items, and what
+    // is left of their time.
+    using Stamp = std::function<void(protocol::BatchRequest&)>;
     using OnResult = std::function<void(protocol::ItemResult)>;
     using OnFailure = std::function<void(const protocol::Item&, const BatchEnd&)>;
 

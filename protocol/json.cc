@@ -264,21 +264,22 @@ Reason read_reason(ObjectReader& in) {
 // Appends what `read(element, path)` makes of each element of the array member "items".
 template <class Items, class Read>
 Result<void> read_items(ObjectReader& in, std::size_t count_max, Items& items, Read read) {
-    constexpr std::string_view name = "items";
-    const auto* value = in.required(name);
+    constexpr std::string_view kName = "items";
+    const auto* value = in.required(kName);
     const auto* array = value != nullptr ? value->if_array() : nullptr;
     if (array == nullptr) {
-        in.fail(name, "an array");
+        in.fail(kName, "an array");
         return in.finish();
     }
     if (array->size() > count_max) {
         return base::fail(
             Errc::limit_exceeded,
-            in.path_of(name) + ": more than " + std::to_string(count_max) + " elements");
+            in.path_of(kName) + ": more than " + std::to_string(count_max) + " elements");
     }
     std::size_t index = 0;
     for (const auto& element : *array) {
-        TWOFOLD_TRY(auto item, read(element, in.path_of(name) + "[" + std::to_string(index) + "]"));
+        TWOFOLD_TRY(auto item,
+                    read(element, in.path_of(kName) + "[" + std::to_string(index) + "]"));
         items.push_back(std::move(item));
         ++index;
     }

@@ -18,55 +18,63 @@ namespace twofold::sim {
     {                                                                                 \
         #scope #field, what, [](Sabotage& bugs) -> bool& { return bugs.scope field; } \
     }
-#define COORDINATOR(field, what) TWOFOLD_SABOTAGE(coordinator., field, what)
-#define PARTICIPANT(field, what) TWOFOLD_SABOTAGE(participant., field, what)
-#define SIM(field, what) TWOFOLD_SABOTAGE(, field, what)
+#define TWOFOLD_COORDINATOR(field, what) TWOFOLD_SABOTAGE(coordinator., field, what)
+#define TWOFOLD_PARTICIPANT(field, what) TWOFOLD_SABOTAGE(participant., field, what)
+#define TWOFOLD_SIM(field, what) TWOFOLD_SABOTAGE(, field, what)
 
 const std::vector<NamedSabotage>& all_sabotage() {
     static const std::vector<NamedSabotage> kAll = {
-        COORDINATOR(send_commit_before_decided, "commit leaves before the decision is durable"),
-        COORDINATOR(answer_before_decided, "the client is answered before the decision is durable"),
-        COORDINATOR(commit_without_all_votes, "a missing vote counts as yes"),
-        COORDINATOR(treat_unknown_prepare_as_yes, "an unanswered prepare counts as yes"),
-        COORDINATOR(end_before_all_acks, "a group ends before every branch has acknowledged"),
-        COORDINATOR(inquiry_abort_while_active,
-                    "an inquiry about an active group is answered abort"),
-        COORDINATOR(inquiry_abort_below_horizon,
-                    "an inquiry about a forgotten id is answered abort"),
-        COORDINATOR(forget_unfinished_on_recovery, "recovery drops unfinished commits"),
-        COORDINATOR(reuse_sequence_after_restart, "ids are used twice"),
-        COORDINATOR(accept_stale_epoch_vote, "a vote of another epoch of the participant counts"),
-        COORDINATOR(skip_identity_check, "an answer of another database counts"),
-        COORDINATOR(give_up_after_three_tries, "a decision is not retried for ever"),
-        COORDINATOR(hazard_counts_as_committed, "an unprovable end counts as committed"),
-        PARTICIPANT(vote_yes_before_durable, "yes before the branch is durable"),
-        PARTICIPANT(forget_tombstone, "an abort is forgotten"),
-        PARTICIPANT(accept_any_participant_epoch, "work enlisted in another epoch is run"),
-        PARTICIPANT(accept_stale_sender, "a replaced coordinator is obeyed"),
-        PARTICIPANT(commit_unknown_is_success, "commit of an unknown branch is a success"),
-        PARTICIPANT(resolve_alone_after_restart, "a restarted participant aborts without asking"),
-        PARTICIPANT(abort_on_cannot_tell, "\"cannot tell\" is taken for abort"),
-        PARTICIPANT(abort_on_still_active, "\"still active\" is taken for abort"),
-        PARTICIPANT(failed_listing_is_empty, "a failed listing means that nothing is prepared"),
-        PARTICIPANT(skip_identity_check, "a message for another database is obeyed"),
-        PARTICIPANT(ignore_low_water, "work below the low-water mark is run"),
-        PARTICIPANT(abort_without_cancelling, "an abort is answered while the work still runs"),
-        SIM(log_skips_force, "the file's force does nothing"),
-        SIM(log_skips_directory_force, "the directory's force does nothing"),
-        SIM(reply_before_force, "\"durable\" is said before the force"),
-        SIM(ignore_failed_force, "a failed force is taken for success"),
-        SIM(stale_checkpoint, "a checkpoint describes an older state"),
-        SIM(recovery_loses_newest_commit, "recovery drops the newest unfinished commit"),
-        SIM(start_without_fencing, "a new sidecar leaves the sessions of the old one alone"),
-        SIM(stale_low_water, "batches carry a low-water mark that is too high"),
-        SIM(cut_off_reply_as_success, "an unanswered commit counts as done"),
+        TWOFOLD_COORDINATOR(send_commit_before_decided,
+                            "commit leaves before the decision is durable"),
+        TWOFOLD_COORDINATOR(answer_before_decided,
+                            "the client is answered before the decision is durable"),
+        TWOFOLD_COORDINATOR(commit_without_all_votes, "a missing vote counts as yes"),
+        TWOFOLD_COORDINATOR(treat_unknown_prepare_as_yes, "an unanswered prepare counts as yes"),
+        TWOFOLD_COORDINATOR(end_before_all_acks,
+                            "a group ends before every branch has acknowledged"),
+        TWOFOLD_COORDINATOR(inquiry_abort_while_active,
+                            "an inquiry about an active group is answered abort"),
+        TWOFOLD_COORDINATOR(inquiry_abort_below_horizon,
+                            "an inquiry about a forgotten id is answered abort"),
+        TWOFOLD_COORDINATOR(forget_unfinished_on_recovery, "recovery drops unfinished commits"),
+        TWOFOLD_COORDINATOR(reuse_sequence_after_restart, "ids are used twice"),
+        TWOFOLD_COORDINATOR(accept_stale_epoch_vote,
+                            "a vote of another epoch of the participant counts"),
+        TWOFOLD_COORDINATOR(skip_identity_check, "an answer of another database counts"),
+        TWOFOLD_COORDINATOR(give_up_after_three_tries, "a decision is not retried for ever"),
+        TWOFOLD_COORDINATOR(hazard_counts_as_committed, "an unprovable end counts as committed"),
+        TWOFOLD_PARTICIPANT(vote_yes_before_durable, "yes before the branch is durable"),
+        TWOFOLD_PARTICIPANT(forget_tombstone, "an abort is forgotten"),
+        TWOFOLD_PARTICIPANT(accept_any_participant_epoch, "work enlisted in another epoch is run"),
+        TWOFOLD_PARTICIPANT(accept_stale_sender, "a replaced coordinator is obeyed"),
+        TWOFOLD_PARTICIPANT(commit_unknown_is_success, "commit of an unknown branch is a success"),
+        TWOFOLD_PARTICIPANT(resolve_alone_after_restart,
+                            "a restarted participant aborts without asking"),
+        TWOFOLD_PARTICIPANT(abort_on_cannot_tell, "\"cannot tell\" is taken for abort"),
+        TWOFOLD_PARTICIPANT(abort_on_still_active, "\"still active\" is taken for abort"),
+        TWOFOLD_PARTICIPANT(failed_listing_is_empty,
+                            "a failed listing means that nothing is prepared"),
+        TWOFOLD_PARTICIPANT(skip_identity_check, "a message for another database is obeyed"),
+        TWOFOLD_PARTICIPANT(ignore_low_water, "work below the low-water mark is run"),
+        TWOFOLD_PARTICIPANT(abort_without_cancelling,
+                            "an abort is answered while the work still runs"),
+        TWOFOLD_SIM(log_skips_force, "the file's force does nothing"),
+        TWOFOLD_SIM(log_skips_directory_force, "the directory's force does nothing"),
+        TWOFOLD_SIM(reply_before_force, "\"durable\" is said before the force"),
+        TWOFOLD_SIM(ignore_failed_force, "a failed force is taken for success"),
+        TWOFOLD_SIM(stale_checkpoint, "a checkpoint describes an older state"),
+        TWOFOLD_SIM(recovery_loses_newest_commit, "recovery drops the newest unfinished commit"),
+        TWOFOLD_SIM(start_without_fencing,
+                    "a new sidecar leaves the sessions of the old one alone"),
+        TWOFOLD_SIM(stale_low_water, "batches carry a low-water mark that is too high"),
+        TWOFOLD_SIM(cut_off_reply_as_success, "an unanswered commit counts as done"),
     };
     return kAll;
 }
 
-#undef SIM
-#undef PARTICIPANT
-#undef COORDINATOR
+#undef TWOFOLD_SIM
+#undef TWOFOLD_PARTICIPANT
+#undef TWOFOLD_COORDINATOR
 #undef TWOFOLD_SABOTAGE
 
 namespace {

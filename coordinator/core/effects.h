@@ -24,7 +24,8 @@ struct AppendForced {
 struct Propose {
     protocol::DecisionRecord record;
 };
-// Queue for the participant's next batch; answered by Reply or CallFailed.
+// Queue for the participant's next batch; answered by Reply or CallFailed. The item's deadline_ms is
+// the whole time of its transaction: the shell sends what is left of it.
 struct Send {
     protocol::ParticipantNumber participant;
     protocol::Item item;

@@ -103,8 +103,8 @@ void Machine::Impl::send(Transaction& txn, Branch& branch, ItemOp op) {
         item.options = branch.options;
     }
     if (runs_work || op == ItemOp::prepare) {
-        // The machine has no clock: this is the whole of the time, not what is left of it. It only
-        // bounds how long a participant works for nobody; the abort at the deadline is ours.
+        // The machine has no clock: this is the whole of the time. The shell puts in what is left
+        // of it when the batch is sent.
         item.deadline_ms = static_cast<std::uint32_t>(txn.deadline.count());
     }
     if (op == ItemOp::prepare) item.expected_executes = branch.expected_executes;

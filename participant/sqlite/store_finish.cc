@@ -29,7 +29,7 @@ FinishResult Store::Impl::finish_failed(const base::Error& error) {
     return finished(FinishStatus::unknown, code, error.context);
 }
 
-FinishResult Store::Impl::broken_promise(const protocol::BranchKey& key, std::string why) {
+FinishResult Store::Impl::broken_promise(const protocol::BranchKey& key, const std::string& why) {
     ++counters.broken_promises;
     std::string text = "the prepared changes are kept but cannot be applied: " + why;
     base::log_event(base::LogLevel::error, "broken_promise", text, {{"branch", key.text()}});

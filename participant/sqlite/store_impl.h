@@ -110,7 +110,7 @@ private:
     base::Result<std::string> apply_record(const PreparedRecord& record);
     base::Result<protocol::FinishResult> not_prepared(const std::string& gid);
     protocol::FinishResult finish_failed(const base::Error& error);
-    protocol::FinishResult broken_promise(const protocol::BranchKey& key, std::string why);
+    protocol::FinishResult broken_promise(const protocol::BranchKey& key, const std::string& why);
 
     StoreOptions options_;
     ErrorState errors_;
