@@ -1,4 +1,7 @@
 // Bytes that were read and not used yet. Internal to http.
+//
+// A read may be under way while what came before it is used: from prepare() to commit() the room
+// that was given away belongs to the kernel, and neither moves nor goes.
 #pragma once
 
 #include "base/assert.h"
@@ -14,7 +17,9 @@ namespace twofold::http {
 class ReadBuffer {
 public:
     // Room for at least `size` more bytes, behind what is unread. Views of unread() become invalid.
+    // A former read has ended, with or without commit().
     [[nodiscard]] std::span<char> prepare(std::size_t size) {
+        reading_ = true;
         if (bytes_.size() - end_ < size) {
             std::copy(
                 bytes_.begin() + offset(begin_), bytes_.begin() + offset(end_), bytes_.begin());
@@ -30,6 +35,7 @@ public:
     void commit(std::size_t size) noexcept {
         TWOFOLD_ASSERT(size <= bytes_.size() - end_, "more was read than there was room for");
         end_ += size;
+        reading_ = false;
     }
 
     [[nodiscard]] std::string_view unread() const noexcept {
@@ -39,13 +45,14 @@ public:
     void consume(std::size_t size) noexcept {
         TWOFOLD_ASSERT(size <= end_ - begin_, "more was used than there is");
         begin_ += size;
-        if (begin_ == end_) {
+        if (begin_ == end_ && !reading_) {
             begin_ = end_ = 0;
         }
     }
 
-    // Gives back the memory of a large message; unread bytes are lost.
+    // Gives back the memory of a large message; unread bytes are lost. No read may be under way.
     void reset() noexcept {
+        reading_ = false;
         bytes_ = {};
         begin_ = end_ = 0;
     }
@@ -60,6 +67,7 @@ private:
     std::vector<char> bytes_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
+    bool reading_ = false;
 };
 
 }  // namespace twofold::http

@@ -53,6 +53,67 @@ TEST_F(ServerTest, AnswersPipelinedRequestsInOrderEvenWhenTheFirstIsLate) {
     EXPECT_LT(socket.received.find("late"), socket.received.find("/next|"));
 }
 
+std::string post(std::string_view path, std::string_view body) {
+    return "POST " + std::string(path) +
+           " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+           std::string(body);
+}
+
+// The body comes in reads of its own, into a large buffer; a read is under way into it while the
+// handler is at work, and must still have its room when the answer has gone out.
+TEST_F(ServerTest, ALateAnswerToASplitRequestLeavesTheNextRequestAlone) {
+    std::vector<std::pair<Request, ResponseSink>> held;
+    serve([&](Request request, ResponseSink sink) {
+        held.emplace_back(std::move(request), std::move(sink));
+    });
+    auto socket = RawSocket::connect_to(server->port());
+    for (int round = 0; round < 20; ++round) {
+        const std::string body(static_cast<std::size_t>(1'000 + 3'000 * round),
+                               static_cast<char>('a' + round));
+        const std::string text = post("/" + std::to_string(round), body);
+        const std::size_t head = text.size() - body.size();
+        socket.send(text.substr(0, head));
+        pass(std::chrono::milliseconds(2));
+        socket.send(text.substr(head));
+        ASSERT_TRUE(eventually(loop, [&] { return held.size() == 1; })) << round;
+        loop.poll();
+        echo(held[0].first, std::move(held[0].second));
+        held.clear();
+        ASSERT_TRUE(eventually(loop, [&] { return socket.has_received("|" + body); })) << round;
+    }
+    EXPECT_EQ(server->stats().requests, 20U);
+}
+
+// The second request is used while a read for the third is under way: what comes then is the third,
+// not once more the bytes of the first.
+TEST_F(ServerTest, PipelinedRequestsAreNotTakenTwice) {
+    std::vector<std::string> seen;
+    std::vector<std::pair<Request, ResponseSink>> held;
+    serve([&](Request request, ResponseSink sink) {
+        seen.push_back(request.path + "|" + request.body);
+        held.emplace_back(std::move(request), std::move(sink));
+    });
+    auto socket = RawSocket::connect_to(server->port());
+    auto answer = [&] {
+        auto [request, sink] = std::move(held.front());
+        held.clear();
+        echo(request, std::move(sink));
+    };
+    socket.send(post("/1", "pay") + post("/2", "two"));
+    ASSERT_TRUE(eventually(loop, [&] { return seen.size() == 1; }));
+    loop.poll();
+    answer();
+    ASSERT_TRUE(eventually(loop, [&] { return seen.size() == 2; }));
+    loop.poll();
+    socket.send(post("/3", "ten"));
+    pass(std::chrono::milliseconds(5));
+    answer();
+    ASSERT_TRUE(eventually(loop, [&] { return seen.size() == 3; }));
+    answer();
+    ASSERT_TRUE(eventually(loop, [&] { return socket.has_received("/3|ten"); }));
+    EXPECT_EQ(seen, (std::vector<std::string>{"/1|pay", "/2|two", "/3|ten"}));
+}
+
 TEST_F(ServerTest, HeadHasTheLengthButNoBody) {
     serve(echo);
     const std::string got = exchange("HEAD /abc HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");

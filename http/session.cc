@@ -98,6 +98,7 @@ void Session::read_more() {
     }
     reading_ = true;
     const bool in_body = parser_.progress() == RequestProgress::body;
+    shrink_input();
     const auto room = input_.prepare(in_body ? kBodyReadSize : kReadSize);
     socket_->async_read_some(
         boost::asio::buffer(room.data(), room.size()),
@@ -107,6 +108,15 @@ void Session::read_more() {
                 self->on_read(error, size);
             }
         });
+}
+
+// Before a read into it: a connection that waits for its next request, or whose handler is at work,
+// needs no more than room for a header.
+void Session::shrink_input() {
+    const bool between = parser_.progress() == RequestProgress::header && input_.unread().empty();
+    if (between && input_.capacity() > kIdleCapacityMax) {
+        input_.reset();
+    }
 }
 
 void Session::on_read(const boost::system::error_code& error, std::size_t size) {
@@ -174,9 +184,6 @@ bool Session::pump_once() {
     if (waits_for != waits_for_) {
         waits_for_ = waits_for;
         phase_began_ = Clock::now();
-    }
-    if (idle && input_.capacity() > kIdleCapacityMax) {
-        input_.reset();
     }
     if (progress == RequestProgress::body && parser_.expects_continue() && !continue_sent_ &&
         parser_.body_received() == 0 && input_.unread().empty()) {

@@ -84,6 +84,7 @@ private:
 
     // Reading (session.cc).
     void read_more();
+    void shrink_input();
     void on_read(const boost::system::error_code& error, std::size_t size);
     void on_peer_ended();
     void pump();

@@ -150,6 +150,11 @@ public:
         sink.send(text_response(200, request.path + "|" + request.body));
     }
 
+    // Lets the server do what there is to do meanwhile.
+    void pass(std::chrono::milliseconds time) {
+        (void)loop.run_until([] { return false; }, time);
+    }
+
     // Sends bytes; returns all that came until the server closed.
     std::string exchange(std::string_view bytes) {
         auto socket = RawSocket::connect_to(server->port());
