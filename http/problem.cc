@@ -16,6 +16,7 @@ constexpr std::array kBuiltin{
     problems::kMethodNotAllowed,
     problems::kRequestTimeout,
     problems::kBodyTooLarge,
+    problems::kUnsupportedMediaType,
     problems::kUnsupportedEncoding,
     problems::kExpectationFailed,
     problems::kHeaderTooLarge,

@@ -38,6 +38,8 @@ inline constexpr ProblemCode kRequestTimeout{
     "request_timeout", 408, "The request did not arrive in time", true};
 inline constexpr ProblemCode kBodyTooLarge{
     "body_too_large", 413, "The request body is too large", false};
+inline constexpr ProblemCode kUnsupportedMediaType{
+    "unsupported_media_type", 415, "Request bodies must be application/json", false};
 inline constexpr ProblemCode kUnsupportedEncoding{
     "unsupported_encoding", 415, "Request bodies may not be compressed", false};
 inline constexpr ProblemCode kExpectationFailed{

@@ -140,11 +140,31 @@ struct Router::Impl {
         return match;
     }
 
+    // A page of another origin may make a browser send a body of another type, or of none, without
+    // asking us first; of this type it may not.
+    static std::optional<Response> refuse_media_type(const Request& request) {
+        if (request.body.empty()) {
+            return std::nullopt;
+        }
+        const auto type = request.headers.find("Content-Type");
+        if (type.has_value() && media_type(*type) == "application/json") {
+            return std::nullopt;
+        }
+        ProblemExtras extras;
+        extras.instance = request.path;
+        return problem(problems::kUnsupportedMediaType,
+                       "send the body with Content-Type: application/json",
+                       extras);
+    }
+
     void call(const Route& route, Request request, ResponseSink sink) const {
         if (authorizer) {
             if (auto refusal = authorizer(request, route.role)) {
                 return sink.send(std::move(*refusal));
             }
+        }
+        if (auto refusal = refuse_media_type(request)) {
+            return sink.send(std::move(*refusal));
         }
         route.handler(std::move(request), std::move(sink));
     }

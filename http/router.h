@@ -58,7 +58,8 @@ public:
     void set_authorizer(Authorizer authorizer);
 
     // Finds the route, asks the authorizer, calls the handler. Else answers 404, 405 (with Allow),
-    // 400, or the authorizer's refusal. OPTIONS on a known path: 204 with Allow.
+    // 400, 415 (a body that is not declared as application/json), or the authorizer's refusal.
+    // OPTIONS on a known path: 204 with Allow.
     void dispatch(Request request, ResponseSink sink) const;
 
     // All routes in the order of add(), for the contract test.

@@ -97,6 +97,29 @@ TEST_F(RouterTest, PathsThatHideSomethingAre400) {
     }
 }
 
+TEST_F(RouterTest, ABodyMustBeDeclaredAsJson) {
+    const auto send = [this](std::string_view type, std::string body) {
+        const auto port = std::make_shared<FakeResponsePort>();
+        Request request;
+        request.method = Method::post;
+        request.path = "/v1/transactions";
+        request.body = std::move(body);
+        if (!type.empty()) {
+            request.headers.add("Content-Type", type);
+        }
+        router.dispatch(std::move(request), port->sink());
+        return port->response.status;
+    };
+    EXPECT_EQ(send("application/json", "{}"), 200);
+    EXPECT_EQ(send("Application/JSON; charset=utf-8", "{}"), 200);
+    EXPECT_EQ(send("", ""), 200);
+    EXPECT_EQ(send("text/plain", ""), 200);
+    EXPECT_EQ(send("", "{}"), 415);
+    EXPECT_EQ(send("text/plain", "{}"), 415);
+    EXPECT_EQ(send("application/x-www-form-urlencoded", "{}"), 415);
+    EXPECT_EQ(send("application/jsonp", "{}"), 415);
+}
+
 TEST_F(RouterTest, TheAuthorizerIsAskedWithTheRole) {
     Role asked = Role::open;
     router.set_authorizer([&](const Request&, Role role) -> std::optional<Response> {

@@ -305,7 +305,9 @@ TEST_F(ServerTest, TooManyConnectionsGet503) {
     auto one = RawSocket::connect_to(server->port());
     auto two = RawSocket::connect_to(server->port());
     ASSERT_TRUE(eventually(loop, [&] { return server->stats().connections_open == 2; }));
-    EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 503 "));
+    const std::string refusal = exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    EXPECT_TRUE(refusal.starts_with("HTTP/1.1 503 ")) << refusal;
+    EXPECT_NE(refusal.find("Retry-After: 1\r\n"), std::string::npos) << refusal;
     one.close();
     ASSERT_TRUE(eventually(loop, [&] { return server->stats().connections_open == 1; }));
     EXPECT_TRUE(

@@ -220,7 +220,11 @@ void Session::fail(const ProblemCode& code, std::string_view detail) {
                     {{"peer", peer_}, {"code", code.code}, {"detail", detail}});
     keep_alive_ = false;
     to_head_ = false;
-    const Response response = problem(code, detail);
+    ProblemExtras extras;
+    if (code.status == problems::kOverloaded.status) {
+        extras.retry_after_seconds = 1;
+    }
+    const Response response = problem(code, detail, extras);
     append_head(response, Framing::length);
     output_ += response.body;
     close_when_sent_ = true;
