@@ -2,10 +2,12 @@
 
 #include "app/coordinator_metrics.h"
 #include "app/log_adapter.h"
+#include "app/openapi_route.h"
 #include "app/participant_client.h"
 #include "async/worker_thread.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "contract/documents.h"
 #include "coordinator/api.h"
 #include "coordinator/driver.h"
 #include "coordinator/problems.h"
@@ -180,6 +182,7 @@ void CoordinatorService::Impl::make_routes() {
     api.metrics_text = [this] { return metrics.text(driver->machine(), log->figures()); };
     api.not_ready_reason = [this] { return not_ready_reason(); };
     coordinator::add_routes(router, *driver, api);
+    add_openapi_route(router, contract::coordinator_document());
 }
 
 void CoordinatorService::Impl::dispatch(Request request, ResponseSink sink) {
@@ -198,6 +201,7 @@ void CoordinatorService::Impl::dispatch(Request request, ResponseSink sink) {
 
 base::Result<void> CoordinatorService::Impl::listen() {
     probes.add(Method::get, "/livez", http::Role::open, &answer_alive);
+    add_openapi_route(probes, contract::coordinator_document());
     http::ServerOptions options;
     options.host = config.listen.host;
     options.port = config.listen.port;

@@ -1,10 +1,12 @@
 #include "app/participant_service.h"
 
 #include "app/coordinator_client.h"
+#include "app/openapi_route.h"
 #include "app/participant_metrics.h"
 #include "app/resources.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "contract/documents.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "participant/api.h"
@@ -70,6 +72,7 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
         return self.metrics.text(self.driver->machine(), self.resource.counters());
     };
     participant::add_routes(self.router, *self.driver, api);
+    add_openapi_route(self.router, contract::participant_document());
 
     http::ServerOptions server;
     server.host = config.listen.host;

@@ -28,6 +28,7 @@ LAYERS = {
     "wal/core": ["base"],
     "wal": ["wal/core", "base"],
     "http": ["async", "base"],
+    "contract": [],
     "coordinator/core": ["protocol", "base"],
     "participant/core": ["protocol", "base"],
     "participant/work": ["protocol", "base"],
