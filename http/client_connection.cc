@@ -82,6 +82,11 @@ void ClientConnection::connect_next() {
     endpoint_ = endpoints_.back();
     endpoints_.pop_back();
     socket_.emplace(pool_->loop.context());
+    boost::system::error_code failed;  // async_connect tries again and reports it
+    socket_->open(endpoint_.protocol(), failed);
+    if (!failed) {
+        async::set_close_on_exec(socket_->native_handle());
+    }
     socket_->async_connect(endpoint_,
                            [self = shared_from_this()](const boost::system::error_code& error) {
                                if (self->state_ != State::closed) {

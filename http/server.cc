@@ -77,6 +77,7 @@ struct Server::Impl : SessionHost, std::enable_shared_from_this<Server::Impl> {
         boost::system::error_code error;
         acceptor->open(endpoint.protocol(), error);
         if (!error) {
+            async::set_close_on_exec(acceptor->native_handle());
             acceptor->set_option(Acceptor::reuse_address(true), error);
         }
         if (!error) {
@@ -121,6 +122,7 @@ struct Server::Impl : SessionHost, std::enable_shared_from_this<Server::Impl> {
     }
 
     void add(Session::Socket socket) {
+        async::set_close_on_exec(socket.native_handle());
         boost::system::error_code error;
         const auto peer = socket.remote_endpoint(error);
         if (error) {

@@ -2,10 +2,11 @@
 
 #include "http/test_support.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -323,13 +324,7 @@ TEST_F(ServerTest, AConnectionEndsAfterItsRequests) {
 }
 
 TEST_F(ServerTest, AThousandConnectionsAtOnce) {
-    // Both ends are in this process; the usual soft limit is 1024 descriptors.
-    rlimit descriptors{};
-    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &descriptors), 0);
-    if (descriptors.rlim_cur < 4096) {
-        descriptors.rlim_cur = std::min<rlim_t>(4096, descriptors.rlim_max);
-        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &descriptors), 0);
-    }
+    ASSERT_GE(allow_descriptors(4096), 2100U) << "both ends are in this process";
     std::vector<ResponseSink> held;
     serve([&](const Request&, ResponseSink sink) { held.push_back(std::move(sink)); });
     std::vector<RawSocket> sockets;
@@ -344,6 +339,28 @@ TEST_F(ServerTest, AThousandConnectionsAtOnce) {
     for (RawSocket& socket : sockets) {
         EXPECT_TRUE(eventually(loop, [&] { return socket.has_received("done"); }));
     }
+}
+
+TEST_F(ServerTest, NoSocketIsInheritedByOtherPrograms) {
+    serve(echo);
+    Client client(loop, {.port = server->port()});
+    bool answered = false;
+    client.request({.method = Method::get, .target = "/"},
+                   {},
+                   [&answered](const CallResult& result) { answered = result.has_value(); });
+    ASSERT_TRUE(eventually(loop, [&] { return answered; }));
+    int sockets = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+        std::error_code gone;
+        const std::string what = std::filesystem::read_symlink(entry.path(), gone).string();
+        if (!what.starts_with("socket:")) {
+            continue;
+        }
+        ++sockets;
+        const int flags = ::fcntl(std::stoi(entry.path().filename()), F_GETFD);
+        EXPECT_NE(flags & FD_CLOEXEC, 0) << what << " stays open in a program that we start";
+    }
+    EXPECT_GE(sockets, 3) << "the listening one, and both ends of a connection";
 }
 
 TEST_F(ServerTest, DrainLetsRequestsInFlightFinish) {

@@ -8,9 +8,11 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -36,6 +38,17 @@ inline bool eventually(async::EventLoop& loop,
         }
     }
     return true;
+}
+
+// Raises the limit of open descriptors as far as it may, up to `wanted`; returns what it is then.
+inline std::size_t allow_descriptors(std::size_t wanted) {
+    rlimit limit{};
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
+        EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+    }
+    return limit.rlim_cur;
 }
 
 // A socket that sends and receives exactly what the test says.
