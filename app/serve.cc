@@ -4,9 +4,12 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -84,6 +87,17 @@ void set_up_logging() {
     logger->flush_on(spdlog::level::debug);
     spdlog::set_default_logger(std::move(logger));
     base::set_log_sink(&sink, wanted_level());
+}
+
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+    base::log_event(LogLevel::warning,
+                    "descriptor_limit",
+                    "the soft limit of open files could not be raised",
+                    {{"reason", std::strerror(errno)}});
 }
 
 void run_until_signal(async::EventLoop& loop,

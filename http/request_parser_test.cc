@@ -146,6 +146,23 @@ TEST(RequestParser, RefusesAmbiguousFields) {
     });
 }
 
+// Who we are is not decided by the request: of the absolute form only the path counts.
+TEST(RequestParser, OfAnAbsoluteTargetThePathCounts) {
+    for (const char* target : {"http://h/a", "HTTP://elsewhere:99/a", "http://user:word@h/a"}) {
+        RequestParser parser(kLimits);
+        feed_all(parser, "GET " + std::string(target) + "?b=c HTTP/1.1\r\nHost: h\r\n\r\n", 7);
+        ASSERT_EQ(parser.progress(), RequestProgress::complete) << target;
+        EXPECT_EQ(parser.take_request().path, "/a") << target;
+    }
+    refuse_all({
+        {"absolute form without a path", "GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+        {"absolute form without an authority", "GET http:// HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+        {"absolute form with a query only", "GET http://h?a HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+        {"another scheme", "GET file:///etc HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+        {"absolute form without Host", "GET http://h/a HTTP/1.1\r\n\r\n", 400},
+    });
+}
+
 TEST(RequestParser, RefusesMalformedRequestLines) {
     refuse_all({
         {"no Host", kGet + "\r\n", 400},
@@ -169,6 +186,13 @@ TEST(RequestParser, RefusesMalformedRequestLines) {
 TEST(RequestParser, RefusesMalformedChunks) {
     refuse_all({
         {"chunk size not hexadecimal", kChunked + "x\r\nabc", 400},
+        {"empty chunk size", kChunked + "\r\nabc\r\n0\r\n\r\n", 400},
+        {"chunk size with a prefix", kChunked + "0x3\r\nabc\r\n0\r\n\r\n", 400},
+        {"chunk size after a space", kChunked + " 3\r\nabc\r\n0\r\n\r\n", 400},
+        {"negative chunk size", kChunked + "-3\r\nabc\r\n0\r\n\r\n", 400},
+        {"NUL in a chunk size", kChunked + std::string("3\0\r\nabc\r\n0\r\n\r\n", 16), 400},
+        {"chunk without its end", kChunked + "3\r\nabc0\r\n\r\n", 400},
+        {"bare CR after a chunk size", kChunked + "3\rabc\r\n0\r\n\r\n", 400},
         {"chunk size with a sign", kChunked + "+3\r\nabc\r\n", 400},
         {"chunk longer than its size", kChunked + "3\r\nabcd\r\n0\r\n\r\n", 400},
         {"bare LF after a chunk size", kChunked + "3\nabc\r\n0\r\n\r\n", 400},

@@ -24,23 +24,42 @@ TEST_F(ServerTest, ASlowHeaderIs408) {
     EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHos").starts_with("HTTP/1.1 408 "));
 }
 
-// A byte now and then must not move the deadline. Counted in bytes, not in time: with a byte each
-// 10 ms the deadline passes long before the header is too large, which would be 431.
-TEST_F(ServerTest, AHeaderThatTricklesIs408Too) {
-    serve(echo, impatient());
-    auto socket = RawSocket::connect_to(server->port());
-    socket.send("GET / HTTP/1.1\r\n");
+// Sends `head`, then one byte after the other, until the server answers 408. Counted in bytes, not
+// in time: with a byte each 10 ms the deadline passes long before the message is too large or
+// complete, which would be another answer.
+void expect_trickle_is_408(ServerTest& test, std::string_view head) {
+    auto socket = RawSocket::connect_to(test.server->port());
+    socket.send(head);
     std::size_t sent = 0;
     auto next = std::chrono::steady_clock::now();
-    EXPECT_TRUE(eventually(loop, [&] {
-        if (std::chrono::steady_clock::now() >= next) {
-            socket.send("x");
-            ++sent;
-            next += 10ms;
-        }
-        return socket.has_received("408");
-    }));
+    EXPECT_TRUE(eventually(test.loop,
+                           [&] {
+                               if (std::chrono::steady_clock::now() >= next) {
+                                   socket.send("x");
+                                   ++sent;
+                                   next += 10ms;
+                               }
+                               return socket.has_received("408");
+                           }))
+        << "a byte now and then moved the deadline; answered: " << socket.received;
     EXPECT_GT(sent, 1U) << "it has to trickle";
+}
+
+TEST_F(ServerTest, AHeaderThatTricklesIs408Too) {
+    serve(echo, impatient());
+    expect_trickle_is_408(*this, "GET / HTTP/1.1\r\n");
+}
+
+// Below the rate floor, so that the bytes buy no time.
+TEST_F(ServerTest, ABodyThatTricklesIs408Too) {
+    serve(echo, impatient());
+    expect_trickle_is_408(*this, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n");
+}
+
+TEST_F(ServerTest, AChunkSizeThatTricklesIs408Too) {
+    serve(echo, impatient());
+    expect_trickle_is_408(*this,
+                          "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;");
 }
 
 TEST_F(ServerTest, ASlowBodyIs408) {
@@ -181,6 +200,21 @@ TEST_F(ServerTest, ASlowReaderOfAStreamIsToldAndThenCut) {
     loop.poll();
     EXPECT_TRUE(closed);
     EXPECT_EQ(stream.write("x"), WriteStatus::closed);
+}
+
+// With less than the hard limit unsent: then only time tells that nobody reads.
+TEST_F(ServerTest, AReaderOfAStreamThatStopsIsCutInTime) {
+    ResponseSink stream;
+    serve([&](const Request&, ResponseSink sink) { stream = std::move(sink); }, impatient());
+    auto socket = RawSocket::connect_to(server->port(), 4096);
+    socket.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    ASSERT_TRUE(eventually(loop, [&] { return stream.open(); }));
+    bool closed = false;
+    stream.on_closed([&] { closed = true; });
+    stream.begin_stream(200, "text/plain");
+    ASSERT_NE(stream.write(std::string(3UL * 1024 * 1024, 'x')), WriteStatus::closed);
+    EXPECT_TRUE(eventually(loop, [&] { return closed; })) << "a reader that stopped holds memory";
+    EXPECT_EQ(server->stats().connections_open, 0U);
 }
 
 TEST_F(ServerTest, ADroppedStreamIsNotToldThatItIsClosed) {
