@@ -390,6 +390,7 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
     peer.status.up = peer.status.number.value != 0;
     peer.status.problem.clear();
     peer.status.info = info.value();
+    peer.outbox->set_batching(info.value().batch);
     metrics_.participant_up(peer.status.name, true);
     if (!was_up) {
         log_event(LogLevel::info,
@@ -417,8 +418,10 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
 }
 
 // A batch without items: the participant learns our epoch and position, and asks at once about what
-// it holds from earlier epochs instead of waiting for its interval.
+// it holds from earlier epochs instead of waiting for its interval. One without batches learns it
+// with its next item.
 void Driver::greet(Peer& peer) {
+    if (!peer.status.info.batch) return;
     protocol::BatchRequest batch;
     complete(peer, batch);
     peer.port->send(

@@ -105,6 +105,32 @@ TEST_F(DriverTest, TransactionsOfOneTurnShareForceAndBatches) {
     EXPECT_EQ(metrics_.finished["committed"], 50);
 }
 
+TEST_F(DriverTest, AParticipantWithoutBatchesGetsOneItemAtATime) {
+    participants_[1]->info.batch = false;
+    participants_[1]->down = true;
+    std::optional<Answer> lost;
+    run(transfer(), lost);
+    turn();
+    participants_[1]->down = false;
+    ASSERT_TRUE(loop_.run_until([&] { return driver_->find_participant("south")->up; },
+                                std::chrono::seconds(10)))
+        << "it is seen again and describes itself anew";
+    turn();
+    participants_[1]->batches.clear();
+    std::vector<std::optional<Answer>> answers(5);
+    for (auto& answer : answers) run(transfer(), answer);
+    turn();
+    for (auto& answer : answers) {
+        ASSERT_TRUE(answer.has_value());
+        EXPECT_EQ(answer->report.outcome, Outcome::committed);
+    }
+    EXPECT_EQ(participants_[1]->batches.size(), 10U) << "five of work, five of decisions";
+    for (const protocol::BatchRequest& batch : participants_[1]->batches) {
+        EXPECT_EQ(batch.items.size(), 1U) << "no empty greeting either";
+    }
+    EXPECT_EQ(participants_[0]->batches.back().items.size(), 5U) << "the other still gets batches";
+}
+
 TEST_F(DriverTest, ARefusedConnectionAbortsAtOnceAndNamesTheParticipant) {
     participants_[1]->down = true;
     std::optional<Answer> answer;

@@ -56,9 +56,10 @@ void Outbox::flush_lane(Lane lane) {
 }
 
 Outbox::Queue Outbox::take(Queue& queue) const {
+    std::size_t count_max = batching_ ? options_.batch_items_max : 1;
     std::size_t count = 0;
     std::size_t bytes = 0;
-    while (count < queue.size() && count < options_.batch_items_max) {
+    while (count < queue.size() && count < count_max) {
         bytes += work_bytes(queue[count]);
         if (count > 0 && bytes > options_.batch_bytes_max) break;
         ++count;

@@ -39,6 +39,9 @@ public:
            OnFailure on_failure);
 
     void add(protocol::Item item);
+    // A participant without batches gets one item at a time, on as many connections as there are.
+    // So does one of which nothing is known yet.
+    void set_batching(bool batching) { batching_ = batching; }
     // Sends what is queued as far as connections are free.
     void flush();
     [[nodiscard]] std::size_t queued() const;
@@ -56,6 +59,7 @@ private:
     Stamp stamp_;
     OnResult on_result_;
     OnFailure on_failure_;
+    bool batching_ = false;
     Queue work_;
     Queue decisions_;
 };

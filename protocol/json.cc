@@ -160,6 +160,11 @@ Position read_position(ObjectReader& in) {
     return position;
 }
 
+// For participants whose database has no position: none is known then.
+Position read_position_if_any(ObjectReader& in) {
+    return in.has("position") ? read_position(in) : Position{};
+}
+
 std::optional<ProofToken> read_proof(ObjectReader& in) {
     std::optional<ProofToken> proof;
     read_object(in, "proof", in.optional("proof"), [&proof](ObjectReader& nested) {
@@ -244,21 +249,56 @@ ParticipantUuid read_uuid(ObjectReader& in, std::string_view name) {
 }
 
 Identity read_identity(ObjectReader& in) {
-    return parsed<Identity>(in, "identity", &Identity::parse, "an identity such as kind:field");
+    return parsed<Identity>(in,
+                            "identity",
+                            &Identity::parse,
+                            "an identity such as kind:field, of at most 512 bytes and 16 fields");
+}
+
+// Reasons are written into the log and shown to clients; whoever answers may be anybody. A long
+// message is cut at a character's start: the answer is worth more than its end.
+std::string bounded_message(std::string text) {
+    constexpr std::size_t kSizeMax = 2'000;
+    if (text.size() <= kSizeMax) return text;
+    std::size_t size = kSizeMax;
+    while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0U) == 0x80U) --size;
+    text.resize(size);
+    return text;
+}
+
+std::string read_code(ObjectReader& in, std::string_view name) {
+    std::string code = in.text(name);
+    if (code.size() > 64) in.fail(name, "at most 64 characters");
+    return code;
 }
 
 Reason read_reason(ObjectReader& in) {
     Reason reason;
     read_object(in, "reason", in.optional("reason"), [&reason](ObjectReader& nested) {
-        reason.code = nested.text("code");
-        reason.message = nested.text("message");
+        reason.code = read_code(nested, "code");
+        reason.message = bounded_message(nested.text("message"));
         if (nested.has("statement")) {
             reason.statement_index =
                 static_cast<std::int32_t>(nested.integer<std::uint32_t>("statement", 0, 100'000));
         }
-        if (nested.has("sqlstate")) reason.sqlstate = nested.text("sqlstate");
+        if (nested.has("sqlstate")) reason.sqlstate = read_code(nested, "sqlstate");
     });
     return reason;
+}
+
+// What is not named is not there.
+void read_capabilities(ObjectReader& in, ParticipantInfo& info) {
+    info.batch = info.read_only = info.one_phase = info.proof = info.epochs = false;
+    read_object(in, "capabilities", in.optional("capabilities"), [&info](ObjectReader& nested) {
+        auto flag = [&nested](std::string_view name) {
+            return nested.has(name) && nested.boolean(name);
+        };
+        info.batch = flag("batch");
+        info.read_only = flag("read_only");
+        info.one_phase = flag("one_phase");
+        info.proof = flag("proof");
+        info.epochs = flag("epoch");
+    });
 }
 
 // Appends what `read(element, path)` makes of each element of the array member "items".
@@ -384,7 +424,7 @@ Result<ItemResult> parse_item_result(std::string_view line, const JsonLimits& li
             result.results = read_json_text(in, "results");
             if (in.has("recorded")) result.recorded = in.boolean("recorded");
             if (in.has("executed")) result.executed = in.boolean("executed");
-            result.position = read_position(in);
+            result.position = read_position_if_any(in);
             return base::ok();
         });
 }
@@ -410,7 +450,7 @@ Result<InquiryRequest> parse_inquiry_request(std::string_view text, const JsonLi
             request.participant = read_uuid(in, "participant");
             request.identity = read_identity(in);
             request.participant_epoch = in.integer<std::uint32_t>("participant_epoch");
-            request.position = read_position(in);
+            request.position = read_position_if_any(in);
             return read_items(in, limits.items, request.items, read_inquiry_item);
         });
 }
@@ -451,6 +491,7 @@ void append_participant_info(std::string& out, const ParticipantInfo& info) {
     json::flag(out, "read_only", info.read_only);
     json::flag(out, "one_phase", info.one_phase);
     json::flag(out, "proof", info.proof);
+    json::flag(out, "epoch", info.epochs);
     out += "}}";
 }
 
@@ -461,16 +502,10 @@ Result<ParticipantInfo> parse_participant_info(std::string_view text, const Json
             info.name = in.text("name");
             info.identity = read_identity(in);
             info.epoch = in.integer<std::uint32_t>("epoch");
-            info.position = read_position(in);
+            info.position = read_position_if_any(in);
             info.slots = in.integer<std::uint32_t>("slots");
-            info.exclusive = in.boolean("exclusive");
-            read_object(
-                in, "capabilities", in.required("capabilities"), [&info](ObjectReader& nested) {
-                    info.batch = nested.boolean("batch");
-                    info.read_only = nested.boolean("read_only");
-                    info.one_phase = nested.boolean("one_phase");
-                    info.proof = nested.boolean("proof");
-                });
+            info.exclusive = in.has("exclusive") && in.boolean("exclusive");
+            read_capabilities(in, info);
             return base::ok();
         });
 }

@@ -110,6 +110,55 @@ TEST(Json, InquiryAndInfoRoundTrip) {
     EXPECT_TRUE(described.value().exclusive);
 }
 
+TEST(Json, ADescriptionNeedsOnlyWhatIsMandatory) {
+    auto info = parse_participant_info(
+        R"({"uuid":"11111111-2222-3333-4444-555555555555","name":"seats","identity":"custom:a:b",)"
+        R"("epoch":1,"slots":8})");
+    ASSERT_TRUE(info.has_value()) << info.error().text();
+    EXPECT_FALSE(info.value().exclusive);
+    EXPECT_EQ(info.value().position, Position{});
+    EXPECT_FALSE(info.value().batch || info.value().read_only || info.value().one_phase ||
+                 info.value().proof || info.value().epochs)
+        << "a capability that is not named is not there";
+    auto wrong = parse_participant_info(
+        R"({"uuid":"11111111-2222-3333-4444-555555555555","name":"seats","identity":"custom:a:b",)"
+        R"("epoch":1,"slots":8,"capabilities":{"batch":1}})");
+    ASSERT_FALSE(wrong.has_value());
+    EXPECT_EQ(wrong.error().context, "capabilities.batch: must be true or false, found an integer");
+}
+
+// Any service may present an identity, and it goes into every decision record.
+TEST(Json, AnIdentityIsBounded) {
+    EXPECT_TRUE(Identity::parse("custom:" + std::string(500, 'x')).has_value());
+    EXPECT_FALSE(Identity::parse("custom:" + std::string(506, 'x')).has_value());
+    std::string many = "custom";
+    for (std::size_t i = 0; i < Identity::kFieldsMax; ++i) many += ":f";
+    EXPECT_TRUE(Identity::parse(many).has_value());
+    EXPECT_FALSE(Identity::parse(many + ":f").has_value());
+}
+
+TEST(Json, AReasonIsBounded) {
+    auto line = [](const std::string& code, const std::string& message) {
+        ItemResult result;
+        result.key = {test_id(), 1, 1};
+        result.identity = {"custom", {}};
+        result.status = ItemStatus::no;
+        result.reason = {code, message, -1, {}};
+        std::string text;
+        append_item_result(text, result);
+        return parse_item_result(text);
+    };
+    std::string umlauts = "x";
+    for (int i = 0; i < 2'000; ++i) umlauts += "ä";
+    auto cut = line("sold_out", umlauts);
+    ASSERT_TRUE(cut.has_value()) << cut.error().text();
+    EXPECT_EQ(cut.value().reason.message.size(), 1'999U) << "no half character";
+    auto refused = line(std::string(65, 'c'), "");
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().context,
+              "reason.code: must be at most 64 characters, found a string");
+}
+
 std::string error_of(const std::string& text) {
     auto parsed = parse_batch_request(text);
     return parsed.has_value() ? "accepted" : parsed.error().context;

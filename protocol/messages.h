@@ -189,10 +189,12 @@ struct ParticipantInfo {
     Position position;
     std::uint32_t slots = 0;  // prepared branches at a time that it can hold for us
     bool exclusive = false;   // one prepared branch at a time, others wait (SQLite)
-    bool batch = true;
-    bool read_only = true;
-    bool one_phase = true;
-    bool proof = true;
+    // What it can. In JSON a capability that is not named is one that it does not have.
+    bool batch = true;      // several items in one request; otherwise it gets one at a time
+    bool read_only = true;  // may vote read_only
+    bool one_phase = true;  // runs and commits at once, and proves later what it did
+    bool proof = true;      // its votes carry a proof token, and commits bring it back
+    bool epochs = true;     // "epoch": refuses work of older participant epochs and older senders
 };
 
 [[nodiscard]] std::string_view to_string(ItemOp value);

@@ -92,6 +92,7 @@ std::string Identity::text() const {
 }
 
 std::optional<Identity> Identity::parse(std::string_view text) {
+    if (text.size() > kTextSizeMax) return std::nullopt;
     Identity out;
     bool first = true;
     while (true) {
@@ -107,7 +108,7 @@ std::optional<Identity> Identity::parse(std::string_view text) {
         if (end == std::string_view::npos) break;
         text.remove_prefix(end + 1);
     }
-    if (out.kind.empty()) return std::nullopt;
+    if (out.kind.empty() || out.fields.size() > kFieldsMax) return std::nullopt;
     return out;
 }
 

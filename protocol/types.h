@@ -45,6 +45,9 @@ enum class CallOutcome : std::uint8_t {
 //   postgresql: system identifier, database oid.   sqlite: uuid in the file.
 // Equal identity = the same database. Compared before anything is sent or finished.
 struct Identity {
+    static constexpr std::size_t kTextSizeMax = 512;
+    static constexpr std::size_t kFieldsMax = 16;
+
     std::string kind;
     std::vector<std::string> fields;
 
@@ -52,6 +55,8 @@ struct Identity {
     [[nodiscard]] bool empty() const { return kind.empty(); }
     // "postgresql:7312…:16384"; ':' and '%' inside a field are percent-encoded.
     [[nodiscard]] std::string text() const;
+    // Nothing for a text that is no identity, or one above the limits: any service may present one,
+    // and it is written into every decision.
     [[nodiscard]] static std::optional<Identity> parse(std::string_view text);
 };
 

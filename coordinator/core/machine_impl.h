@@ -143,6 +143,7 @@ private:
     void append_preparing(Transaction& txn);
     void send(Transaction& txn, Branch& branch, protocol::ItemOp op);
     void on_vote(Transaction& txn, Branch& branch, protocol::ItemResult& result);
+    void on_impossible_vote(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void on_refused_vote(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void on_unanswered_vote(Transaction& txn, Branch& branch, std::string why);
     void retry_in_new_epoch(Transaction& txn, Branch& branch);

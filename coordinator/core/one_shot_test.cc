@@ -99,6 +99,19 @@ TEST(OneShot, all_read_only_commits_without_a_record) {
                  "answer 1 finished committed unrecorded"});
 }
 
+TEST(OneShot, read_only_from_a_participant_that_has_no_such_vote_aborts) {
+    Script s;
+    s.infos.at(1).read_only = false;
+    s.when("it describes itself", s.seen(1));
+    s.when("work comes", s.submit({1, 2}));
+    s.when("read-only", s.reply(1, read_only))
+        .expect({"alarm protocol_violation at 1",
+                 "append abort t1.1 1.1 2.1",
+                 "send abort t1.1/1.1 to 1",
+                 "send abort t1.1/2.1 to 2",
+                 "answer 1 finished aborted (protocol_violation)"});
+}
+
 TEST(OneShot, a_read_only_branch_has_no_second_phase) {
     Script s;
     s.when("work comes", s.submit({1, 2}));

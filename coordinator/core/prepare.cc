@@ -141,6 +141,11 @@ void Machine::Impl::on_vote(Transaction& txn, Branch& branch, protocol::ItemResu
             count_votes(txn);
             return;
         case ItemStatus::read_only:
+            // It has no such vote: whatever it means, it may hold something.
+            if (!directory_.at(branch.at->number).read_only) {
+                on_impossible_vote(txn, branch, result);
+                return;
+            }
             branch.results = std::move(result.results);
             enter(txn, branch, BranchState::read_only);
             count_votes(txn);
@@ -158,16 +163,18 @@ void Machine::Impl::on_vote(Transaction& txn, Branch& branch, protocol::ItemResu
         case ItemStatus::finished_earlier:
         case ItemStatus::heuristic_commit:
         case ItemStatus::heuristic_abort:
-        case ItemStatus::hazard:
-            alarm("protocol_violation",
-                  txn.id,
-                  branch.at->number,
-                  "prepare was answered with " + std::string(to_string(result.status)));
-            decide_abort(txn,
-                         make_reason(reason::kProtocolViolation, "impossible answer to prepare"),
-                         number);
-            return;
+        case ItemStatus::hazard: on_impossible_vote(txn, branch, result); return;
     }
+}
+
+void Machine::Impl::on_impossible_vote(Transaction& txn,
+                                       Branch& branch,
+                                       const protocol::ItemResult& result) {
+    std::string status(to_string(result.status));
+    alarm("protocol_violation", txn.id, branch.at->number, "prepare was answered with " + status);
+    decide_abort(txn,
+                 make_reason(reason::kProtocolViolation, "impossible answer to prepare: " + status),
+                 branch.branch);
 }
 
 // Refused: this message did nothing. Where the refusal depends on the moment (a restart, a mark),
