@@ -3,6 +3,7 @@
 //
 //   twofold-demo              two SQLite files
 //   twofold-demo --postgres   two PostgreSQL servers that it starts for itself
+//   twofold-demo --brief      fewer deaths, and sooner: a few seconds, for `make test`
 //
 // Exit code 0 and a last line "demo: ok …" only when not a single unit of money was lost or made.
 #include "integration/cluster.h"
@@ -69,22 +70,49 @@ struct Death {
 };
 
 // Each process has its own deaths, one after the other; the next is armed when it is started again.
-const std::vector<Death> kCoordinatorDeaths = {
-    {"coord_after_decision_forced", 150, "a decision was just forced to its log; nobody knows it"},
-    {"coord_after_first_commit_ack", 150, "one database has committed, the other has not"},
-    {"coord_after_last_vote", 150, "all votes are yes, nothing is decided"},
-    {"wal_mid_batch", 150, "half of a write to its log is on the disk"},
-    {"coord_recovery_after_redrive", 1, "in the recovery from the kill before"},
-    {},
-    {},
+struct Plot {
+    int clients = 3;
+    std::vector<Death> coordinator;
+    std::vector<Death> sidecars[2];
+    // On a slow machine a crash point may take too long to be reached: then it is killed anyway.
+    milliseconds longest_life{9000};
+    milliseconds last_calm{1000};  // after the last death
 };
-const std::vector<Death> kSidecarDeaths[] = {
-    {{}, {"part_before_commit", 250, "it was told to commit and has not yet"}},
-    {{"part_after_prepare_before_reply", 250, "its branch is prepared, its yes was never sent"},
-     {"part_after_commit_before_reply", 250, "it has committed, its answer was never sent"}},
+
+const Plot kWholePlot = {
+    .coordinator = {{"coord_after_decision_forced",
+                     150,
+                     "a decision was just forced to its log; nobody knows it"},
+                    {"coord_after_first_commit_ack",
+                     150,
+                     "one database has committed, the other has not"},
+                    {"coord_after_last_vote", 150, "all votes are yes, nothing is decided"},
+                    {"wal_mid_batch", 150, "half of a write to its log is on the disk"},
+                    {"coord_recovery_after_redrive", 1, "in the recovery from the kill before"},
+                    {},
+                    {}},
+    .sidecars =
+        {{{}, {"part_before_commit", 250, "it was told to commit and has not yet"}},
+         {{"part_after_prepare_before_reply",
+           250,
+           "its branch is prepared, its yes was never sent"},
+          {"part_after_commit_before_reply", 250, "it has committed, its answer was never sent"}}},
 };
-// On a slow machine a crash point may take too long to be reached: then it is killed anyway.
-constexpr milliseconds kLongestLife{9000};
+
+// Every death waits for its moment, however slow the machine is.
+const Plot kBriefPlot = {
+    .clients = 2,
+    .coordinator = {{"coord_after_decision_forced",
+                     20,
+                     "a decision was just forced to its log; nobody knows it"},
+                    {"wal_mid_batch", 20, "half of a write to its log is on the disk"}},
+    .sidecars = {{{"part_before_commit", 20, "it was told to commit and has not yet"}},
+                 {{"part_after_prepare_before_reply",
+                   20,
+                   "its branch is prepared, its yes was never sent"}}},
+    .longest_life = milliseconds(60'000),
+    .last_calm = milliseconds(100),
+};
 
 struct Actor {
     int who = kCoordinator;  // or the participant's index
@@ -95,7 +123,7 @@ struct Actor {
 
 class Demo {
 public:
-    explicit Demo(DemoDatabases& databases) : databases_(databases) {}
+    Demo(DemoDatabases& databases, const Plot& plot) : databases_(databases), plot_(plot) {}
 
     int run();
 
@@ -115,9 +143,9 @@ private:
                    ? "the coordinator"
                    : "the sidecar of " + cluster_->spec(static_cast<std::size_t>(who)).name;
     }
-    [[nodiscard]] static const std::vector<Death>& deaths(int who) {
-        return who == kCoordinator ? kCoordinatorDeaths
-                                   : kSidecarDeaths[static_cast<std::size_t>(who)];
+    [[nodiscard]] const std::vector<Death>& deaths(int who) const {
+        return who == kCoordinator ? plot_.coordinator
+                                   : plot_.sidecars[static_cast<std::size_t>(who)];
     }
     // False when it does not become ready, which is what some deaths are about.
     [[nodiscard]] bool start(Actor& actor);
@@ -126,6 +154,7 @@ private:
     void count_in_doubt(int who);
 
     DemoDatabases& databases_;
+    const Plot& plot_;
     std::unique_ptr<Cluster> cluster_;
     std::unique_ptr<TransferLoad> load_;
     std::vector<Actor> actors_{{.who = 0}, {.who = 1}, {.who = kCoordinator}};
@@ -145,7 +174,7 @@ bool Demo::start(Actor& actor) {
         if (next.point != nullptr) {
             environment["TWOFOLD_CRASH_AT"] =
                 std::string(next.point) + ":" + std::to_string(next.turn);
-            actor.life = kLongestLife;
+            actor.life = plot_.longest_life;
         }
     }
     actor.born = Clock::now();
@@ -296,12 +325,13 @@ int Demo::reckon() {
 int Demo::run() {
     std::string problem = set_the_stage();
     if (!problem.empty()) return failed(problem);
-    say("Three clients transfer money in both directions; every 12th asks for more than there is.");
+    say("%d clients transfer money in both directions; every 12th asks for more than there is.",
+        plot_.clients);
     load_ = std::make_unique<TransferLoad>(
-        *cluster_, LoadOptions{.clients = 3, .prefix = "demo", .overdraft_every = 12});
+        *cluster_, LoadOptions{.clients = plot_.clients, .prefix = "demo", .overdraft_every = 12});
     problem = play();
     if (!problem.empty()) return failed(problem);
-    std::this_thread::sleep_for(milliseconds(1000));
+    std::this_thread::sleep_for(plot_.last_calm);
     problem = wait_for_quiet();
     if (!problem.empty()) return failed(problem);
     return reckon();
@@ -309,15 +339,16 @@ int Demo::run() {
 
 int usage(std::FILE* out) {
     std::fprintf(out,
-                 "Usage: twofold-demo [--postgres]\n"
+                 "Usage: twofold-demo [--postgres] [--brief]\n"
                  "Moves money between two databases while processes are killed, then audits the "
                  "books.\n"
                  "  --postgres   on two PostgreSQL servers that it starts for itself, instead of "
-                 "two SQLite files\n");
+                 "two SQLite files\n"
+                 "  --brief      fewer kills, and sooner: a few seconds\n");
     return out == stdout ? 0 : 2;
 }
 
-int run_demo(bool postgres) {
+int run_demo(bool postgres, bool brief) {
     struct sigaction action {};
     action.sa_handler = &on_interrupt;
     sigaction(SIGINT, &action, nullptr);
@@ -325,7 +356,7 @@ int run_demo(bool postgres) {
     begin_of_story = Clock::now();
     auto databases = postgres ? demo_postgres() : demo_sqlite();
     if (!databases.has_value()) return failed(databases.error().context);
-    return Demo(*databases.value()).run();
+    return Demo(*databases.value(), brief ? kBriefPlot : kWholePlot).run();
 }
 
 }  // namespace
@@ -333,11 +364,15 @@ int run_demo(bool postgres) {
 
 int main(int count, char** arguments) {
     bool postgres = false;
+    bool brief = false;
     for (int i = 1; i < count; ++i) {
         std::string_view argument(arguments[i]);
         if (argument == "--help" || argument == "-h") return twofold::integration::usage(stdout);
-        if (argument != "--postgres") return twofold::integration::usage(stderr);
-        postgres = true;
+        if (argument != "--postgres" && argument != "--brief") {
+            return twofold::integration::usage(stderr);
+        }
+        postgres = postgres || argument == "--postgres";
+        brief = brief || argument == "--brief";
     }
-    return twofold::integration::run_demo(postgres);
+    return twofold::integration::run_demo(postgres, brief);
 }
