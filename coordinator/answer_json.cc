@@ -132,6 +132,8 @@ std::optional<http::Response> common_response(const Answer& answer) {
         case AnswerKind::doomed:
         case AnswerKind::opposite: return refused(answer, problems::kWrongState, false);
         case AnswerKind::invalid: return refused(answer, invalid_code(answer.reason), false);
+        case AnswerKind::changed: return refused(answer, problems::kVersionChanged, false);
+        case AnswerKind::done:
         case AnswerKind::begun:
         case AnswerKind::enlisted:
         case AnswerKind::finished:

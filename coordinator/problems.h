@@ -22,6 +22,12 @@ inline constexpr ProblemCode kTransactionHeuristic{
     "transaction_heuristic", 409, "A branch ended against the decision or cannot be proved", false};
 inline constexpr ProblemCode kWrongState{
     "wrong_state", 409, "The transaction is not in a state that allows this", false};
+inline constexpr ProblemCode kVersionChanged{
+    "version_changed", 412, "It is not the version any more that If-Match names", false};
+inline constexpr ProblemCode kVersionRequired{
+    "version_required", 428, "This call needs If-Match with the version that was looked at", false};
+inline constexpr ProblemCode kParticipantNotFound{
+    "participant_not_found", 404, "No participant has this name", false};
 inline constexpr ProblemCode kTransactionNotFound{
     "transaction_not_found", 404, "No transaction has this id", false};
 inline constexpr ProblemCode kTransactionExpired{

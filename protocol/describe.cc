@@ -192,6 +192,12 @@ Description describe(const IdempotentAbortRecord& record) {
     return out;
 }
 
+Description describe(const AcknowledgedRecord& record) {
+    Description out("acknowledged");
+    out.field("txn", record.txn.text()).field("reason", record.reason);
+    return out;
+}
+
 Description describe_any(const Record& record) {
     return std::visit([](const auto& alternative) { return describe(alternative); }, record);
 }

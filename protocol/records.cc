@@ -28,6 +28,7 @@ enum class RecordType : std::uint8_t {
     given_up = 9,
     position = 10,
     idempotent_abort = 11,
+    acknowledged = 12,
 };
 
 constexpr std::uint8_t kRecordVersion = 1;
@@ -117,6 +118,12 @@ void write(ByteWriter& out, const IdempotentAbortRecord& record) {
     out.string(record.reason);
 }
 
+void write(ByteWriter& out, const AcknowledgedRecord& record) {
+    header(out, RecordType::acknowledged);
+    out.raw(record.txn.bytes);
+    out.string(record.reason);
+}
+
 Record read_epoch(ByteReader& in) {
     EpochRecord record;
     record.incarnation.bytes = in.array<10>();
@@ -202,6 +209,13 @@ Record read_idempotent_abort(ByteReader& in) {
     return record;
 }
 
+Record read_acknowledged(ByteReader& in) {
+    AcknowledgedRecord record;
+    record.txn.bytes = in.array<kGtridSize>();
+    record.reason = in.string();
+    return record;
+}
+
 base::Result<Record> read_body(RecordType type, ByteReader& in) {
     switch (type) {
         case RecordType::epoch: return read_epoch(in);
@@ -215,6 +229,7 @@ base::Result<Record> read_body(RecordType type, ByteReader& in) {
         case RecordType::given_up: return read_given_up(in);
         case RecordType::position: return read_position(in);
         case RecordType::idempotent_abort: return read_idempotent_abort(in);
+        case RecordType::acknowledged: return read_acknowledged(in);
     }
     return fail(Errc::unsupported_version,
                 "log record of unknown type " + std::to_string(static_cast<int>(type)) +

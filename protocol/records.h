@@ -3,7 +3,7 @@
 // of every start are a checkpoint that repeats all that still matters.
 //
 // Forced before anything depends on them: EpochRecord, ParticipantRecord, DecisionRecord(commit),
-// HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord.
+// HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord, AcknowledgedRecord.
 // Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord. Losing a lazy record
 // never changes an outcome: an absent decision above the horizon is abort.
 #pragma once
@@ -143,6 +143,15 @@ struct IdempotentAbortRecord {
     friend bool operator==(const IdempotentAbortRecord&, const IdempotentAbortRecord&) = default;
 };
 
+// A person has seen that this transaction did not end everywhere as decided. It is kept, like any
+// other outcome, until the horizon has passed it.
+struct AcknowledgedRecord {
+    TxnId txn;
+    std::string reason;
+
+    friend bool operator==(const AcknowledgedRecord&, const AcknowledgedRecord&) = default;
+};
+
 using Record = std::variant<EpochRecord,
                             ParticipantRecord,
                             PreparingRecord,
@@ -153,7 +162,8 @@ using Record = std::variant<EpochRecord,
                             BranchOutcomeRecord,
                             GivenUpRecord,
                             PositionRecord,
-                            IdempotentAbortRecord>;
+                            IdempotentAbortRecord,
+                            AcknowledgedRecord>;
 
 // Type byte, version byte, fields. Never fails: sizes are bounded by the limits of the API.
 [[nodiscard]] base::Bytes encode_record(const Record& record);

@@ -72,7 +72,8 @@ std::vector<Record> one_of_each() {
                             true},
         GivenUpRecord{ParticipantNumber(3), {2, 7}},
         PositionRecord{ParticipantNumber(3), {1, 99}},
-        IdempotentAbortRecord{test_id(2), test_idempotency(), "deadline_exceeded"}};
+        IdempotentAbortRecord{test_id(2), test_idempotency(), "deadline_exceeded"},
+        AcknowledgedRecord{test_id(1), "seen by the night shift"}};
 }
 
 TEST(Records, RoundTripAndNoRecordDecodesAsAnother) {
@@ -96,6 +97,8 @@ TEST(Records, GoldenBytes) {
     EXPECT_EQ(base::hex_encode(encode_record(OutcomesRecord{2, 64, {0xff, 0x01}})),
               "06010200000040000000000000000200"
               "0000ff01");
+    EXPECT_EQ(base::hex_encode(encode_record(AcknowledgedRecord{test_id(1), "ok"})),
+              "0c01" + id1 + "020000006f6b");
     EXPECT_EQ(
         base::hex_encode(encode_record(DecisionRecord{
             test_id(1), Decision::commit, {{test_id(1), std::nullopt, {}}}, {test_branch()}, ""})),

@@ -172,6 +172,8 @@ void Clients::on_answer(Operation& operation, const Answer& answer) {
         case AnswerKind::expired:
         case AnswerKind::not_found:
         case AnswerKind::invalid:
+        case AnswerKind::done:
+        case AnswerKind::changed:
         case AnswerKind::enlisted: return finish(operation, Outcome::unknown);
     }
 }

@@ -33,6 +33,9 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
                                    branch.attempt,
                                    branch.at->number,
                                    std::string(to_string(branch.state)),
+                                   branch.outcome,
+                                   branch.evidence,
+                                   branch.by_operator,
                                    branch.reason,
                                    branch.results,
                                    branch.tries});

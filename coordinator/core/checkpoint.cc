@@ -20,6 +20,7 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
       outcomes_(recovered.horizon, recovered.committed, config.outcomes_max),
       old_heuristic_(std::move(recovered.heuristic)),
       old_branch_outcomes_(std::move(recovered.branch_outcomes)),
+      acknowledged_(std::move(recovered.acknowledged)),
       given_up_(std::move(recovered.given_up)),
       idempotent_aborts_(std::move(recovered.idempotent_aborts)) {
     TWOFOLD_ASSERT(epochs_.contains(epoch_), "the epoch's record and key come before the machine");
@@ -37,6 +38,10 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
         for (const auto& [id, group] : recovered.unfinished_commits) restore_commit(id, group);
     }
     for (const auto& [id, record] : recovered.undecided) restore_undecided(id, record);
+    std::map<TxnId, protocol::Outcome> unseen = old_heuristic_;
+    for (const auto& [id, outcome] : unseen) {
+        if (!acknowledged_.contains(id)) restore_heuristic(id, outcome);
+    }
     for (const auto& [id, key] : recovered.committed_keys) remember_key(id, key, true);
     for (const auto& [id, record] : idempotent_aborts_) remember_key(id, record.idempotency, false);
 }
@@ -99,6 +104,7 @@ void Machine::Impl::restore_commit(const TxnId& id, const UnfinishedGroup& group
         if (ended != group.branch_outcomes.end()) {
             branch.outcome = ended->second.outcome;
             branch.evidence = ended->second.evidence;
+            branch.by_operator = ended->second.by_operator;
             enter(txn, branch, BranchState::heuristic);
             continue;
         }
@@ -133,6 +139,7 @@ void Machine::Impl::restore_undecided(const TxnId& id, const protocol::Preparing
         if (ended != outcomes.end()) {
             branch.outcome = ended->outcome;
             branch.evidence = ended->evidence;
+            branch.by_operator = ended->by_operator;
             enter(txn, branch, BranchState::heuristic);
             continue;
         }
@@ -140,6 +147,37 @@ void Machine::Impl::restore_undecided(const TxnId& id, const protocol::Preparing
         branch.holds_slot = true;
         enter(txn, branch, BranchState::aborting);
     }
+}
+
+// Ended, and shown until a person has seen it.
+void Machine::Impl::restore_heuristic(const TxnId& id, protocol::Outcome outcome) {
+    auto branches = old_branch_outcomes_.find(id);
+    if (branches == old_branch_outcomes_.end()) return;
+    for (const auto& branch : branches->second) {
+        if (directory_.find(branch.participant) == nullptr) return;
+    }
+    Transaction& txn = create(id);
+    txn.recovered = true;
+    txn.logged = true;
+    txn.sent = true;
+    txn.results_lost = true;
+    txn.one_shot = id.participant().value != 0;
+    txn.ended_as = outcome;
+    txn.members.push_back({id, std::nullopt, {}});
+    for (const auto& ended : branches->second) {
+        Branch branch;
+        branch.branch = ended.key.branch;
+        branch.attempt = ended.key.attempt;
+        branch.at = directory_.at(ended.participant).enlistment;
+        branch.outcome = ended.outcome;
+        branch.evidence = ended.evidence;
+        branch.by_operator = ended.by_operator;
+        txn.branches.push_back(std::move(branch));
+        enter(txn, txn.branches.back(), BranchState::heuristic);
+    }
+    enter(txn, TransactionState::heuristic);
+    old_heuristic_.erase(id);
+    old_branch_outcomes_.erase(branches);
 }
 
 // ---- checkpoint -----------------------------------------------------------------------
@@ -159,6 +197,7 @@ RecoveredState Machine::Impl::snapshot() const {
     state.horizon = outcomes_.horizon();
     state.heuristic = old_heuristic_;
     state.branch_outcomes = old_branch_outcomes_;
+    state.acknowledged = acknowledged_;
     state.given_up = given_up_;
     state.idempotent_aborts = idempotent_aborts_;
     for (const auto& [number, record] : state.participants) {
@@ -177,6 +216,8 @@ RecoveredState Machine::Impl::snapshot() const {
             newest = std::max(newest, given_up->newest);
         } else if (auto* abort = std::get_if<protocol::IdempotentAbortRecord>(&forcing.record)) {
             state.idempotent_aborts[abort->txn] = *abort;
+        } else if (auto* seen = std::get_if<protocol::AcknowledgedRecord>(&forcing.record)) {
+            state.acknowledged[seen->txn] = seen->reason;
         }
     }
     OutcomeMemory remembered(state.horizon, outcomes_.bits(), config_.outcomes_max);
@@ -200,7 +241,7 @@ void Machine::Impl::save_transaction(const Transaction& txn, RecoveredState& sta
                             branch.at->number,
                             branch.outcome,
                             branch.evidence,
-                            false});
+                            branch.by_operator});
     }
     switch (txn.state) {
         case TransactionState::proposing:

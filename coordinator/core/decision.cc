@@ -150,20 +150,25 @@ void Machine::Impl::finish_if_done(Transaction& txn) {
     end(txn);
 }
 
+// A person's word is told apart from a proof.
 Outcome Machine::Impl::outcome_of(const Transaction& txn) {
+    if (txn.ended_as) return *txn.ended_as;
     bool commit = txn.decision == Decision::commit;
     bool hazard = false;
     bool against = false;  // a branch ended against the decision
     bool mixed = false;
     bool as_decided = false;
+    bool on_a_word = false;
     for (const Branch& branch : txn.branches) {
         bool ended_oddly =
             branch.state == BranchState::recording || branch.state == BranchState::heuristic;
         if (ended_oddly) {
             hazard = hazard || branch.outcome == Outcome::heuristic_hazard;
             mixed = mixed || branch.outcome == Outcome::heuristic_mixed;
-            against = against || branch.outcome == (commit ? Outcome::heuristic_abort
-                                                           : Outcome::heuristic_commit);
+            bool other =
+                branch.outcome == (commit ? Outcome::heuristic_abort : Outcome::heuristic_commit);
+            against = against || other;
+            on_a_word = on_a_word || (branch.by_operator && !other);
         } else {
             as_decided = as_decided || branch.state == BranchState::committed ||
                          (branch.state == BranchState::aborted && !branch.replaced);
@@ -171,8 +176,9 @@ Outcome Machine::Impl::outcome_of(const Transaction& txn) {
     }
     if (hazard) return Outcome::heuristic_hazard;
     if (!txn.decision) return Outcome::unknown;
-    if (mixed || (against && as_decided)) return Outcome::heuristic_mixed;
+    if (mixed || (against && (as_decided || on_a_word))) return Outcome::heuristic_mixed;
     if (against) return commit ? Outcome::heuristic_abort : Outcome::heuristic_commit;
+    if (on_a_word) return commit ? Outcome::heuristic_commit : Outcome::heuristic_abort;
     return commit ? Outcome::committed : Outcome::aborted;
 }
 

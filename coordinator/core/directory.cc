@@ -38,6 +38,10 @@ std::string Directory::name_of(ParticipantNumber number) const {
     return found->second.name;
 }
 
+bool Directory::is_retired(ParticipantNumber number) const {
+    return records_.at(number).retired || find(number)->retiring;
+}
+
 void Directory::put(const ParticipantRecord& record) {
     TWOFOLD_ASSERT(record.number.value != 0, "participant numbers start at 1");
     records_[record.number] = record;

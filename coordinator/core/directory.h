@@ -18,10 +18,12 @@ namespace twofold::coordinator {
 
 struct Participant {
     EnlistmentPtr enlistment;
-    bool seen = false;        // it has answered since this coordinator started
-    bool reachable = false;   // and not been lost since
-    bool mismatched = false;  // another database answers in its place: nothing is sent
-    bool went_back = false;   // its database was restored: no new work, no presumed abort
+    bool seen = false;                // it has answered since this coordinator started
+    bool reachable = false;           // and not been lost since
+    bool mismatched = false;          // another database answers in its place: nothing is sent
+    bool retiring = false;            // its record is being forced: no new work
+    std::optional<Enlistment> found;  // who answered instead, when mismatched
+    bool went_back = false;           // its database was restored: no new work, no presumed abort
     std::uint32_t epoch = 0;
     bool one_phase = false;
     bool read_only = false;  // it says that it can vote so
@@ -57,6 +59,8 @@ public:
     [[nodiscard]] const protocol::ParticipantRecord* find_by_uuid(
         const protocol::ParticipantUuid& uuid) const;
     [[nodiscard]] std::string name_of(protocol::ParticipantNumber number) const;
+    // Retired, or about to be: no new work. The participant must exist.
+    [[nodiscard]] bool is_retired(protocol::ParticipantNumber number) const;
     // Adds or replaces. The record must be durable.
     void put(const protocol::ParticipantRecord& record);
     // The next unused number; nothing when all 65535 are taken.

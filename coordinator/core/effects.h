@@ -24,8 +24,8 @@ struct AppendForced {
 struct Propose {
     protocol::DecisionRecord record;
 };
-// Queue for the participant's next batch; answered by Reply or CallFailed. The item's deadline_ms is
-// the whole time of its transaction: the shell sends what is left of it.
+// Queue for the participant's next batch; answered by Reply or CallFailed. The item's deadline_ms
+// is the whole time of its transaction: the shell sends what is left of it.
 struct Send {
     protocol::ParticipantNumber participant;
     protocol::Item item;
@@ -55,13 +55,18 @@ enum class AnswerKind : std::uint8_t {
     overloaded,   // no room: try later
     draining,     // shutting down: try later
     invalid,      // the request itself: reason says what
+    done,         // a person's decision is durable
+    changed,      // not the version that the person looked at
 };
 
 struct BranchReport {
     std::uint16_t branch = 0;
     std::uint16_t attempt = 0;
     protocol::ParticipantNumber participant;
-    std::string state;  // name of the branch's state
+    std::string state;                                       // name of the branch's state
+    protocol::Outcome outcome = protocol::Outcome::unknown;  // heuristic_*: how it ended instead
+    std::string evidence;                                    // of that
+    bool by_operator = false;                                // a person's word
     protocol::Reason reason;
     protocol::JsonText results;
     std::uint32_t tries = 0;

@@ -79,6 +79,44 @@ struct OutcomeRequest {
     Milliseconds answer_within{0};  // 0 = the transaction's deadline
 };
 
+// ---- what a person decides. `reason` is written to the log and never empty. `version` is that of
+// the report that the person looked at: when it has changed since, nothing is done. A dry run is
+// answered like the real one and changes nothing.
+
+// One branch that does not follow its decision ended like this: found out at the database. Counts
+// as that person's word, never as a proof.
+struct ResolveBranch {
+    Ticket ticket;
+    protocol::TxnId txn;
+    std::uint16_t branch = 0;
+    std::uint16_t attempt = 0;  // 0: the one that needs it
+    protocol::Decision found = protocol::Decision::abort;
+    std::uint64_t version = 0;
+    std::string reason;
+    bool dry_run = false;
+};
+// The heuristic outcome of a transaction was seen: it need not be shown any more.
+struct Acknowledge {
+    Ticket ticket;
+    protocol::TxnId txn;
+    std::uint64_t version = 0;
+    std::string reason;
+};
+// It will never come back. Its unfinished branches can be proved by nobody: hazards.
+struct RetireParticipant {
+    Ticket ticket;
+    protocol::ParticipantNumber participant;
+    std::string reason;
+    bool dry_run = false;
+};
+// The other database that answers under the participant's uuid is the right one from now on.
+struct RebindParticipant {
+    Ticket ticket;
+    protocol::ParticipantNumber participant;
+    std::string reason;
+    bool dry_run = false;
+};
+
 // A complete answer with the right echo. The shell has checked form and addressee; the machine
 // checks that it fits.
 struct Reply {
@@ -140,6 +178,10 @@ using Input = std::variant<SubmitOneShot,
                            CommitRequest,
                            AbortRequest,
                            OutcomeRequest,
+                           ResolveBranch,
+                           Acknowledge,
+                           RetireParticipant,
+                           RebindParticipant,
                            Reply,
                            CallFailed,
                            Decided,

@@ -73,6 +73,10 @@ void Machine::Impl::step_stopped(Input& input) {
     if (auto* commit = std::get_if<CommitRequest>(&input)) refuse(commit->ticket);
     if (auto* abort = std::get_if<AbortRequest>(&input)) refuse(abort->ticket);
     if (auto* outcome = std::get_if<OutcomeRequest>(&input)) refuse(outcome->ticket);
+    if (auto* resolve = std::get_if<ResolveBranch>(&input)) refuse(resolve->ticket);
+    if (auto* acknowledge = std::get_if<Acknowledge>(&input)) refuse(acknowledge->ticket);
+    if (auto* retire = std::get_if<RetireParticipant>(&input)) refuse(retire->ticket);
+    if (auto* rebind = std::get_if<RebindParticipant>(&input)) refuse(rebind->ticket);
     if (auto* inquire = std::get_if<Inquire>(&input)) handle(*inquire);
 }
 
@@ -197,9 +201,9 @@ IdPosition Machine::Impl::low_water(ParticipantNumber participant) const {
 
 // ---- effects --------------------------------------------------------------------------
 
-void Machine::Impl::force(protocol::Record record, BranchRef ref) {
+void Machine::Impl::force(protocol::Record record, BranchRef ref, Ticket ticket) {
     ForceToken token(next_token_++);
-    forcing_.emplace(token, Forcing{record, ref});
+    forcing_.emplace(token, Forcing{record, ref, ticket});
     emit(AppendForced{std::move(record), token});
 }
 
@@ -217,14 +221,22 @@ void Machine::Impl::handle(Durable& input) {
     forcing_.erase(found);
     if (auto* participant = std::get_if<protocol::ParticipantRecord>(&forcing.record)) {
         participant_recorded(*participant);
+        if (forcing.ticket.value != 0) answer_plain(forcing.ticket, AnswerKind::done, {});
     } else if (auto* horizon = std::get_if<protocol::HorizonRecord>(&forcing.record)) {
         horizon_forcing_ = false;
         outcomes_.move_horizon(horizon->horizon);
+        forget_acknowledged();
     } else if (auto* given_up = std::get_if<protocol::GivenUpRecord>(&forcing.record)) {
         protocol::IdPosition& newest = given_up_[given_up->participant];
         newest = std::max(newest, given_up->newest);
     } else if (std::holds_alternative<protocol::BranchOutcomeRecord>(forcing.record)) {
         outcome_recorded(forcing.ref);
+        Transaction* txn = find(forcing.ref.position);
+        if (forcing.ticket.value != 0 && txn != nullptr) {
+            answer(forcing.ticket, AnswerKind::done, *txn);
+        }
+    } else if (auto* seen = std::get_if<protocol::AcknowledgedRecord>(&forcing.record)) {
+        acknowledgement_recorded(*seen, forcing.ticket);
     } else if (auto* abort = std::get_if<protocol::IdempotentAbortRecord>(&forcing.record)) {
         idempotent_aborts_[abort->txn] = *abort;
         Transaction* txn = find(forcing.ref.position);

@@ -11,6 +11,7 @@
 //   keys.cc          idempotency keys
 //   inquiry.cc       what participants in doubt are told
 //   participants.cc  who is there
+//   operator.cc      what a person decides
 //   checkpoint.cc    state from and to RecoveredState
 #pragma once
 
@@ -60,6 +61,7 @@ private:
     struct Forcing {
         protocol::Record record;
         BranchRef ref;
+        Ticket ticket;  // of the person who waits for it
     };
     struct KeyEntry {
         std::array<std::uint8_t, 16> fingerprint{};
@@ -75,6 +77,10 @@ private:
     void handle(CommitRequest& input);
     void handle(AbortRequest& input);
     void handle(OutcomeRequest& input);
+    void handle(ResolveBranch& input);
+    void handle(Acknowledge& input);
+    void handle(RetireParticipant& input);
+    void handle(RebindParticipant& input);
     void handle(Reply& input);
     void handle(CallFailed& input);
     void handle(Decided& input);
@@ -105,7 +111,7 @@ private:
     void emit(E effect) {
         out_->emplace_back(std::move(effect));
     }
-    void force(protocol::Record record, BranchRef ref = {});
+    void force(protocol::Record record, BranchRef ref = {}, Ticket ticket = {});
     void alarm(std::string_view code,
                const protocol::TxnId& txn,
                protocol::ParticipantNumber participant,
@@ -178,6 +184,7 @@ private:
                         Branch& branch,
                         protocol::Outcome outcome,
                         const protocol::ItemResult& result);
+    void force_outcome(Transaction& txn, Branch& branch, Ticket ticket);
     void outcome_recorded(const BranchRef& ref);
     [[nodiscard]] bool echo_fits(Transaction& txn, Branch& branch, const Reply& input);
     void note_answer(const Branch& branch, const protocol::ItemResult& result);
@@ -229,7 +236,22 @@ private:
     [[nodiscard]] std::vector<BranchRef> outstanding_at(protocol::ParticipantNumber number);
     void participant_recorded(const protocol::ParticipantRecord& record);
 
+    // ---- operator.cc
+    [[nodiscard]] Transaction* find_as_seen(Ticket ticket,
+                                            const protocol::TxnId& id,
+                                            std::uint64_t version,
+                                            const std::string& why);
+    [[nodiscard]] bool refuse_reason(Ticket ticket, const std::string& why);
+    [[nodiscard]] const protocol::ParticipantRecord* find_record(Ticket ticket,
+                                                                 protocol::ParticipantNumber number,
+                                                                 const std::string& why);
+    void give_up(protocol::ParticipantNumber number, protocol::IdPosition newest);
+    void give_up_branches(protocol::ParticipantNumber number, const std::string& why);
+    void acknowledgement_recorded(const protocol::AcknowledgedRecord& record, Ticket ticket);
+    void forget_acknowledged();
+
     // ---- checkpoint.cc
+    void restore_heuristic(const protocol::TxnId& id, protocol::Outcome outcome);
     void restore_commit(const protocol::TxnId& id, const UnfinishedGroup& group);
     void restore_undecided(const protocol::TxnId& id, const protocol::PreparingRecord& record);
     void restore_branch(Transaction& txn, const protocol::BranchRecord& record);
@@ -246,9 +268,10 @@ private:
     Directory directory_;
     SlotTable slots_;
     OutcomeMemory outcomes_;
-    // Ended before this start, not everywhere as decided.
+    // Ended not everywhere as decided, and out of transactions_: a person has seen it.
     std::map<protocol::TxnId, protocol::Outcome> old_heuristic_;
     std::map<protocol::TxnId, std::vector<protocol::BranchOutcomeRecord>> old_branch_outcomes_;
+    std::map<protocol::TxnId, std::string> acknowledged_;  // of old_heuristic_
     std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up_;
     std::map<protocol::TxnId, protocol::IdempotentAbortRecord> idempotent_aborts_;
 

@@ -18,6 +18,7 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     const Enlistment& at = *participant->enlistment;
     bool same = info.uuid == at.uuid && info.identity == at.identity;
     if (!same && !config_.sabotage.skip_identity_check) {
+        participant->found = Enlistment{input.number, info.uuid, info.identity};
         if (std::exchange(participant->mismatched, true)) return;
         alarm("identity_mismatch",
               {},
@@ -97,11 +98,15 @@ void Machine::Impl::handle(RegisterParticipant& input) {
         }
         record.number = *number;
     } else if (known->identity != input.identity && !config_.sabotage.skip_identity_check) {
+        Participant& participant = directory_.at(known->number);
+        participant.found = Enlistment{known->number, input.uuid, input.identity};
+        if (std::exchange(participant.mismatched, true)) return;
         alarm("identity_mismatch",
               {},
               known->number,
               known->name + ": registered was " + known->identity.text() + ", found " +
                   input.identity.text());
+        identity_changed(known->number, participant);
         return;
     } else if (known->name == input.name) {
         emit(ParticipantRegistered{known->uuid, known->number});
@@ -114,7 +119,20 @@ void Machine::Impl::handle(RegisterParticipant& input) {
 }
 
 void Machine::Impl::participant_recorded(const ParticipantRecord& record) {
+    const Participant* known = directory_.find(record.number);
+    bool bound = known != nullptr && known->enlistment->identity != record.identity;
     directory_.put(record);
+    Participant& participant = directory_.at(record.number);
+    participant.retiring = false;
+    if (bound) {  // a person accepted the other database: its positions are another's
+        participant.mismatched = false;
+        participant.went_back = false;
+        participant.found.reset();
+        participant.position = {};
+        participant.logged_position = {};
+        participant.uncovered.clear();
+        participant.epoch = 0;
+    }
     emit(ParticipantRegistered{record.uuid, record.number});
 }
 

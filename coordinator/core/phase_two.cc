@@ -347,21 +347,27 @@ void Machine::Impl::record_outcome(Transaction& txn,
                                    Branch& branch,
                                    Outcome outcome,
                                    const ItemResult& result) {
-    txn.logged = true;
     branch.outcome = outcome;
     branch.evidence = result.reason.code + ": " + result.reason.message;
+    force_outcome(txn, branch, {});
+}
+
+void Machine::Impl::force_outcome(Transaction& txn, Branch& branch, Ticket ticket) {
+    txn.logged = true;
+    cancel(branch.retry_timer);
     enter(txn, branch, BranchState::recording);
-    alarm(outcome == Outcome::heuristic_hazard ? "hazard" : "heuristic",
+    alarm(branch.outcome == Outcome::heuristic_hazard ? "hazard" : "heuristic",
           txn.id,
           branch.at->number,
-          "branch " + std::to_string(branch.branch) + " is " + std::string(to_string(outcome)) +
-              ": " + branch.evidence);
+          "branch " + std::to_string(branch.branch) + " is " +
+              std::string(to_string(branch.outcome)) + ": " + branch.evidence);
     protocol::BranchOutcomeRecord record;
     record.key = {txn.id, branch.branch, branch.attempt};
     record.participant = branch.at->number;
-    record.outcome = outcome;
+    record.outcome = branch.outcome;
     record.evidence = branch.evidence;
-    force(std::move(record), {txn.position, branch.branch, branch.attempt});
+    record.by_operator = branch.by_operator;
+    force(std::move(record), {txn.position, branch.branch, branch.attempt}, ticket);
 }
 
 void Machine::Impl::outcome_recorded(const BranchRef& ref) {

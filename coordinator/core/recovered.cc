@@ -83,6 +83,9 @@ std::vector<Record> checkpoint_records(const RecoveredState& state) {
         for (const auto& outcome : outcomes) out.emplace_back(outcome);
     }
     for (const auto& [id, outcome] : state.heuristic) append_heuristic(id, outcome, state, out);
+    for (const auto& [id, reason] : state.acknowledged) {
+        out.emplace_back(protocol::AcknowledgedRecord{id, reason});
+    }
     for (const auto& [id, key] : state.committed_keys) {
         if (state.heuristic.contains(id)) continue;
         out.push_back(decision_of_key(id, key));

@@ -32,6 +32,8 @@ struct RecoveredState {
     // Ended with a heuristic or unprovable branch; kept until forgotten.
     std::map<protocol::TxnId, protocol::Outcome> heuristic;
     std::map<protocol::TxnId, std::vector<protocol::BranchOutcomeRecord>> branch_outcomes;
+    std::map<protocol::TxnId, std::string>
+        acknowledged;  // of `heuristic`, with the person's reason
     std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up;
     std::map<protocol::ParticipantNumber, protocol::Position> positions;
     std::map<protocol::TxnId, protocol::IdempotentAbortRecord> idempotent_aborts;

@@ -42,7 +42,7 @@ bool Machine::Impl::refuse_branches(const SubmitOneShot& input) {
     for (std::size_t i = 0; wrong.empty() && i < input.branches.size(); ++i) {
         ParticipantNumber number = input.branches[i].participant;
         const Participant* participant = directory_.find(number);
-        if (participant == nullptr || directory_.records().at(number).retired) {
+        if (participant == nullptr || directory_.is_retired(number)) {
             wrong = "branch " + std::to_string(i + 1) + " names a participant that does not exist";
             break;
         }
@@ -192,7 +192,7 @@ bool Machine::Impl::may_enlist(const Transaction& txn,
                                const Enlist& input,
                                protocol::Reason& why) const {
     const Participant* participant = directory_.find(input.participant);
-    if (participant == nullptr || directory_.records().at(input.participant).retired) {
+    if (participant == nullptr || directory_.is_retired(input.participant)) {
         why = make_reason(reason::kBadRequest, "this participant does not exist");
     } else if (txn.branch_count >= config_.branches_max) {
         why = make_reason(

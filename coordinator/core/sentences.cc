@@ -30,6 +30,8 @@ std::string_view kind_name(AnswerKind kind) {
         case AnswerKind::overloaded: return "overloaded";
         case AnswerKind::draining: return "draining";
         case AnswerKind::invalid: return "invalid";
+        case AnswerKind::done: return "done";
+        case AnswerKind::changed: return "changed";
     }
     return "?";
 }
@@ -59,13 +61,18 @@ std::string describe_log(const protocol::Record& record) {
                std::to_string(r->newest.epoch) + "." + std::to_string(r->newest.sequence);
     }
     if (auto* r = std::get_if<PositionRecord>(&record)) {
-        return "position " + std::to_string(r->participant.value);
+        return "position " + std::to_string(r->participant.value) +
+               (r->position == Position{} ? " none" : "");
     }
     if (auto* r = std::get_if<IdempotentAbortRecord>(&record)) {
         return "idempotent abort " + short_text(r->txn);
     }
     if (auto* r = std::get_if<ParticipantRecord>(&record)) {
-        return "participant " + std::to_string(r->number.value) + " " + r->name;
+        return "participant " + std::to_string(r->number.value) + " " + r->name +
+               (r->retired ? " retired" : "");
+    }
+    if (auto* r = std::get_if<AcknowledgedRecord>(&record)) {
+        return "acknowledged " + short_text(r->txn);
     }
     return "record";
 }

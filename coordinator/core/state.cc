@@ -23,7 +23,8 @@ constexpr Mask transaction_edges(TransactionState from) {
     using enum TransactionState;
     switch (from) {
         case fresh:
-            return mask({waiting, active, preparing, one_phase, settling, committing, aborting});
+            return mask(
+                {waiting, active, preparing, one_phase, settling, committing, aborting, heuristic});
         case waiting: return mask({preparing, one_phase, aborting});
         case active: return mask({preparing, committed, aborting});
         case preparing: return mask({proposing, committed, aborting});

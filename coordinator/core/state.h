@@ -99,6 +99,7 @@ struct Branch {
     std::optional<protocol::ProofToken> proof;
     protocol::Outcome outcome = protocol::Outcome::unknown;  // heuristic_* in recording, heuristic
     std::string evidence;
+    bool by_operator = false;  // `outcome` is a person's word
     ParkedBecause parked = ParkedBecause::not_parked;
     // Retries
     std::uint32_t tries = 0;
@@ -140,6 +141,8 @@ struct Transaction {
     Milliseconds idle_deadline{0};
     protocol::Reason reason;
     std::uint16_t blamed_branch = 0;
+    // Of one that ended before this start, not everywhere as decided: as it was recorded then.
+    std::optional<protocol::Outcome> ended_as;
     std::vector<Waiter> waiters;
     TimerId deadline_timer;
     TimerId idle_timer;

@@ -105,7 +105,12 @@ Result<void> Fold::take(const protocol::GivenUpRecord& record) {
 }
 
 Result<void> Fold::take(const protocol::PositionRecord& record) {
-    state_.positions[record.participant] = record.position;
+    // A rebound participant counts anew.
+    if (record.position == protocol::Position{}) {
+        state_.positions.erase(record.participant);
+    } else {
+        state_.positions[record.participant] = record.position;
+    }
     return ok();
 }
 
@@ -115,6 +120,14 @@ Result<void> Fold::take(const protocol::IdempotentAbortRecord& record) {
                      (group != groups_.end() && group->second.commit.has_value());
     if (committed) return inconsistent(record.txn, "committed, and told to be aborted");
     state_.idempotent_aborts[record.txn] = record;
+    return ok();
+}
+
+Result<void> Fold::take(const protocol::AcknowledgedRecord& record) {
+    if (!state_.heuristic.contains(record.txn)) {
+        return inconsistent(record.txn, "acknowledged, but it did not end against its decision");
+    }
+    state_.acknowledged[record.txn] = record.reason;
     return ok();
 }
 
@@ -220,8 +233,15 @@ Result<void> Fold::check_references() const {
     return ok();
 }
 
-// One form for equal states: no bits below the horizon, no zeros at the end.
+// One form for equal states: no bits below the horizon, no zeros at the end, nothing below it that
+// a person has seen.
 void Fold::normalise() {
+    std::erase_if(state_.acknowledged, [this](const auto& entry) {
+        if (entry.first.position() >= state_.horizon) return false;
+        state_.heuristic.erase(entry.first);
+        state_.branch_outcomes.erase(entry.first);
+        return true;
+    });
     for (auto& [epoch, bits] : state_.committed) {
         for (std::size_t i = 0; i < bits.size(); ++i) {
             if (protocol::IdPosition{epoch, i} >= state_.horizon) break;

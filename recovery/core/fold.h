@@ -48,6 +48,7 @@ private:
     base::Result<void> take(const protocol::GivenUpRecord& record);
     base::Result<void> take(const protocol::PositionRecord& record);
     base::Result<void> take(const protocol::IdempotentAbortRecord& record);
+    base::Result<void> take(const protocol::AcknowledgedRecord& record);
 
     [[nodiscard]] Facts facts_of(const protocol::TxnId& id, const Group& group) const;
     [[nodiscard]] bool is_remembered(const protocol::IdPosition& position) const;

@@ -129,6 +129,22 @@ TEST(Fold, logs_that_no_run_writes_are_refused) {
     refused({reused}, "used again");
 }
 
+TEST(Fold, what_a_person_has_seen_goes_when_the_horizon_passes_it) {
+    TxnId id = make_id(1, 3, 0);
+    std::vector<Record> records{epoch_record(1), hazard_of(id)};
+    records.emplace_back(protocol::EndRecord{id, Outcome::heuristic_hazard});
+    records.emplace_back(protocol::AcknowledgedRecord{id, "seen"});
+    auto kept = fold_all(records, 2);
+    ASSERT_TRUE(kept.has_value()) << kept.error().text();
+    EXPECT_EQ(kept.value().heuristic.count(id), 1U);
+    EXPECT_EQ(kept.value().acknowledged.at(id), "seen");
+    records.emplace_back(protocol::HorizonRecord{{1, 4}});
+    auto gone = fold_all(records, 2);
+    ASSERT_TRUE(gone.has_value()) << gone.error().text();
+    EXPECT_TRUE(gone.value().heuristic.empty());
+    EXPECT_TRUE(gone.value().acknowledged.empty());
+}
+
 // ---- checkpoints ----------------------------------------------------------------------
 
 RecoveredState random_state(base::SeededRng& rng) {
@@ -168,6 +184,7 @@ RecoveredState random_state(base::SeededRng& rng) {
                     state.heuristic[id] = Outcome::heuristic_mixed;
                     state.branch_outcomes[id] = {hazard_of(id)};
                     if (!one_phase && rng.below(2) == 0) state.committed_keys[id] = {};
+                    if (above && rng.below(2) == 0) state.acknowledged[id] = "seen";
                     break;
                 case 5: state.idempotent_aborts[id] = {id, {}, "because"}; break;
                 default: break;

@@ -1,0 +1,239 @@
+// What a person decides: resolving a branch, acknowledging, retiring and rebinding a participant.
+#include "coordinator/core/script.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace twofold::coordinator {
+namespace {
+
+using enum protocol::ItemStatus;
+using protocol::CallOutcome;
+using protocol::Decision;
+using protocol::Outcome;
+using protocol::ParticipantNumber;
+namespace reason = protocol::reason;
+
+constexpr std::uint64_t kTicket = 90;
+
+Script committing() {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    s.when("durable", s.decided());
+    return s;
+}
+
+std::uint64_t version_of(const Script& s) { return s.machine.query(s.txn).report.version; }
+
+ResolveBranch resolve(const Script& s, std::uint16_t branch, Decision found) {
+    ResolveBranch input;
+    input.ticket = Ticket(kTicket);
+    input.txn = s.txn;
+    input.branch = branch;
+    input.found = found;
+    input.version = version_of(s);
+    input.reason = "seen in the database";
+    return input;
+}
+
+Acknowledge acknowledge(const Script& s) {
+    return {Ticket(kTicket), s.txn, version_of(s), "the books were corrected"};
+}
+
+// Branch 1 committed; branch 2 answers what no participant may answer.
+Script parked() {
+    Script s = committing();
+    s.when("committed", s.reply(1, committed));
+    s.when("nonsense", s.reply(2, aborted)).expect({"alarm protocol_violation at 2"});
+    return s;
+}
+
+Script ended_as_hazard() {
+    Script s = committing();
+    s.when("committed", s.reply(1, committed));
+    s.when("nobody can prove it", s.reply(2, hazard, "no_witness"));
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-hazard");
+    return s;
+}
+
+TEST(Resolve, a_parked_branch_ends_on_a_persons_word_once_it_is_durable) {
+    Script s = parked();
+    s.when("a person looked", resolve(s, 2, Decision::commit))
+        .expect({"force given up 2 1.1",
+                 "alarm heuristic at 2",
+                 "force outcome t1.1/2.1 heuristic-commit"});
+    s.when("durable", s.durable())
+        .expect({"append end t1.1 heuristic-commit",
+                 "finished t1.1 heuristic-commit",
+                 "answer 1 finished heuristic-commit",
+                 "answer 90 done heuristic-commit"});
+    TransactionReport report = s.machine.query(s.txn).report;
+    EXPECT_TRUE(report.branches[1].by_operator);
+    EXPECT_EQ(report.branches[1].evidence, "operator: seen in the database");
+}
+
+TEST(Resolve, the_opposite_of_the_decision_is_mixed) {
+    Script s = parked();
+    s.when("a person looked", resolve(s, 2, Decision::abort))
+        .expect_one("force outcome t1.1/2.1 heuristic-abort");
+    s.when("durable", s.durable()).expect_one("answer 90 done heuristic-mixed");
+}
+
+TEST(Resolve, an_unreachable_branch_is_not_driven_any_more) {
+    Script s = committing();
+    s.when("committed", s.reply(1, committed));
+    s.when("nothing", s.failed(2, CallOutcome::unknown));
+    s.when("a person looked", resolve(s, 2, Decision::commit)).expect_none("send");
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-commit");
+    s.when("it is back", s.seen(2)).quiet();
+    s.when("late", s.reply(2, committed)).quiet();
+}
+
+TEST(Resolve, nothing_is_done_for_a_version_that_has_changed) {
+    Script s = parked();
+    ResolveBranch old = resolve(s, 2, Decision::commit);
+    --old.version;
+    s.when("a person looked at an older report", old)
+        .expect({"answer 90 changed committed (bad_request)"});
+}
+
+TEST(Resolve, a_dry_run_changes_nothing) {
+    Script s = parked();
+    ResolveBranch dry = resolve(s, 2, Decision::commit);
+    dry.dry_run = true;
+    s.when("to see", dry).expect({"answer 90 done committed"});
+    EXPECT_EQ(s.machine.query(s.txn).report.branches[1].state, "parked");
+}
+
+TEST(Resolve, needs_a_reason_and_a_branch_that_waits_for_its_end) {
+    Script s = parked();
+    ResolveBranch mute = resolve(s, 2, Decision::commit);
+    mute.reason.clear();
+    s.when("without a reason", mute).expect({"answer 90 invalid (bad_request)"});
+    s.when("no such branch", resolve(s, 7, Decision::commit))
+        .expect({"answer 90 invalid committed (bad_request)"});
+    s.when("an ended branch", resolve(s, 1, Decision::commit))
+        .expect({"answer 90 wrong_state committed (bad_request)"});
+    ResolveBranch forged = resolve(s, 2, Decision::commit);
+    forged.txn.bytes[30] ^= 1;
+    s.when("a forged id", forged).expect_one("answer 90 not_found (bad_request)");
+}
+
+TEST(Resolve, branches_without_a_decision_are_left_alone) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("too early", resolve(s, 1, Decision::commit))
+        .expect({"answer 90 wrong_state (bad_request)"});
+}
+
+TEST(Resolve, a_one_phase_branch_that_nobody_can_settle) {
+    Script s;
+    s.infos[1].one_phase = true;
+    s.when("it can do one-phase", s.seen(1));
+    s.when("work comes", s.submit({1})).expect({"send one_phase t1.1/1.1 to 1"});
+    s.when("no answer", s.failed(1, CallOutcome::unknown));
+    s.when("a person looked", resolve(s, 1, Decision::commit))
+        .expect_one("force outcome t1.1/1.1 heuristic-commit");
+    s.when("durable", s.durable()).expect_one("answer 1 finished heuristic-commit");
+}
+
+TEST(Resolve, an_inquiry_is_never_answered_abort_below_what_was_given_up) {
+    Script s = parked();
+    s.when("a person looked", resolve(s, 2, Decision::abort));
+    auto given_up = std::ranges::count_if(s.machine.checkpoint(), [](const auto& record) {
+        return std::holds_alternative<protocol::GivenUpRecord>(record);
+    });
+    EXPECT_EQ(given_up, 1);
+}
+
+TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
+    Script s = ended_as_hazard();
+    EXPECT_EQ(s.machine.list({}).size(), 1U);
+    s.when("seen", acknowledge(s)).expect({"force acknowledged t1.1"});
+    s.when("durable", s.durable()).expect({"answer 90 done heuristic-hazard"});
+    EXPECT_TRUE(s.machine.list({}).empty());
+    EXPECT_EQ(s.machine.query(s.txn).report.outcome, Outcome::heuristic_hazard);
+    Acknowledge again{Ticket(91), s.txn, 0, "once more"};
+    s.when("again", again).expect({"answer 91 done heuristic-hazard"});
+}
+
+TEST(Acknowledged, only_what_ended_oddly) {
+    Script s = parked();
+    s.when("not ended", acknowledge(s)).expect({"answer 90 wrong_state committed (bad_request)"});
+    Script t = committing();
+    t.when("committed", t.reply(1, committed));
+    t.when("committed", t.reply(2, committed));
+    t.when("as decided", acknowledge(t)).expect({"answer 90 wrong_state committed (bad_request)"});
+}
+
+TEST(Retired, its_branches_become_hazards_and_it_gets_no_new_work) {
+    Script s = committing();
+    s.when("committed", s.reply(1, committed));
+    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
+    s.when("retired", retire)
+        .expect({"force given up 2 1.2",
+                 "alarm hazard at 2",
+                 "force outcome t1.1/2.1 heuristic-hazard",
+                 "force participant 2 p2 retired"});
+    s.when("new work meanwhile", s.submit({1, 2})).expect_one("answer 2 invalid (bad_request)");
+}
+
+TEST(Retired, undecided_work_is_aborted_first) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(1, yes));
+    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
+    s.when("retired", retire)
+        .expect_one("send abort t1.1/1.1 to 1")
+        .expect_one("answer 1 finished aborted (participant_unavailable)")
+        .expect_one("force outcome t1.1/2.1 heuristic-hazard")
+        .expect_one("force participant 2 p2 retired");
+    s.when("durable", s.durable()).expect_one("answer 90 done");
+}
+
+TEST(Retired, not_while_a_commit_decision_is_being_forced) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes)).expect_one("propose commit t1.1 1.1 2.1");
+    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
+    s.when("retired", retire).expect({"answer 90 wrong_state (participant_unavailable)"});
+}
+
+TEST(Rebound, the_other_database_is_accepted_when_nothing_is_open) {
+    Script s;
+    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "pg_upgrade"};
+    s.when("nothing to accept", rebind).expect({"answer 90 wrong_state (bad_request)"});
+    s.infos[2].identity.fields[0] += "9";
+    s.when("another database answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
+    s.when("accepted", rebind)
+        .expect({"force given up 2 1.1", "append position 2 none", "force participant 2 p2"});
+    s.when("durable", s.durable()).expect({"registered 2", "answer 90 done"});
+    s.when("seen again", s.seen(2)).quiet();
+    s.when("work", s.submit({1, 2})).expect_one("send execute_prepare t1.1/2.1 to 2");
+}
+
+TEST(Rebound, not_while_branches_of_the_former_database_are_unfinished) {
+    Script s = committing();
+    s.infos[2].identity.fields[0] += "9";
+    s.when("another database answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
+    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "pg_upgrade"};
+    s.when("one branch is open", rebind).expect({"answer 90 wrong_state (bad_request)"});
+    s.when("a person looked", resolve(s, 2, Decision::commit));
+    s.when("durable", s.durable());
+    s.when("now", rebind).expect_one("force participant 2 p2");
+}
+
+TEST(Rebound, another_participant_is_not_accepted) {
+    Script s;
+    s.infos[2].uuid.bytes[0] ^= 1;
+    s.when("another participant answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
+    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "why not"};
+    s.when("no", rebind).expect({"answer 90 wrong_state (bad_request)"});
+}
+
+}  // namespace
+}  // namespace twofold::coordinator
