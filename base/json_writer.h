@@ -1,6 +1,6 @@
 // Writing JSON by hand: members are appended to an object that was opened with '{', elements to an
 // array that was opened with '['; the caller closes them. Nothing is checked but commas. Names are
-// our own and need no escaping; values are escaped.
+// our own and need no escaping, but for foreign_text(); values are escaped.
 //
 //   std::string out = "{";
 //   json::text(out, "name", name);
@@ -31,6 +31,14 @@ inline void element(std::string& out) {
 
 inline void text(std::string& out, std::string_view name, std::string_view value) {
     member(out, name);
+    append_json_string(out, value);
+}
+
+// The same with a name that is not ours, and therefore escaped too.
+inline void foreign_text(std::string& out, std::string_view name, std::string_view value) {
+    if (out.back() != '{') out.push_back(',');
+    append_json_string(out, name);
+    out.push_back(':');
     append_json_string(out, value);
 }
 

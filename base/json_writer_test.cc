@@ -24,5 +24,13 @@ TEST(JsonWriter, members_and_elements_get_their_commas) {
               R"("list":[1,2],"object":{}})");
 }
 
+TEST(JsonWriter, a_foreign_name_is_escaped) {
+    std::string out = "{";
+    json::foreign_text(out, "a\"b", "c");
+    json::foreign_text(out, "{", "\\");
+    out += '}';
+    EXPECT_EQ(out, R"({"a\"b":"c","{":"\\"})");
+}
+
 }  // namespace
 }  // namespace twofold::base

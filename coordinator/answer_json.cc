@@ -163,7 +163,7 @@ std::string report_json(const TransactionReport& report, const ParticipantName& 
         });
     if (!report.labels.empty()) {
         std::string labels = "{";
-        for (const auto& [label, value] : report.labels) json::text(labels, label, value);
+        for (const auto& [label, value] : report.labels) json::foreign_text(labels, label, value);
         json::raw(out, "labels", labels + "}");
     }
     return out + "}";
