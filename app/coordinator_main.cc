@@ -14,7 +14,7 @@ int run_coordinator(const std::string& config_file) {
         return kExitUsage;
     }
     set_up_logging();
-    raise_descriptor_limit();
+    prepare_process();
     async::EventLoop loop;
     int code = kExitOk;
     CoordinatorService* running = nullptr;

@@ -145,7 +145,7 @@ int fail(const base::Error& error) {
 
 int run_dev(const DevOptions& wanted) {
     set_up_logging();
-    raise_descriptor_limit();
+    prepare_process();
     DevOptions options = wanted;
     if (options.coordinator_port == 0) options.coordinator_port = free_port();
     DataFolder folder(options.data_dir);

@@ -15,7 +15,7 @@ int run_participant(const std::string& config_file) {
         return kExitUsage;
     }
     set_up_logging();
-    raise_descriptor_limit();
+    prepare_process();
     async::EventLoop loop;
     int code = kExitOk;
     ParticipantService* running = nullptr;

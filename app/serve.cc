@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -89,7 +90,9 @@ void set_up_logging() {
     base::set_log_sink(&sink, wanted_level());
 }
 
-void raise_descriptor_limit() {
+void prepare_process() {
+    // A write beyond the limit of file sizes fails then, like one on a full disk.
+    std::signal(SIGXFSZ, SIG_IGN);
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
     limit.rlim_cur = limit.rlim_max;

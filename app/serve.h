@@ -11,9 +11,10 @@ namespace twofold::app {
 // debug, info, warning or error.
 void set_up_logging();
 
-// Every connection takes a descriptor, and the usual soft limit is 1024: raises it to the hard
-// limit. Nothing here uses select(), which could not take more.
-void raise_descriptor_limit();
+// What a server expects of its process: as many open files as the hard limit allows, because every
+// connection takes one and the usual soft limit is 1024 (nothing here uses select(), which could
+// not take more); no death by signal at the limit of file sizes.
+void prepare_process();
 
 // Runs the loop until SIGTERM or SIGINT, then calls `stop`, which must call what it is given when
 // all is orderly down. A second signal ends the process at once.

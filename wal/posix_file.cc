@@ -38,7 +38,8 @@ private:
 Errc errc_of(int error) {
     switch (error) {
         case ENOSPC:
-        case EDQUOT: return Errc::disk_full;
+        case EDQUOT:
+        case EFBIG: return Errc::disk_full;
         case ENOENT: return Errc::not_found;
         case EEXIST: return Errc::already_exists;
         case EACCES:
@@ -55,6 +56,7 @@ base::Error os_error(const std::string& subject, std::string_view doing) {
     std::string text = subject + ": cannot " + std::string(doing) + ": " + std::strerror(error);
     if (error == EROFS)
         text += "; the file system is mounted read-only or became so after an error";
+    if (error == EFBIG) text += "; raise the limit of file sizes (ulimit -f)";
     if (error == ELOOP) text += "; symbolic links are not followed here";
     return base::fail(errc_of(error), std::move(text));
 }
