@@ -3,6 +3,7 @@
 // aborted. Data goes to stdout, messages to stderr.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -43,8 +44,20 @@ struct WalOptions {
     bool json = false;
 };
 
+struct ParticipantCheckOptions {
+    std::string url;
+    std::string work;             // a JSON array of objects
+    std::string failing_work;     // the same, or empty
+    std::string read_only_work;   // the same, or empty
+    std::string restart_command;  // for a shell; empty: it is not restarted
+    bool json = false;
+    std::chrono::milliseconds deadline{15'000};       // of one exchange
+    std::chrono::milliseconds restart_limit{60'000};  // until it answers again
+};
+
 int run_coordinator(const std::string& config_file);
 int run_participant(const std::string& config_file);
+int check_participant(const ParticipantCheckOptions& options);
 int run_dev(const DevOptions& options);
 int run_txn(const TxnRunOptions& options);
 int get_txn(const TxnGetOptions& options);

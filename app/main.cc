@@ -23,6 +23,7 @@ struct Choice {
     TxnGetOptions get;
     TxnListOptions list;
     WalOptions wal;
+    ParticipantCheckOptions check;
     std::string health_address = kDefaultAddress;
     std::string output = "table";
     std::function<int()> action;
@@ -33,6 +34,35 @@ void add_address(CLI::App& command, std::string& address) {
     command.add_option("--addr", address, "The coordinator's address")
         ->envname("TWOFOLD_ADDR")
         ->capture_default_str();
+}
+
+void add_participant_check(CLI::App& participant, Choice& choice) {
+    auto* check = participant.add_subcommand(
+        "check",
+        "Drive a participant through the protocol as a coordinator would and say which rules of "
+        "docs/participants.md it breaks. It really commits the work, several times: use a test "
+        "database");
+    ParticipantCheckOptions& options = choice.check;
+    check->add_option("url", options.url, "Its address, http://HOST:PORT")->required();
+    check->add_option(
+        "--work", options.work, "A JSON array of work that it can do, again and again");
+    check->add_option("--failing-work", options.failing_work, "Work that it must answer with no");
+    check->add_option(
+        "--read-only-work", options.read_only_work, "Work that it must answer with read_only");
+    check->add_option("--restart-command",
+                      options.restart_command,
+                      "Kills it and starts it again; run between a yes and its commit");
+    check->add_option("-o,--output", choice.output, "text or json")
+        ->check(CLI::IsMember({"text", "json"}));
+    check->footer(
+        "Examples: twofold participant check http://127.0.0.1:8440 "
+        "--work '[{\"reserve\": \"hamlet\", \"quantity\": 1}]'\n"
+        "          twofold participant check http://127.0.0.1:8431 "
+        "--work '[{\"statement\": \"debit\", \"params\": {\"id\": 1, \"amount\": 1}}]'");
+    check->callback([&choice] {
+        choice.check.json = choice.output == "json";
+        choice.action = [&choice] { return check_participant(choice.check); };
+    });
 }
 
 void add_servers(CLI::App& app, Choice& choice) {
@@ -46,8 +76,11 @@ void add_servers(CLI::App& app, Choice& choice) {
     participant->add_option(
         "--config", choice.config, "YAML file; every key has a TWOFOLD_… form too");
     participant->footer("Example: twofold participant --config orders.yaml");
-    participant->callback(
-        [&choice] { choice.action = [&choice] { return run_participant(choice.config); }; });
+    participant->callback([&choice, participant] {
+        if (!participant->get_subcommands().empty()) return;  // it has chosen
+        choice.action = [&choice] { return run_participant(choice.config); };
+    });
+    add_participant_check(*participant, choice);
     auto* dev = app.add_subcommand(
         "dev", "A coordinator and two SQLite participants in one process, for trying things out");
     dev->add_option(
