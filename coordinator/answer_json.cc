@@ -5,6 +5,7 @@
 #include "coordinator/problems.h"
 #include "protocol/json.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace twofold::coordinator {
@@ -15,6 +16,9 @@ using base::append_json_string;
 namespace json = base::json;
 using protocol::Outcome;
 using protocol::Reason;
+
+// A generation of keys is forgotten about every quarter of an hour.
+constexpr unsigned kKeysRetrySeconds = 900;
 
 std::string reason_json(const Reason& reason) {
     std::string out;
@@ -105,34 +109,55 @@ http::Response accepted_response(const Answer& answer,
     return response;
 }
 
-http::Response refused(const Answer& answer, const http::ProblemCode& code, bool try_later) {
+http::Response refused(const Answer& answer,
+                       const http::ProblemCode& code,
+                       std::optional<unsigned> retry_after_seconds = {}) {
     http::ProblemExtras extras;
-    if (answer.report.txn != protocol::TxnId{}) extras.transaction_id = answer.report.txn.text();
+    const TransactionReport& report = answer.report;
+    if (report.txn != protocol::TxnId{}) extras.transaction_id = report.txn.text();
     if (!answer.reason.empty()) {
         extras.members_json.emplace_back("reason", reason_json(answer.reason));
     }
-    if (try_later) extras.retry_after_seconds = 1;
+    if (report.outcome != Outcome::unknown) {
+        std::string outcome;
+        append_json_string(outcome, to_string(report.outcome));
+        extras.members_json.emplace_back("outcome", std::move(outcome));
+    }
+    extras.retry_after_seconds = retry_after_seconds;
     return http::problem(code, answer.reason.message, extras);
 }
 
+http::Response opposite_response(const Answer& answer) {
+    Answer explained = answer;
+    explained.reason.message = "the transaction was " +
+                               std::string(to_string(answer.report.outcome)) +
+                               (answer.reason.empty() ? "" : ": " + answer.reason.message);
+    return refused(explained, problems::kOppositeOutcome);
+}
+
 const http::ProblemCode& invalid_code(const Reason& reason) {
-    return reason.code == protocol::reason::kKeyConflict ? problems::kKeyConflict
-                                                         : problems::kInvalidRequest;
+    if (reason.code == protocol::reason::kKeyConflict) return problems::kKeyConflict;
+    if (reason.code == protocol::reason::kStaleParticipantEpoch) return problems::kWrongState;
+    bool unusable = reason.code == protocol::reason::kIdentityMismatch ||
+                    reason.code == protocol::reason::kUnavailable;
+    return unusable ? problems::kParticipantUnusable : problems::kInvalidRequest;
 }
 
 // Answers that are the same for every kind of request; nothing for the others.
 std::optional<http::Response> common_response(const Answer& answer) {
     switch (answer.kind) {
-        case AnswerKind::not_found: return refused(answer, problems::kTransactionNotFound, false);
-        case AnswerKind::expired: return refused(answer, problems::kTransactionExpired, false);
-        case AnswerKind::cannot_tell: return refused(answer, problems::kCannotTell, true);
-        case AnswerKind::overloaded: return refused(answer, problems::kNoRoom, true);
-        case AnswerKind::draining: return refused(answer, problems::kDraining, true);
-        case AnswerKind::wrong_state:
-        case AnswerKind::doomed:
-        case AnswerKind::opposite: return refused(answer, problems::kWrongState, false);
-        case AnswerKind::invalid: return refused(answer, invalid_code(answer.reason), false);
-        case AnswerKind::changed: return refused(answer, problems::kVersionChanged, false);
+        case AnswerKind::not_found: return refused(answer, problems::kTransactionNotFound);
+        case AnswerKind::expired: return refused(answer, problems::kTransactionExpired);
+        case AnswerKind::cannot_tell: return refused(answer, problems::kCannotTell, 1);
+        case AnswerKind::overloaded: return refused(answer, problems::kNoRoom, 1);
+        case AnswerKind::keys_exhausted:
+            return refused(answer, problems::kKeysExhausted, kKeysRetrySeconds);
+        case AnswerKind::draining: return refused(answer, problems::kDraining, 1);
+        case AnswerKind::wrong_state: return refused(answer, problems::kWrongState);
+        case AnswerKind::doomed: return refused(answer, problems::kBranchLost);
+        case AnswerKind::opposite: return opposite_response(answer);
+        case AnswerKind::invalid: return refused(answer, invalid_code(answer.reason));
+        case AnswerKind::changed: return refused(answer, problems::kVersionChanged);
         case AnswerKind::done:
         case AnswerKind::begun:
         case AnswerKind::enlisted:
@@ -141,6 +166,29 @@ std::optional<http::Response> common_response(const Answer& answer) {
         case AnswerKind::undecided: break;
     }
     return std::nullopt;
+}
+
+// The fields that every answer about a transaction has.
+http::Response with_fields(http::Response response, const Answer& answer) {
+    if (answer.report.txn != protocol::TxnId{}) {
+        response.headers.set(kTransactionField, answer.report.txn.text());
+    }
+    return response;
+}
+
+http::Response report_response(int status, const Answer& answer, const ParticipantName& name) {
+    return http::json_response(status, report_json(answer.report, name) + "\n");
+}
+
+http::Response ended_response(const Answer& answer, const ParticipantName& name) {
+    switch (answer.kind) {
+        case AnswerKind::decided: return accepted_response(answer, "commit", name);
+        case AnswerKind::undecided: return accepted_response(answer, "none", name);
+        case AnswerKind::finished: break;
+        default: TWOFOLD_UNREACHABLE("answer of another kind of request");
+    }
+    if (is_heuristic(answer.report.outcome)) return heuristic_response(answer, name);
+    return report_response(200, answer, name);
 }
 
 }  // namespace
@@ -170,23 +218,67 @@ std::string report_json(const TransactionReport& report, const ParticipantName& 
 }
 
 http::Response terminate_response(const Answer& answer, const ParticipantName& name) {
-    if (auto common = common_response(answer)) return std::move(*common);
-    switch (answer.kind) {
-        case AnswerKind::decided: return accepted_response(answer, "commit", name);
-        case AnswerKind::undecided: return accepted_response(answer, "none", name);
-        case AnswerKind::finished: break;
-        default: TWOFOLD_UNREACHABLE("answer of another kind of request");
+    http::Response response;
+    if (auto common = common_response(answer)) {
+        response = std::move(*common);
+    } else if (answer.kind == AnswerKind::finished && answer.report.outcome == Outcome::aborted) {
+        response = aborted_response(answer, name);
+    } else {
+        response = ended_response(answer, name);
     }
-    if (answer.report.outcome == Outcome::committed) {
-        return http::json_response(200, report_json(answer.report, name) + "\n");
+    if (answer.repeated) response.headers.set(kReplayedField, "true");
+    return with_fields(std::move(response), answer);
+}
+
+http::Response abort_response(const Answer& answer, const ParticipantName& name) {
+    auto common = common_response(answer);
+    return with_fields(common ? std::move(*common) : ended_response(answer, name), answer);
+}
+
+http::Response begin_response(const Answer& answer,
+                              const ParticipantName& name,
+                              Milliseconds left) {
+    if (answer.kind != AnswerKind::begun) {
+        http::Response known = query_response(answer, name);
+        if (answer.repeated) known.headers.set(kReplayedField, "true");
+        return known;
     }
-    if (is_heuristic(answer.report.outcome)) return heuristic_response(answer, name);
-    return aborted_response(answer, name);
+    std::string body = report_json(answer.report, name);
+    body.pop_back();
+    json::number(body, "deadline_ms", static_cast<std::uint64_t>(left.count()));
+    http::Response response = http::json_response(201, body + "}\n");
+    response.headers.set("Location", location_of(answer));
+    if (answer.repeated) response.headers.set(kReplayedField, "true");
+    return with_fields(std::move(response), answer);
+}
+
+http::Response enlist_response(const Answer& answer,
+                               const protocol::ParticipantRecord& participant,
+                               Milliseconds left) {
+    if (auto common = common_response(answer)) return with_fields(std::move(*common), answer);
+    TWOFOLD_ASSERT(answer.kind == AnswerKind::enlisted, "answer of another kind of request");
+    auto branch = std::ranges::find(answer.report.branches, answer.branch, &BranchReport::branch);
+    TWOFOLD_ASSERT(branch != answer.report.branches.end(), "what was enlisted is in the report");
+    std::string body = "{";
+    json::text(body, "id", answer.report.txn.text());
+    json::number(body, "branch", branch->branch);
+    json::number(body, "attempt", branch->attempt);
+    json::text(body, "participant", participant.name);
+    json::text(body, "participant_uuid", participant.uuid.text());
+    json::text(body, "identity", participant.identity.text());
+    json::number(body, "participant_epoch", branch->participant_epoch);
+    // A duration; at least 1, because the abort of what is over is on its way.
+    json::number(body, "deadline_ms", std::max<std::uint64_t>(left.count(), 1));
+    json::text(body, "state", branch->state);
+    return with_fields(http::json_response(answer.repeated ? 200 : 201, body + "}\n"), answer);
 }
 
 http::Response query_response(const Answer& answer, const ParticipantName& name) {
-    if (auto common = common_response(answer)) return std::move(*common);
-    return http::json_response(200, report_json(answer.report, name) + "\n");
+    auto common = common_response(answer);
+    if (common) return with_fields(std::move(*common), answer);
+    http::Response response = report_response(200, answer, name);
+    response.headers.set("ETag", '"' + std::to_string(answer.report.version) + '"');
+    return with_fields(std::move(response), answer);
 }
 
 }  // namespace twofold::coordinator

@@ -1,13 +1,14 @@
 #include "coordinator/api.h"
 
 #include "base/json_writer.h"
-#include "coordinator/answer_json.h"
+#include "coordinator/api_support.h"
+#include "coordinator/interactive_api.h"
 #include "coordinator/problems.h"
-#include "coordinator/submit_request.h"
 #include "protocol/json.h"
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -25,12 +26,6 @@ namespace json = base::json;
 
 // Long enough for one round trip to a participant that is there.
 constexpr milliseconds kShortestAsk{1'000};
-
-http::Response body_problem(const base::Error& error) {
-    const http::ProblemCode& code =
-        error.code == Errc::invalid_argument ? problems::kMalformedBody : problems::kInvalidRequest;
-    return http::problem(code, error.context);
-}
 
 // A query parameter as a number within [0, highest]; `fallback` when absent.
 base::Result<std::uint64_t> query_number(const Request& request,
@@ -80,113 +75,95 @@ void append_participant(std::string& out, const ParticipantStatus& status) {
     out += '}';
 }
 
-// All handlers share this; it lives as long as the routes.
+// Handlers of what is not about one interactive transaction. Lives as long as the routes.
 class Api {
 public:
-    Api(Driver& driver, ApiOptions options) : driver_(driver), options_(std::move(options)) {}
+    explicit Api(const ApiContext& context) : context_(context), driver_(context.driver) {}
 
-    void submit(const Request& request, ResponseSink sink);
-    void get(const Request& request, ResponseSink sink);
-    void ask_participant(const protocol::TxnId& id, milliseconds wait, ResponseSink sink);
-    void list(const Request& request, ResponseSink sink);
+    void begin_or_submit(const Request& request, ResponseSink sink) const;
+    void get(const Request& request, ResponseSink sink) const;
+    void list(const Request& request, ResponseSink sink) const;
     void participants(ResponseSink sink) const;
-    void inquire(const Request& request, ResponseSink sink);
+    void inquire(const Request& request, ResponseSink sink) const;
     void ready(ResponseSink sink) const;
 
-    [[nodiscard]] const ApiOptions& options() const { return options_; }
-
 private:
-    [[nodiscard]] SubmitLimits limits() const;
-    [[nodiscard]] base::Result<SubmitOneShot> to_input(SubmitBody body, http::Response& refusal);
+    void begin(BeginOptions options, ResponseSink sink) const;
+    void submit(SubmitBody body, ResponseSink sink) const;
+    void ask_participant(const protocol::TxnId& id, milliseconds wait, ResponseSink sink) const;
     [[nodiscard]] base::Result<Machine::ListFilter> list_filter(const Request& request) const;
-    [[nodiscard]] ParticipantName names() const {
-        return
-            [this](protocol::ParticipantNumber number) { return driver_.participant_name(number); };
-    }
 
+    const ApiContext& context_;
     Driver& driver_;
-    ApiOptions options_;
 };
 
-SubmitLimits Api::limits() const {
-    SubmitLimits limits;
-    limits.json_depth_max = options_.json_depth_max;
-    limits.branches_max = options_.branches_max;
-    limits.statements_max = options_.statements_max;
-    limits.labels_max = options_.labels_max;
-    limits.deadline_default = options_.deadline_default;
-    limits.deadline_max = options_.deadline_max;
-    return limits;
-}
-
-base::Result<SubmitOneShot> Api::to_input(SubmitBody body, http::Response& refusal) {
-    SubmitOneShot input;
-    input.options = std::move(body.options);
-    for (std::size_t i = 0; i < body.branches.size(); ++i) {
-        SubmitBranch& branch = body.branches[i];
-        const ParticipantStatus* status = driver_.find_participant(branch.participant);
-        std::string path = "branches[" + std::to_string(i) + "].participant: ";
-        if (status == nullptr) {
-            std::string message = path + "\"" + branch.participant.substr(0, 128) +
-                                  "\" is not configured; configured are";
-            for (const auto& known : driver_.participants()) message.append(" ").append(known.name);
-            refusal = http::problem(problems::kUnknownParticipant, message);
-            return base::fail(Errc::not_found, message);
-        }
-        if (status->number.value == 0) {
-            // It was never reached, so it has no number and nothing can be enlisted.
-            http::ProblemExtras extras;
-            extras.retry_after_seconds = 1;
-            refusal = http::problem(problems::kNoRoom,
-                                    path + branch.participant + " at " + status->url +
-                                        " has not been reached yet: " + status->problem,
-                                    extras);
-            return base::fail(Errc::unavailable, status->problem);
-        }
-        input.branches.push_back({status->number, std::move(branch.work), branch.options});
-    }
-    return input;
-}
-
-void Api::submit(const Request& request, ResponseSink sink) {
-    auto body = parse_submit_body(request.body, limits());
+void Api::begin_or_submit(const Request& request, ResponseSink sink) const {
+    auto body = parse_submit_body(request.body, context_.limits());
     if (!body.has_value()) {
         sink.send(body_problem(body.error()));
         return;
     }
-    if (auto field = request.headers.find("Idempotency-Key")) {
-        auto key = parse_idempotency_key(*field, request.body);
-        if (!key.has_value()) {
-            sink.send(http::problem(problems::kInvalidRequest, key.error().context));
+    auto key = idempotency_of(request);
+    if (!key.has_value()) {
+        sink.send(http::problem(problems::kInvalidRequest, key.error().context));
+        return;
+    }
+    body.value().options.idempotency = key.value();
+    if (body.value().one_shot) {
+        submit(std::move(body.value()), std::move(sink));
+    } else {
+        begin(std::move(body.value().options), std::move(sink));
+    }
+}
+
+void Api::begin(BeginOptions options, ResponseSink sink) const {
+    context_.run(
+        std::move(sink),
+        [this](const Answer& answer) {
+            const TransactionReport& report = answer.report;
+            return begin_response(
+                answer, context_.names(), driver_.time_left(report.txn, report.deadline));
+        },
+        [&options](Ticket ticket) {
+            return Begin{ticket, std::move(options)};
+        });
+}
+
+void Api::submit(SubmitBody body, ResponseSink sink) const {
+    SubmitOneShot input;
+    input.options = std::move(body.options);
+    for (std::size_t i = 0; i < body.branches.size(); ++i) {
+        SubmitBranch& branch = body.branches[i];
+        http::Response refusal;
+        const ParticipantStatus* status =
+            usable_participant(driver_,
+                               branch.participant,
+                               "branches[" + std::to_string(i) + "].participant",
+                               refusal);
+        if (status == nullptr) {
+            sink.send(std::move(refusal));
             return;
         }
-        body.value().options.idempotency = key.value();
+        input.branches.push_back({status->number, std::move(branch.work), branch.options});
     }
+    context_.run(
+        std::move(sink),
+        [this](const Answer& answer) { return terminate_response(answer, context_.names()); },
+        [&input](Ticket ticket) {
+            input.ticket = ticket;
+            return std::move(input);
+        });
+}
+
+void Api::get(const Request& request, ResponseSink sink) const {
     http::Response refusal;
-    auto input = to_input(std::move(body.value()), refusal);
-    if (!input.has_value()) {
+    auto id = transaction_of(request, refusal);
+    if (!id) {
         sink.send(std::move(refusal));
         return;
     }
-    auto shared = std::make_shared<ResponseSink>(std::move(sink));
-    Ticket ticket = driver_.open_ticket([shared, name = names()](const Answer& answer) {
-        shared->send(terminate_response(answer, name));
-    });
-    // A client that goes away is not a reason to stop: the outcome can be asked for later.
-    shared->on_closed([this, ticket] { driver_.close_ticket(ticket); });
-    input.value().ticket = ticket;
-    driver_.submit(std::move(input.value()));
-}
-
-void Api::get(const Request& request, ResponseSink sink) {
-    auto id = protocol::TxnId::parse(request.path_parameter("id"));
-    if (!id) {
-        sink.send(http::problem(problems::kTransactionNotFound,
-                                "a transaction id has 48 characters of A-Z a-z 0-9 - _"));
-        return;
-    }
     auto known = only_parameters(request, {"wait_ms", "since"});
-    auto longest = static_cast<std::uint64_t>(options_.wait_max.count());
+    auto longest = static_cast<std::uint64_t>(context_.options.wait_max.count());
     auto wait = query_number(request, "wait_ms", 0, longest);
     auto since = query_number(request, "since", 0, ~0ULL);
     for (const base::Error* error : {known.has_value() ? nullptr : &known.error(),
@@ -205,18 +182,18 @@ void Api::get(const Request& request, ResponseSink sink) {
     std::uint64_t from = has_since ? since.value() : now.report.version;
     auto shared = std::make_shared<ResponseSink>(std::move(sink));
     driver_.watch(*id, from, milliseconds(wait.value()), [this, shared, id = *id] {
-        shared->send(query_response(driver_.machine().query(id), names()));
+        shared->send(query_response(driver_.machine().query(id), context_.names()));
     });
 }
 
 // The outcome of a one-phase transaction of an earlier start is in its participant's database only.
-void Api::ask_participant(const protocol::TxnId& id, milliseconds wait, ResponseSink sink) {
-    auto shared = std::make_shared<ResponseSink>(std::move(sink));
-    Ticket ticket = driver_.open_ticket([shared, name = names()](const Answer& answer) {
-        shared->send(query_response(answer, name));
-    });
-    shared->on_closed([this, ticket] { driver_.close_ticket(ticket); });
-    driver_.submit(OutcomeRequest{ticket, id, std::max(wait, kShortestAsk)});
+void Api::ask_participant(const protocol::TxnId& id, milliseconds wait, ResponseSink sink) const {
+    context_.run(
+        std::move(sink),
+        [this](const Answer& answer) { return query_response(answer, context_.names()); },
+        [&id, wait](Ticket ticket) {
+            return OutcomeRequest{ticket, id, std::max(wait, kShortestAsk)};
+        });
 }
 
 base::Result<Machine::ListFilter> Api::list_filter(const Request& request) const {
@@ -254,7 +231,7 @@ base::Result<Machine::ListFilter> Api::list_filter(const Request& request) const
     return filter;
 }
 
-void Api::list(const Request& request, ResponseSink sink) {
+void Api::list(const Request& request, ResponseSink sink) const {
     auto filter = list_filter(request);
     if (!filter.has_value()) {
         sink.send(body_problem(filter.error()));
@@ -264,7 +241,7 @@ void Api::list(const Request& request, ResponseSink sink) {
     std::string body = "{";
     json::array(
         body, "transactions", reports, [this](std::string& out, const TransactionReport& report) {
-            out += report_json(report, names());
+            out += report_json(report, context_.names());
         });
     if (reports.size() == filter.value().limit) {
         json::text(body, "next_cursor", reports.back().txn.text());
@@ -278,7 +255,7 @@ void Api::participants(ResponseSink sink) const {
     sink.send(http::json_response(200, body + "}\n"));
 }
 
-void Api::inquire(const Request& request, ResponseSink sink) {
+void Api::inquire(const Request& request, ResponseSink sink) const {
     auto parsed = protocol::parse_inquiry_request(request.body);
     if (!parsed.has_value()) {
         sink.send(http::problem(problems::kMalformedBody, parsed.error().context));
@@ -294,7 +271,8 @@ void Api::inquire(const Request& request, ResponseSink sink) {
 }
 
 void Api::ready(ResponseSink sink) const {
-    std::string why = options_.not_ready_reason ? options_.not_ready_reason() : std::string();
+    std::string why =
+        context_.options.not_ready_reason ? context_.options.not_ready_reason() : std::string();
     if (why.empty()) {
         sink.send(http::text_response(200, "ready\n"));
         return;
@@ -307,46 +285,45 @@ void Api::ready(ResponseSink sink) const {
 }  // namespace
 
 void add_routes(http::Router& router, Driver& driver, const ApiOptions& options) {
-    auto api = std::make_shared<Api>(driver, options);
-    router.add(Method::post,
-               "/v1/transactions",
-               Role::client,
-               [api](const Request& request, ResponseSink sink) {
-                   api->submit(request, std::move(sink));
-               });
-    router.add(
-        Method::get,
-        "/v1/transactions",
-        Role::client,
-        [api](const Request& request, ResponseSink sink) { api->list(request, std::move(sink)); });
-    router.add(
-        Method::get,
-        "/v1/transactions/{id}",
-        Role::client,
-        [api](const Request& request, ResponseSink sink) { api->get(request, std::move(sink)); });
-    router.add(
-        Method::get, "/v1/participants", Role::client, [api](const Request&, ResponseSink sink) {
-            api->participants(std::move(sink));
+    auto context = std::make_shared<const ApiContext>(ApiContext{driver, options});
+    auto api = std::make_shared<const Api>(*context);
+    // Every handler keeps both alive.
+    auto route = [&router, context, api](
+                     Method method, std::string_view pattern, Role role, auto handler) {
+        router.add(method,
+                   pattern,
+                   role,
+                   [context, api, handler](const Request& request, ResponseSink sink) {
+                       handler(*api, request, std::move(sink));
+                   });
+    };
+    route(Method::post, "/v1/transactions", Role::client, std::mem_fn(&Api::begin_or_submit));
+    route(Method::get, "/v1/transactions", Role::client, std::mem_fn(&Api::list));
+    route(Method::get, "/v1/transactions/{id}", Role::client, std::mem_fn(&Api::get));
+    route(Method::post, "/v1/branches:inquire", Role::sidecar, std::mem_fn(&Api::inquire));
+    route(Method::get,
+          "/v1/participants",
+          Role::client,
+          [](const Api& self, const Request&, ResponseSink sink) {
+              self.participants(std::move(sink));
+          });
+    route(
+        Method::get, "/readyz", Role::open, [](const Api& self, const Request&, ResponseSink sink) {
+            self.ready(std::move(sink));
         });
-    router.add(Method::post,
-               "/v1/branches:inquire",
-               Role::sidecar,
-               [api](const Request& request, ResponseSink sink) {
-                   api->inquire(request, std::move(sink));
-               });
+    add_interactive_routes(router, context);
     router.add(Method::get, "/livez", Role::open, [](const Request&, ResponseSink sink) {
         sink.send(http::text_response(200, "alive\n"));
     });
-    router.add(Method::get, "/readyz", Role::open, [api](const Request&, ResponseSink sink) {
-        api->ready(std::move(sink));
-    });
     if (options.metrics_text) {
-        router.add(
-            Method::get, "/metrics", Role::metrics, [api](const Request&, ResponseSink sink) {
-                http::Response response = http::text_response(200, api->options().metrics_text());
-                response.content_type = "text/plain; version=0.0.4";
-                sink.send(std::move(response));
-            });
+        router.add(Method::get,
+                   "/metrics",
+                   Role::metrics,
+                   [text = options.metrics_text](const Request&, ResponseSink sink) {
+                       http::Response response = http::text_response(200, text());
+                       response.content_type = "text/plain; version=0.0.4";
+                       sink.send(std::move(response));
+                   });
     }
 }
 

@@ -28,6 +28,14 @@ inline constexpr ProblemCode kVersionRequired{
     "version_required", 428, "This call needs If-Match with the version that was looked at", false};
 inline constexpr ProblemCode kParticipantNotFound{
     "participant_not_found", 404, "No participant has this name", false};
+inline constexpr ProblemCode kOppositeOutcome{
+    "opposite_outcome", 409, "The transaction has ended the other way", false};
+inline constexpr ProblemCode kBranchLost{
+    "branch_lost", 409, "A branch lost its work: the transaction can only abort", false};
+inline constexpr ProblemCode kParticipantUnusable{
+    "participant_unusable", 503, "The participant takes no new work for the moment", true};
+inline constexpr ProblemCode kKeysExhausted{
+    "keys_exhausted", 429, "Too many idempotency keys are remembered", true};
 inline constexpr ProblemCode kTransactionNotFound{
     "transaction_not_found", 404, "No transaction has this id", false};
 inline constexpr ProblemCode kTransactionExpired{

@@ -1,5 +1,6 @@
 #include "coordinator/submit_request.h"
 
+#include "coordinator/request_fields.h"
 #include "protocol/json_reader.h"
 
 #include <boost/json/serialize.hpp>
@@ -15,29 +16,6 @@ namespace {
 using base::Errc;
 using base::Result;
 using protocol::ObjectReader;
-
-protocol::BranchOptions read_options(ObjectReader& in) {
-    protocol::BranchOptions options;
-    if (in.has("isolation")) {
-        auto isolation = protocol::parse_isolation(in.text("isolation"));
-        if (isolation) {
-            options.isolation = *isolation;
-        } else {
-            in.fail("isolation",
-                    "one of \"read_committed\", \"repeatable_read\", \"serializable\", "
-                    "\"default\"");
-        }
-    }
-    constexpr std::uint32_t kTimeoutMax = 3'600'000;
-    if (in.has("lock_timeout_ms")) {
-        options.lock_timeout_ms = in.integer<std::uint32_t>("lock_timeout_ms", 1, kTimeoutMax);
-    }
-    if (in.has("statement_timeout_ms")) {
-        options.statement_timeout_ms =
-            in.integer<std::uint32_t>("statement_timeout_ms", 1, kTimeoutMax);
-    }
-    return options;
-}
 
 // The statements themselves are the participant's to judge; here only what every participant needs.
 protocol::JsonText read_work(ObjectReader& in, const SubmitLimits& limits) {
@@ -65,7 +43,7 @@ Result<SubmitBranch> read_branch(const boost::json::value& value,
     SubmitBranch branch;
     branch.participant = in.text("participant");
     branch.work = read_work(in, limits);
-    branch.options = read_options(in);
+    branch.options = read_branch_options(in);
     TWOFOLD_TRY(in.finish());
     return branch;
 }
@@ -99,40 +77,20 @@ Result<void> read_branches(const boost::json::value& value,
     return base::ok();
 }
 
-Result<void> read_labels(const boost::json::value& value,
-                         const SubmitLimits& limits,
-                         std::map<std::string, std::string>& labels) {
-    const boost::json::object* object = value.if_object();
-    if (object == nullptr || object->size() > limits.labels_max) {
-        return base::fail(Errc::invalid_argument,
-                          "labels: must be an object of at most " +
-                              std::to_string(limits.labels_max) + " strings");
+// What only makes sense where the same request ends the transaction, or only where it does not.
+Result<void> check_kind(ObjectReader& in, bool one_shot) {
+    for (const char* name : {"wait", "answer_within_ms"}) {
+        if (one_shot || !in.has(name)) continue;
+        return base::fail(Errc::precondition_failed,
+                          std::string(name) +
+                              ": only together with \"branches\"; without them it belongs to the "
+                              "commit of the transaction");
     }
-    for (const auto& member : *object) {
-        std::string name(member.key());
-        const boost::json::string* text = member.value().if_string();
-        bool fits = !name.empty() && name.size() <= 64 && text != nullptr && text->size() <= 256;
-        if (!fits) {
-            return base::fail(Errc::invalid_argument,
-                              "labels." + name.substr(0, 64) +
-                                  ": must be a string of at most 256 bytes under a name of 1 to "
-                                  "64 bytes");
-        }
-        labels.emplace(std::move(name), std::string(*text));
+    if (one_shot && in.has("idle_deadline_ms")) {
+        return base::fail(Errc::precondition_failed,
+                          "idle_deadline_ms: not together with \"branches\": nobody is waited for");
     }
     return base::ok();
-}
-
-void read_wait(ObjectReader& in, BeginOptions& options) {
-    if (!in.has("wait")) return;
-    std::string wait = in.text("wait");
-    if (wait == "applied") {
-        options.wait = WaitFor::applied;
-    } else if (wait == "decided") {
-        options.wait = WaitFor::decided;
-    } else {
-        in.fail("wait", "\"applied\" or \"decided\"");
-    }
 }
 
 }  // namespace
@@ -141,22 +99,22 @@ Result<SubmitBody> parse_submit_body(std::string_view text, const SubmitLimits& 
     TWOFOLD_TRY(boost::json::value value, protocol::parse_json(text, limits.json_depth_max));
     ObjectReader in(value, "");
     SubmitBody body;
-    body.options.deadline = limits.deadline_default;
-    const boost::json::value* branches = in.required("branches");
-    if (in.has("deadline_ms")) {
-        auto longest = static_cast<std::uint32_t>(limits.deadline_max.count());
-        body.options.deadline = Milliseconds(in.integer<std::uint32_t>("deadline_ms", 1, longest));
-    }
-    read_wait(in, body.options);
-    if (in.has("answer_within_ms")) {
-        body.options.answer_within =
-            Milliseconds(in.integer<std::uint32_t>("answer_within_ms", 1, 3'600'000));
-    }
-    if (const boost::json::value* labels = in.optional("labels")) {
-        TWOFOLD_TRY(read_labels(*labels, limits, body.options.labels));
-    }
+    const boost::json::value* branches = in.optional("branches");
+    body.one_shot = branches != nullptr;
+    TWOFOLD_TRY(check_kind(in, body.one_shot));
+    BeginOptions& options = body.options;
+    options.deadline =
+        read_milliseconds(in, "deadline_ms", limits.deadline_default, limits.deadline_max);
+    options.idle_deadline =
+        read_milliseconds(in, "idle_deadline_ms", Milliseconds{0}, limits.deadline_max);
+    options.wait = read_wait(in);
+    options.answer_within =
+        read_milliseconds(in, "answer_within_ms", Milliseconds{0}, kAnswerWithinMax);
+    TWOFOLD_TRY(options.labels, read_labels(in, limits.labels_max));
     TWOFOLD_TRY(in.finish());
-    TWOFOLD_TRY(read_branches(*branches, limits, body));
+    if (branches != nullptr) {
+        TWOFOLD_TRY(read_branches(*branches, limits, body));
+    }
     return body;
 }
 

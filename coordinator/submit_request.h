@@ -10,6 +10,9 @@
 
 namespace twofold::coordinator {
 
+// Of "answer_within_ms".
+inline constexpr Milliseconds kAnswerWithinMax{3'600'000};
+
 struct SubmitLimits {
     std::size_t json_depth_max = 32;
     std::size_t branches_max = 64;
@@ -26,6 +29,7 @@ struct SubmitBranch {
 };
 
 struct SubmitBody {
+    bool one_shot = false;  // it has "branches"; without them it begins an interactive transaction
     std::vector<SubmitBranch> branches;
     BeginOptions options;
 };

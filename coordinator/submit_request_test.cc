@@ -38,7 +38,7 @@ TEST(SubmitBody, ReadsEverything) {
 
 TEST(SubmitBody, ErrorsNameTheMemberAndTheFix) {
     const std::string a = branch("a");
-    EXPECT_EQ(error_of("{}"), "invalid_argument: branches: must be present, but is missing");
+    EXPECT_EQ(error_of("{}"), "accepted") << "an interactive transaction begins";
     EXPECT_EQ(error_of(R"({"branches":[]})"),
               "precondition_failed: branches: must be 1 to 64, found 0");
     EXPECT_EQ(error_of(R"({"branches":{}})"),
@@ -56,7 +56,7 @@ TEST(SubmitBody, ErrorsNameTheMemberAndTheFix) {
               "an array");
     EXPECT_NE(error_of(R"({"branches":[)" + a + R"(],"dedline_ms":1})")
                   .find("dedline_ms: unknown member; known are answer_within_ms branches "
-                        "deadline_ms labels wait"),
+                        "deadline_ms idle_deadline_ms labels wait"),
               std::string::npos);
     EXPECT_NE(error_of(R"({"branches":[)" + a + R"(],"labels":{"x":1}})").find("labels.x: must be"),
               std::string::npos);

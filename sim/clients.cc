@@ -167,6 +167,7 @@ void Clients::on_answer(Operation& operation, const Answer& answer) {
             if (operation.txn.has_value()) return again(operation, &Clients::query);
             return on_silence(operation);
         case AnswerKind::overloaded:
+        case AnswerKind::keys_exhausted:
         case AnswerKind::draining: return on_silence(operation);
         case AnswerKind::begun: return execute_next(operation);
         case AnswerKind::expired:

@@ -32,6 +32,7 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
         report.branches.push_back({branch.branch,
                                    branch.attempt,
                                    branch.at->number,
+                                   branch.participant_epoch,
                                    std::string(to_string(branch.state)),
                                    branch.outcome,
                                    branch.evidence,
@@ -48,6 +49,13 @@ void Machine::Impl::answer(Ticket ticket,
                            const Transaction& txn,
                            protocol::Reason why) {
     emit(Answer{ticket, kind, report(txn), std::move(why)});
+}
+
+void Machine::Impl::answer(const Waiter& waiter,
+                           AnswerKind kind,
+                           const Transaction& txn,
+                           protocol::Reason why) {
+    emit(Answer{waiter.ticket, kind, report(txn), std::move(why), 0, waiter.repeated});
 }
 
 void Machine::Impl::answer_plain(Ticket ticket, AnswerKind kind, protocol::Reason why) {
@@ -119,7 +127,7 @@ void Machine::Impl::answer_ready_waiters(Transaction& txn) {
             continue;
         }
         cancel(waiter.timer);
-        answer(waiter.ticket, *kind, txn, txn.reason);
+        answer(waiter, *kind, txn, txn.reason);
     }
     txn.waiters = std::move(still);
 }
@@ -134,7 +142,7 @@ void Machine::Impl::answer_late_waiter(Transaction& txn, const Waiter& waiter) {
         why = make_reason(reason::kUnavailable,
                           "only the participant knows, and it has not answered");
     }
-    answer(waiter.ticket, kind, txn, std::move(why));
+    answer(waiter, kind, txn, std::move(why));
 }
 
 void Machine::Impl::answer_deadline_waiters(Transaction& txn) {

@@ -43,26 +43,28 @@ struct CancelTimer {
 enum class AnswerKind : std::uint8_t {
     begun,  // interactive transaction exists
     enlisted,
-    finished,     // outcome is final: committed or aborted (or heuristic)
-    decided,      // commit decided, not applied everywhere yet
-    undecided,    // not known yet: ask again (the time to answer is up)
-    opposite,     // the request asked for the opposite of the taken decision
-    not_found,    // never existed here
-    expired,      // below the forget horizon
-    cannot_tell,  // depends on a participant that has not answered: ask again
-    wrong_state,  // for example enlist after commit
-    doomed,       // branch_lost: the transaction can only abort
-    overloaded,   // no room: try later
-    draining,     // shutting down: try later
-    invalid,      // the request itself: reason says what
-    done,         // a person's decision is durable
-    changed,      // not the version that the person looked at
+    finished,        // outcome is final: committed or aborted (or heuristic)
+    decided,         // commit decided, not applied everywhere yet
+    undecided,       // not known yet: ask again (the time to answer is up)
+    opposite,        // the request asked for the opposite of the taken decision
+    not_found,       // never existed here
+    expired,         // below the forget horizon
+    cannot_tell,     // depends on a participant that has not answered: ask again
+    wrong_state,     // for example enlist after commit
+    doomed,          // branch_lost: the transaction can only abort
+    overloaded,      // no room: try later
+    keys_exhausted,  // too many idempotency keys are remembered: try later
+    draining,        // shutting down: try later
+    invalid,         // the request itself: reason says what
+    done,            // a person's decision is durable
+    changed,         // not the version that the person looked at
 };
 
 struct BranchReport {
     std::uint16_t branch = 0;
     std::uint16_t attempt = 0;
     protocol::ParticipantNumber participant;
+    std::uint32_t participant_epoch = 0;                     // of its enlistment
     std::string state;                                       // name of the branch's state
     protocol::Outcome outcome = protocol::Outcome::unknown;  // heuristic_*: how it ended instead
     std::string evidence;                                    // of that
@@ -91,6 +93,9 @@ struct Answer {
     AnswerKind kind = AnswerKind::undecided;
     TransactionReport report;  // txn is set where one exists
     protocol::Reason reason;   // invalid, overloaded, wrong_state, doomed, cannot_tell
+    std::uint16_t branch = 0;  // enlisted: which one of the report's
+    // Another request did it: one under the same idempotency key, or the same enlistment before.
+    bool repeated = false;
 };
 struct AnswerInquiry {
     Ticket ticket;

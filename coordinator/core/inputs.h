@@ -56,6 +56,7 @@ struct Enlist {
     Ticket ticket;
     protocol::TxnId txn;
     protocol::ParticipantNumber participant;
+    // 0: the participant's newest known one (an application enlists on its behalf).
     std::uint32_t participant_epoch = 0;
     std::uint64_t session = 0;  // the database session of the branch; another one dooms it
     protocol::BranchOptions options;

@@ -31,6 +31,7 @@ bool Machine::Impl::attach_to_key(Ticket ticket, const BeginOptions& options, bo
     if (txn == nullptr) {
         Answer known = answer_forgotten(found->second.txn);
         known.ticket = ticket;
+        known.repeated = true;
         if (found->second.committed && known.kind == AnswerKind::expired) {
             // The key is known for longer than the outcome.
             known.kind = AnswerKind::finished;
@@ -40,13 +41,13 @@ bool Machine::Impl::attach_to_key(Ticket ticket, const BeginOptions& options, bo
         }
         emit(std::move(known));
     } else if (one_shot) {
-        wait(*txn, {ticket, Wish::commit, options.wait, TimerId{}}, options.answer_within);
+        wait(*txn, {ticket, Wish::commit, options.wait, TimerId{}, true}, options.answer_within);
         answer_ready_waiters(*txn);
-    } else if (txn->state == TransactionState::active) {
-        answer(ticket, AnswerKind::begun, *txn);
     } else {
         Answer known = answer_now(*txn);
         known.ticket = ticket;
+        known.repeated = true;
+        if (txn->state == TransactionState::active) known.kind = AnswerKind::begun;
         emit(std::move(known));
     }
     return true;

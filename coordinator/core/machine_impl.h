@@ -129,6 +129,8 @@ private:
     void add_branch(Transaction& txn, protocol::ParticipantNumber participant);
     [[nodiscard]] static const Branch* enlisted_at(const Transaction& txn,
                                                    protocol::ParticipantNumber number);
+    void refuse_enlisting(const Transaction& txn, Ticket ticket);
+    void answer_enlisted(const Transaction& txn, Ticket ticket, const Branch& branch, bool again);
     void enlist_again(Transaction& txn, const Branch& branch, const Enlist& input);
     [[nodiscard]] bool may_enlist(const Transaction& txn,
                                   const Enlist& input,
@@ -203,6 +205,10 @@ private:
     [[nodiscard]] Answer answer_forgotten(const protocol::TxnId& id) const;
     [[nodiscard]] std::optional<AnswerKind> kind_for(const Transaction& txn, const Waiter& w) const;
     void answer(Ticket ticket, AnswerKind kind, const Transaction& txn, protocol::Reason why = {});
+    void answer(const Waiter& waiter,
+                AnswerKind kind,
+                const Transaction& txn,
+                protocol::Reason why);
     void answer_plain(Ticket ticket, AnswerKind kind, protocol::Reason why);
     void wait(Transaction& txn, Waiter waiter, Milliseconds answer_within);
     void answer_ready_waiters(Transaction& txn);

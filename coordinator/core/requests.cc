@@ -21,12 +21,12 @@ bool Machine::Impl::refuse_new_work(Ticket ticket, const BeginOptions& options) 
     std::string full;
     if (!room_) full = "the log has no room for new work";
     if (counts().active >= config_.transactions_max) full = "too many transactions are in flight";
-    if (options.idempotency && keys_.size() >= config_.keys_max) {
-        full = "too many idempotency keys are remembered";
-    }
+    bool keys_full = options.idempotency && keys_.size() >= config_.keys_max;
+    if (keys_full) full = "too many idempotency keys are remembered";
     if (full.empty()) return false;
-    answer_plain(
-        ticket, AnswerKind::overloaded, make_reason(reason::kUnavailable, std::move(full)));
+    answer_plain(ticket,
+                 keys_full ? AnswerKind::keys_exhausted : AnswerKind::overloaded,
+                 make_reason(reason::kUnavailable, std::move(full)));
     return true;
 }
 
@@ -100,7 +100,7 @@ void Machine::Impl::handle(SubmitOneShot& input) {
     }
     enter(txn, TransactionState::waiting);
     wait(txn,
-         {input.ticket, Wish::commit, input.options.wait, TimerId{}},
+         {input.ticket, Wish::commit, input.options.wait, TimerId{}, false},
          input.options.answer_within);
     protocol::Reason why;
     if (const Branch* unusable = unusable_branch(txn, why)) {
@@ -140,19 +140,18 @@ void Machine::Impl::handle(Enlist& input) {
     if (txn == nullptr) {
         Answer known = answer_forgotten(input.txn);
         known.ticket = input.ticket;
+        if (known.kind == AnswerKind::finished) known.kind = AnswerKind::wrong_state;
         emit(std::move(known));
         return;
     }
     if (txn->state != TransactionState::active) {
-        bool doomed = txn->reason.code == reason::kBranchLost;
-        answer(input.ticket,
-               doomed ? AnswerKind::doomed : AnswerKind::wrong_state,
-               *txn,
-               doomed ? txn->reason
-                      : make_reason(reason::kBadRequest,
-                                    "the transaction takes no more branches: it is " +
-                                        std::string(to_string(txn->state))));
+        refuse_enlisting(*txn, input.ticket);
         return;
+    }
+    touch(*txn);
+    const Participant* participant = directory_.find(input.participant);
+    if (input.participant_epoch == 0 && participant != nullptr) {
+        input.participant_epoch = participant->epoch;
     }
     protocol::Reason why;
     if (const Branch* known = enlisted_at(*txn, input.participant)) {
@@ -161,8 +160,27 @@ void Machine::Impl::handle(Enlist& input) {
         answer(input.ticket, AnswerKind::invalid, *txn, std::move(why));
     } else {
         enlist(*txn, input);
-        answer(input.ticket, AnswerKind::enlisted, *txn);
+        answer_enlisted(*txn, input.ticket, txn->branches.back(), false);
     }
+}
+
+// Not active any more.
+void Machine::Impl::refuse_enlisting(const Transaction& txn, Ticket ticket) {
+    if (txn.reason.code == reason::kBranchLost) {
+        answer(ticket, AnswerKind::doomed, txn, txn.reason);
+        return;
+    }
+    std::string text =
+        "the transaction takes no more branches: it is " + std::string(to_string(txn.state));
+    if (!txn.reason.empty()) text += " (" + txn.reason.message + ")";
+    answer(ticket, AnswerKind::wrong_state, txn, make_reason(reason::kBadRequest, std::move(text)));
+}
+
+void Machine::Impl::answer_enlisted(const Transaction& txn,
+                                    Ticket ticket,
+                                    const Branch& branch,
+                                    bool again) {
+    emit(Answer{ticket, AnswerKind::enlisted, report(txn), {}, branch.branch, again});
 }
 
 const Branch* Machine::Impl::enlisted_at(const Transaction& txn, ParticipantNumber number) {
@@ -176,8 +194,7 @@ const Branch* Machine::Impl::enlisted_at(const Transaction& txn, ParticipantNumb
 // or will never be prepared together with the rest.
 void Machine::Impl::enlist_again(Transaction& txn, const Branch& branch, const Enlist& input) {
     if (branch.participant_epoch == input.participant_epoch && branch.session == input.session) {
-        touch(txn);
-        answer(input.ticket, AnswerKind::enlisted, txn);
+        answer_enlisted(txn, input.ticket, branch, true);
         return;
     }
     decide_abort(txn,
@@ -201,6 +218,10 @@ bool Machine::Impl::may_enlist(const Transaction& txn,
     } else if (participant->mismatched || participant->went_back) {
         why = make_reason(reason::kIdentityMismatch,
                           "another database, or an older copy of it, answers there");
+    } else if (input.participant_epoch == 0) {
+        why = make_reason(
+            reason::kUnavailable,
+            "participant " + directory_.name_of(input.participant) + " has not been reached yet");
     } else if (input.participant_epoch < participant->epoch) {
         why = make_reason(reason::kStaleParticipantEpoch, "the participant has restarted since");
     } else if (const Branch* other = same_database(txn, *participant->enlistment)) {
@@ -213,11 +234,11 @@ bool Machine::Impl::may_enlist(const Transaction& txn,
 }
 
 void Machine::Impl::enlist(Transaction& txn, const Enlist& input) {
-    touch(txn);
-    Participant& participant = directory_.at(input.participant);
-    participant.epoch = input.participant_epoch;
+    const Participant& participant = directory_.at(input.participant);
     add_branch(txn, input.participant);
     Branch& branch = txn.branches.back();
+    // Of this branch only: what a caller says about a participant's epoch proves nothing for
+    // others.
     branch.participant_epoch = input.participant_epoch;
     branch.session = input.session;
     branch.options = input.options;
@@ -304,7 +325,7 @@ void Machine::Impl::handle(CommitRequest& input) {
         answer(input.ticket, AnswerKind::opposite, *txn, txn->reason);
         return;
     }
-    wait(*txn, {input.ticket, Wish::commit, input.wait, TimerId{}}, input.answer_within);
+    wait(*txn, {input.ticket, Wish::commit, input.wait, TimerId{}, false}, input.answer_within);
     if (txn->state == TransactionState::active) {
         start_commit(*txn, input);
     } else {
@@ -315,7 +336,7 @@ void Machine::Impl::handle(CommitRequest& input) {
 void Machine::Impl::handle(AbortRequest& input) {
     Transaction* txn = find_or_answer(input.ticket, input.txn, Wish::abort);
     if (txn == nullptr) return;
-    wait(*txn, {input.ticket, Wish::abort, WaitFor::decided, TimerId{}}, Milliseconds{0});
+    wait(*txn, {input.ticket, Wish::abort, WaitFor::decided, TimerId{}, false}, Milliseconds{0});
     protocol::Reason why = make_reason(reason::kClientAbort, "the client aborted the transaction");
     switch (txn->state) {
         case TransactionState::waiting:
@@ -332,7 +353,9 @@ void Machine::Impl::handle(AbortRequest& input) {
 void Machine::Impl::handle(OutcomeRequest& input) {
     Transaction* txn = find_or_answer(input.ticket, input.txn, Wish::outcome);
     if (txn == nullptr) return;
-    wait(*txn, {input.ticket, Wish::outcome, WaitFor::decided, TimerId{}}, input.answer_within);
+    wait(*txn,
+         {input.ticket, Wish::outcome, WaitFor::decided, TimerId{}, false},
+         input.answer_within);
     answer_ready_waiters(*txn);
 }
 

@@ -28,6 +28,7 @@ std::string_view kind_name(AnswerKind kind) {
         case AnswerKind::wrong_state: return "wrong_state";
         case AnswerKind::doomed: return "doomed";
         case AnswerKind::overloaded: return "overloaded";
+        case AnswerKind::keys_exhausted: return "keys_exhausted";
         case AnswerKind::draining: return "draining";
         case AnswerKind::invalid: return "invalid";
         case AnswerKind::done: return "done";

@@ -119,7 +119,8 @@ struct Waiter {
     Ticket ticket;
     Wish wish = Wish::outcome;
     WaitFor wait = WaitFor::applied;
-    TimerId timer;  // 0: answered with the transaction's own deadline
+    TimerId timer;          // 0: answered with the transaction's own deadline
+    bool repeated = false;  // came under the key of another request
 };
 
 struct Transaction {
