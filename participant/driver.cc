@@ -215,6 +215,10 @@ void Driver::handle(PersistSender&& effect) {
                              });
 }
 
+void Driver::handle(NoteMarks&& effect) {
+    resource_.note_marks(effect.incarnation, effect.low_water, effect.horizon);
+}
+
 void Driver::handle(ListPrepared&& /*effect*/) {
     resource_.list([this](base::Result<std::vector<protocol::PreparedBranch>> listed) {
         if (listed.has_value()) {

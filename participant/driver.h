@@ -71,6 +71,7 @@ private:
     void handle(RollbackPrepared&& effect);
     void handle(SettleOnePhase&& effect);
     void handle(PersistSender&& effect);
+    void handle(NoteMarks&& effect);
     void handle(ListPrepared&& effect);
     void handle(SendInquiry&& effect);
     void handle(SendReply&& effect);

@@ -3,6 +3,7 @@
 #include "participant/postgres/admin.h"
 #include "participant/postgres/finish.h"
 #include "participant/postgres/pool.h"
+#include "participant/postgres/pruner.h"
 #include "participant/postgres/start.h"
 #include "participant/postgres/work_runner.h"
 
@@ -37,7 +38,8 @@ struct PostgresResource::Impl : std::enable_shared_from_this<PostgresResource::I
                   context.options.finish_connections}),
           admin(context, {SessionUse::admin, 1, kAdminConnectionsMax}),
           finisher(context, finish, admin),
-          runner(context, work, admin, finisher) {}
+          runner(context, work, admin, finisher),
+          pruner(context, admin) {}
 
     void open_pools(Result<protocol::ResourceStart> started, const StartCallback& done);
     [[nodiscard]] bool ready() const { return started && !context.fenced && !context.stopping; }
@@ -50,6 +52,7 @@ struct PostgresResource::Impl : std::enable_shared_from_this<PostgresResource::I
     Pool admin;
     postgres::Finisher finisher;
     postgres::WorkRunner runner;
+    postgres::Pruner pruner;
     std::shared_ptr<postgres::StartAttempt> attempt;
     bool started = false;
 };
@@ -194,6 +197,12 @@ void PostgresResource::persist_sender(const protocol::Incarnation& incarnation,
                          if (!reply.ok()) return done(fail(Errc::unavailable, reply.problem()));
                          done(base::ok());
                      });
+}
+
+void PostgresResource::note_marks(const protocol::Incarnation& incarnation,
+                                  protocol::IdPosition low_water,
+                                  protocol::IdPosition horizon) {
+    impl_->pruner.note_marks(incarnation, low_water, horizon);
 }
 
 protocol::Position PostgresResource::position() const { return impl_->context.position; }

@@ -17,7 +17,7 @@
 // an error that says that it is none: it is what makes the server skip PREPARE. Databases with
 // foreign servers get no one-phase commit, and writes through foreign tables are refused by PREPARE
 // itself. Host names in the dsn are looked up by libpq, which blocks the loop: give addresses where
-// that matters. Witness rows are never deleted here.
+// that matters.
 //
 // Thread: the loop's.
 #pragma once
@@ -47,6 +47,9 @@ public:
     void persist_sender(const protocol::Incarnation& incarnation,
                         protocol::Epoch epoch,
                         DoneCallback done) override;
+    void note_marks(const protocol::Incarnation& incarnation,
+                    protocol::IdPosition low_water,
+                    protocol::IdPosition horizon) override;
     [[nodiscard]] protocol::Position position() const override;
     void stop(std::function<void()> done) override;
 

@@ -62,6 +62,13 @@ public:
                                 protocol::Epoch epoch,
                                 DoneCallback done) = 0;
 
+    // Tombstones and witnesses of two-phase branches below low_water, and witnesses of one-phase
+    // branches below the horizon, will not be asked for again: they may go when it costs least. No
+    // answer. Replaces what was said before of this incarnation.
+    virtual void note_marks(const protocol::Incarnation& incarnation,
+                            protocol::IdPosition low_water,
+                            protocol::IdPosition horizon) = 0;
+
     // The newest position known without asking the database.
     [[nodiscard]] virtual protocol::Position position() const = 0;
 

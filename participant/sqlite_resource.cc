@@ -30,7 +30,10 @@ template <class Call, class Done>
 void SqliteResource::run(Call call, Done done) {
     TWOFOLD_ASSERT(store_ != nullptr, "the resource is used before it was started");
     worker_.post(
-        [this, call = std::move(call)]() mutable {
+        [this, call = std::move(call), marks = std::exchange(new_marks_, {})]() mutable {
+            for (const auto& [incarnation, mark] : marks) {
+                store_->note_marks(incarnation, mark.low_water, mark.horizon);
+            }
             auto result = call(*store_);
             leave_if_store_must_exit();
             return std::make_pair(std::move(result),
@@ -108,6 +111,12 @@ void SqliteResource::persist_sender(const protocol::Incarnation& incarnation,
     run([incarnation,
          epoch](sqlite::Store& store) { return store.persist_sender(incarnation, epoch); },
         std::move(done));
+}
+
+void SqliteResource::note_marks(const protocol::Incarnation& incarnation,
+                                protocol::IdPosition low_water,
+                                protocol::IdPosition horizon) {
+    new_marks_[incarnation] = {low_water, horizon};
 }
 
 void SqliteResource::stop(std::function<void()> done) {

@@ -10,6 +10,7 @@
 #include "participant/sqlite/store.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -33,6 +34,9 @@ public:
     void persist_sender(const protocol::Incarnation& incarnation,
                         protocol::Epoch epoch,
                         DoneCallback done) override;
+    void note_marks(const protocol::Incarnation& incarnation,
+                    protocol::IdPosition low_water,
+                    protocol::IdPosition horizon) override;
     [[nodiscard]] protocol::Position position() const override { return position_; }
     void stop(std::function<void()> done) override;
 
@@ -50,7 +54,13 @@ private:
     void run(Call call, Done done);
     void leave_if_store_must_exit() const;
 
+    struct Marks {
+        protocol::IdPosition low_water;
+        protocol::IdPosition horizon;
+    };
+
     sqlite::StoreOptions options_;
+    std::map<protocol::Incarnation, Marks> new_marks_;  // for the store, with the next call
     std::unique_ptr<sqlite::Store> store_;  // used on the worker's thread once it is open
     protocol::Position position_;
     sqlite::StoreCounters counters_;

@@ -74,6 +74,10 @@ public:
                         const protocol::Incarnation& incarnation,
                         protocol::Epoch epoch,
                         DoneCallback done);
+    // Forgets what the marks allow, at once.
+    void note_marks(const protocol::Incarnation& incarnation,
+                    protocol::IdPosition low_water,
+                    protocol::IdPosition horizon);
     [[nodiscard]] protocol::Position position() const {
         return {durable_.timeline, durable_.position};
     }

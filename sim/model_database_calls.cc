@@ -195,6 +195,19 @@ void ModelDatabase::persist_sender(ProcessId client,
     });
 }
 
+void ModelDatabase::note_marks(const protocol::Incarnation& incarnation,
+                               protocol::IdPosition low_water,
+                               protocol::IdPosition horizon) {
+    if (!up_) return;
+    auto may_go = [&](const protocol::BranchKey& key) {
+        if (key.group.incarnation() != incarnation) return false;
+        bool is_one_phase = key.group.participant().value != 0;
+        return key.group.position() < (is_one_phase ? horizon : low_water);
+    };
+    std::erase_if(durable_.tombstones, may_go);
+    std::erase_if(durable_.witnesses, [&](const auto& entry) { return may_go(entry.first); });
+}
+
 // ---- what the world does to it --------------------------------------------------------------
 
 void ModelDatabase::client_died(ProcessId client) {

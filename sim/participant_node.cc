@@ -252,6 +252,10 @@ void ParticipantNode::handle(participant::PersistSender&& effect) {
         });
 }
 
+void ParticipantNode::handle(participant::NoteMarks&& effect) {
+    database().note_marks(effect.incarnation, effect.low_water, effect.horizon);
+}
+
 void ParticipantNode::handle(participant::ListPrepared&&) {
     database().list(process_, [this](auto listed) {
         participant::Listed input;

@@ -60,6 +60,7 @@ private:
     void handle(participant::RollbackPrepared&& effect);
     void handle(participant::SettleOnePhase&& effect);
     void handle(participant::PersistSender&& effect);
+    void handle(participant::NoteMarks&& effect);
     void handle(participant::ListPrepared&& effect);
     void handle(participant::SendInquiry&& effect);
     void handle(participant::SendReply&& effect);

@@ -13,6 +13,13 @@ namespace {
 constexpr std::size_t kPositionAt = 2;
 constexpr std::size_t kPositionSize = 20;
 
+// Sorts before every branch of this coordinator.
+protocol::BranchKey first_of(const protocol::Incarnation& incarnation) {
+    protocol::BranchKey first;
+    std::ranges::copy(incarnation.bytes, first.group.bytes.begin() + kPositionAt);
+    return first;
+}
+
 }  // namespace
 
 bool KeyOrder::operator()(const protocol::BranchKey& a, const protocol::BranchKey& b) const {
@@ -52,10 +59,19 @@ void BranchTable::enter(Branch& branch, BranchState next) {
     if (is_watched(next)) watched_.insert(branch.key);
 }
 
+std::optional<protocol::IdPosition> BranchTable::oldest_unfinished(
+    const protocol::Incarnation& incarnation, protocol::IdPosition below) const {
+    for (auto place = branches_.lower_bound(first_of(incarnation)); place != branches_.end();
+         ++place) {
+        const protocol::TxnId& group = place->first.group;
+        if (group.incarnation() != incarnation || group.position() >= below) return std::nullopt;
+        if (!is_end(place->second.state)) return group.position();
+    }
+    return std::nullopt;
+}
+
 void BranchTable::prune(const protocol::Incarnation& incarnation, protocol::IdPosition low_water) {
-    protocol::BranchKey first;
-    std::ranges::copy(incarnation.bytes, first.group.bytes.begin() + kPositionAt);
-    auto place = branches_.lower_bound(first);
+    auto place = branches_.lower_bound(first_of(incarnation));
     while (place != branches_.end()) {
         Branch& branch = (place++)->second;
         if (branch.key.group.incarnation() != incarnation) return;

@@ -97,6 +97,10 @@ public:
     // Forgets ended branches of this coordinator below the mark. Held and finishing ones stay.
     void prune(const protocol::Incarnation& incarnation, protocol::IdPosition low_water);
 
+    // The oldest branch of this coordinator that has not ended.
+    [[nodiscard]] std::optional<protocol::IdPosition> oldest_unfinished(
+        const protocol::Incarnation& incarnation, protocol::IdPosition below) const;
+
     [[nodiscard]] std::size_t count(BranchState state) const {
         return counts_.at(static_cast<std::size_t>(state));
     }

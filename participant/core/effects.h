@@ -42,6 +42,14 @@ struct PersistSender {  // -> SenderPersisted
     protocol::Incarnation incarnation;
     protocol::Epoch epoch = 0;
 };
+// What this coordinator will not ask about any more: tombstones and two-phase witnesses below
+// low_water and one-phase witnesses below the horizon may go. Replaces what was said before, and
+// can be lower: it never passes a branch that still runs here.
+struct NoteMarks {
+    protocol::Incarnation incarnation;
+    protocol::IdPosition low_water;
+    protocol::IdPosition horizon;
+};
 struct ListPrepared {};  // -> Listed
 struct SendInquiry {     // -> InquiryAnswered or InquiryFailed
     std::vector<protocol::InquiryItem> items;
@@ -88,6 +96,7 @@ using Effect = std::variant<RunAndPrepare,
                             RollbackPrepared,
                             SettleOnePhase,
                             PersistSender,
+                            NoteMarks,
                             ListPrepared,
                             SendInquiry,
                             SendReply,

@@ -18,6 +18,8 @@ namespace twofold::participant {
 struct SenderMarks {
     protocol::IdPosition low_water;  // below it nothing is unfinished here
     protocol::IdPosition horizon;    // below it outcomes are forgotten
+
+    friend bool operator==(const SenderMarks&, const SenderMarks&) = default;
 };
 
 class Fence {

@@ -78,6 +78,7 @@ void Machine::Impl::on(Listed&& input) {
     }
     for (const auto& incarnation : std::exchange(prune_later_, {})) {
         table_.prune(incarnation, fence_.marks(incarnation).low_water);
+        tell_marks(incarnation);
     }
     if (std::exchange(list_again_, false)) list();
 }

@@ -204,13 +204,28 @@ void Machine::Impl::on(SenderPersisted&& input) {
 
 void Machine::Impl::note_marks(const protocol::SenderStamp& sender, const SenderMarks& marks) {
     bool rose = fence_.raise_marks(sender.incarnation, marks);
-    if (!rose) return;
     // A listing on its way may still name a branch that has ended since: it must be recognised.
-    if (listing_) {
+    if (rose && listing_) {
         prune_later_.insert(sender.incarnation);
-    } else {
+    } else if (rose) {
         table_.prune(sender.incarnation, fence_.marks(sender.incarnation).low_water);
     }
+    tell_marks(sender.incarnation);
+}
+
+// A branch that still runs may come to the point where it looks for its tombstone, and one that is
+// being finished for its witness: the marks stop before the oldest of them.
+void Machine::Impl::tell_marks(const protocol::Incarnation& incarnation) {
+    SenderMarks marks = fence_.marks(incarnation);
+    auto oldest = table_.oldest_unfinished(incarnation, std::max(marks.low_water, marks.horizon));
+    if (oldest.has_value()) {
+        marks.low_water = std::min(marks.low_water, *oldest);
+        marks.horizon = std::min(marks.horizon, *oldest);
+    }
+    SenderMarks& told = told_marks_[incarnation];
+    if (told == marks) return;
+    told = marks;
+    emit(NoteMarks{incarnation, marks.low_water, marks.horizon});
 }
 
 bool Machine::Impl::is_below_low_water(const BranchKey& key) const {

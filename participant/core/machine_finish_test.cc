@@ -91,7 +91,7 @@ TEST(Commit, BelowTheLowWaterMarkWasFinishedEarlier) {
     script.given(started());
     ItemReceived input = commit(1);
     input.low_water = {kCoordinatorEpoch, 2};
-    script.when(input).expect({"reply 1 commit finished_earlier"});
+    script.when(input).expect({"marks 2 0", "reply 1 commit finished_earlier"});
     script.when(abort_of(1)).expect({"reply 2 abort finished_earlier"});
 }
 
@@ -100,7 +100,7 @@ TEST(Commit, BelowTheLowWaterMarkAHeldBranchIsStillFinished) {
     script.given(started(4, {listed(1)}));
     ItemReceived input = commit(1);
     input.low_water = {kCoordinatorEpoch, 2};
-    script.when(input).expect({"commit 1"});
+    script.when(input).expect({"marks 1 0", "commit 1"});
     script.when(finish_done(1, FinishStatus::committed)).expect({"reply 1 commit committed"});
 }
 
@@ -215,6 +215,63 @@ TEST(Memory, NothingIsForgottenWhileAListingIsOnItsWay) {
     script.when(listing({listed(1)})).expect({});
     EXPECT_EQ(script.machine().counts().remembered, 0U);
     EXPECT_EQ(script.machine().counts().prepared, 0U);
+}
+
+// ---- marks
+// ---------------------------------------------------------------------------------------
+
+ItemReceived with_marks(ItemReceived input, std::uint64_t low_water, std::uint64_t horizon) {
+    input.low_water = {kCoordinatorEpoch, low_water};
+    input.horizon = {kCoordinatorEpoch, horizon};
+    return input;
+}
+
+TEST(Marks, AreToldOnceWhenTheyChange) {
+    Script script;
+    script.given(started());
+    script.when(with_marks(abort_of(9), 5, 3))
+        .expect({"marks 5 3", "reply 1 abort aborted not_executed"});
+    script.when(with_marks(abort_of(9), 5, 3)).expect({"reply 2 abort aborted not_executed"});
+    script.when(with_marks(abort_of(9), 6, 3))
+        .expect({"marks 6 3", "reply 3 abort aborted not_executed"});
+    script.when(with_marks(abort_of(9), 6, 4))
+        .expect({"marks 6 4", "reply 4 abort aborted not_executed"});
+    // An older message, overtaken.
+    script.when(with_marks(abort_of(9), 2, 1)).expect({"reply 5 abort aborted not_executed"});
+}
+
+TEST(Marks, StopBeforeTheOldestBranchThatStillRuns) {
+    Script script;
+    script.given(started()).given(work(2)).given(work(4));
+    script.when(with_marks(abort_of(9), 8, 3))
+        .expect({"marks 2 2", "reply 3 abort aborted not_executed"});
+    script.given(work_done(2, refused("statement_failed")));
+    script.when(with_marks(abort_of(9), 8, 3))
+        .expect({"marks 4 3", "reply 4 abort aborted not_executed"});
+    // Prepared is not ended: its witness may have to prove how it was finished.
+    script.given(work_done(4, prepared()));
+    script.when(with_marks(abort_of(9), 8, 3)).expect({"reply 5 abort aborted not_executed"});
+    script.given(commit(4)).given(finish_done(4, FinishStatus::committed));
+    script.when(with_marks(abort_of(9), 8, 3))
+        .expect({"marks 8 3", "reply 7 abort aborted not_executed"});
+}
+
+TEST(Marks, GoBackWhenAListingShowsAnOlderBranch) {
+    Script script;
+    script.given(started());
+    script.when(with_marks(abort_of(9), 5, 0))
+        .expect({"marks 5 0", "reply 1 abort aborted not_executed"});
+    script.given(abort_of(9)).when_tick();
+    script.given(listing({listed(2)}));
+    script.when(with_marks(abort_of(9), 5, 0))
+        .expect({"marks 2 0", "reply 3 abort aborted not_executed"});
+}
+
+TEST(Marks, OfAnotherCoordinatorAreItsOwn) {
+    Script script;
+    script.given(started(4, {listed(1, {.incarnation = 2})}));
+    script.when(with_marks(abort_of(9), 5, 0))
+        .expect({"marks 5 0", "reply 1 abort aborted not_executed"});
 }
 
 }  // namespace

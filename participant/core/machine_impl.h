@@ -64,6 +64,7 @@ private:
     void refuse_waiting(const Fence::Waiting& input);
     void refuse(const ItemReceived& input, std::string_view code, std::string message);
     void note_marks(const protocol::SenderStamp& sender, const SenderMarks& marks);
+    void tell_marks(const protocol::Incarnation& incarnation);
     void dispatch(const ItemReceived& input);
     [[nodiscard]] bool is_below_low_water(const protocol::BranchKey& key) const;
 
@@ -184,7 +185,8 @@ private:
     BranchTable table_;
     Slots slots_;
     Fence fence_;
-    std::map<ReplyTicket, protocol::BranchKey> waiting_;  // who waits where
+    std::map<protocol::Incarnation, SenderMarks> told_marks_;  // by the last NoteMarks
+    std::map<ReplyTicket, protocol::BranchKey> waiting_;       // who waits where
     std::map<TimerId, TimerUse> timers_;
     std::uint64_t last_timer_ = 0;
     bool tick_armed_ = false;

@@ -293,6 +293,7 @@ private:
     void note(const SettleOnePhase& effect) { start_finish(CallKind::settle, effect.key); }
     void note(const ListPrepared& /*effect*/) { calls_.push_back({CallKind::list, {}}); }
     void note(const SendInquiry& /*effect*/) {}
+    void note(const NoteMarks& /*effect*/) {}
     void note(const RaiseAlarm& /*effect*/) {}
     void note(const ExecuteWork& /*effect*/) {}
     void note(const PrepareExecuted& /*effect*/) {}

@@ -86,8 +86,8 @@ std::vector<Bug> bugs_of_work() {
         {"ignore_low_water",
          &Sabotage::ignore_low_water,
          hears(late),
-         {"reply 1 execute_prepare refused below_low_water not_executed"},
-         {"run 1"}},
+         {"marks 5 0", "reply 1 execute_prepare refused below_low_water not_executed"},
+         {"marks 5 0", "run 1"}},
         {"abort_without_cancelling",
          &Sabotage::abort_without_cancelling,
          [](Script& s) {

@@ -72,6 +72,10 @@ struct Describer {
         return "timer " + std::to_string(e.delay_min.count()) + ".." +
                std::to_string(e.delay_max.count());
     }
+    std::string operator()(const NoteMarks& e) {
+        return "marks " + std::to_string(e.low_water.sequence) + " " +
+               std::to_string(e.horizon.sequence);
+    }
     std::string operator()(const RaiseAlarm& e) { return "alarm " + e.code + " " + name_of(e.key); }
 };
 

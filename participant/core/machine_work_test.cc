@@ -87,7 +87,7 @@ TEST(Work, AReadOnlyBranchEndsAndIsRememberedUntilTheLowWaterMarkPasses) {
     EXPECT_EQ(script.machine().counts().remembered, 1U);
     ItemReceived later = work(9);
     later.low_water = {kCoordinatorEpoch, 2};
-    script.when(later).expect({"run 9"});
+    script.when(later).expect({"marks 2 0", "run 9"});
     EXPECT_EQ(script.machine().counts().remembered, 0U);
     script.when(work(1)).expect({"reply 4 execute_prepare refused below_low_water not_executed"});
 }
@@ -339,11 +339,11 @@ TEST(OnePhase, BelowTheHorizonAMissingWitnessProvesNothing) {
     script.given(started());
     ItemReceived input = settle(1);
     input.horizon = {kCoordinatorEpoch, 2};
-    script.when(input).expect({"reply 1 settle_one_phase finished_earlier"});
+    script.when(input).expect({"marks 0 2", "reply 1 settle_one_phase finished_earlier"});
     // The low-water mark alone does not matter: witnesses stay until the horizon.
     input = settle(3);
     input.low_water = {kCoordinatorEpoch, 9};
-    script.when(input).expect({"settle 3"});
+    script.when(input).expect({"marks 9 2", "settle 3"});
 }
 
 TEST(OnePhase, TheTombstoneRefusesWorkThatComesLate) {

@@ -32,6 +32,9 @@ struct Limits {
     std::chrono::milliseconds connect{10'000};  // opening a session
     std::chrono::milliseconds admin{15'000};    // one administrative exchange
     std::chrono::milliseconds session_end{30'000};  // until a terminated session is gone
+    std::size_t prune_rows = 1'000;                 // witness rows looked at in one step
+    std::chrono::milliseconds prune_pause{100};     // between two steps
+    std::chrono::milliseconds prune_rest{10'000};   // after the last row, until the first again
 };
 
 struct PostgresOptions {
@@ -74,6 +77,7 @@ struct Counters {
     std::uint64_t not_replicated = 0;             // finished locally without a standby's receipt
     std::uint64_t proofs_asked = 0;               // commits of gids that were gone
     std::uint64_t hazards = 0;
+    std::uint64_t witnesses_pruned = 0;
 };
 
 }  // namespace twofold::participant::postgres

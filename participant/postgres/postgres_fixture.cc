@@ -284,13 +284,13 @@ std::unique_ptr<Sidecar> PostgresTest::sidecar(PostgresOptions options) {
     return made;
 }
 
-protocol::BranchKey PostgresTest::new_key() {
+protocol::BranchKey PostgresTest::new_key(protocol::ParticipantNumber one_phase) {
     static std::uint64_t sequence = 0;
     static const protocol::Incarnation incarnation{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}};
     base::KeyedHash hash(base::HashKey{7});
     protocol::BranchKey key;
     key.group =
-        protocol::make_txn_id(incarnation, 1, ++sequence, protocol::ParticipantNumber{}, hash);
+        protocol::make_txn_id(incarnation, 1, ++sequence, one_phase, hash);
     key.branch = 1;
     key.attempt = 1;
     return key;

@@ -97,7 +97,7 @@ protected:
     std::unique_ptr<Sidecar> sidecar(PostgresOptions options);
 
     // Keys that were never used before.
-    static protocol::BranchKey new_key();
+    static protocol::BranchKey new_key(protocol::ParticipantNumber one_phase = {});
 
     // SQL from outside, as the superuser.
     std::string sql(const std::string& text) const;
