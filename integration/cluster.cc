@@ -1,6 +1,7 @@
 #include "integration/cluster.h"
 
 #include "base/log.h"
+#include "integration/stall_probe.h"
 
 #include <sys/stat.h>
 
@@ -249,12 +250,17 @@ RestReply Cluster::transfer(Transfer transfer) {
 }
 
 RestReply Cluster::submit(const std::string& body) {
+    StallProbe& probe = StallProbe::instance();
     auto begin = std::chrono::steady_clock::now();
     RestReply reply = client().post("/v1/transactions", body, {.deadline = kPatience});
     std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     // No failure, because machines may be slow; but somebody may wonder where the time went.
     if (took > std::chrono::seconds(5)) {
-        std::fprintf(stderr, "slow answer, %.1f s: %s\n", took.count(), reply.summary().c_str());
+        std::fprintf(stderr,
+                     "slow answer, %.1f s (%s): %s\n",
+                     took.count(),
+                     probe.since(begin).text().c_str(),
+                     reply.summary().c_str());
     }
     return reply;
 }

@@ -2,6 +2,7 @@
 // other test of this folder pass for the wrong reason.
 #include "integration/cluster.h"
 #include "integration/fake_peers.h"
+#include "integration/stall_probe.h"
 
 #include <gtest/gtest.h>
 
@@ -76,6 +77,15 @@ TEST_F(Harness, TempDirGoesAway) {
     EXPECT_EQ(read_file(path + "/file"), "x");
     dir_ = TempDir();
     EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(Harness, TheMachinesStallsAreMeasured) {
+    auto begin = StallProbe::Clock::now();
+    StallProbe& probe = StallProbe::instance();
+    EXPECT_TRUE(wait_until([&] { return probe.since(begin).samples >= 3; }));
+    StallProbe::Worst worst = probe.since(begin);
+    EXPECT_LE(worst.force + worst.wake, StallProbe::Clock::now() - begin + milliseconds(1));
+    EXPECT_EQ(probe.since(StallProbe::Clock::now() + std::chrono::hours(1)).samples, 0);
 }
 
 TEST_F(Harness, PortsAreDifferent) {

@@ -1,9 +1,11 @@
 // Processes that are away, slow, late, twice there or unknown, without a chosen crash point.
 #include "integration/fake_peers.h"
 #include "integration/fixture.h"
+#include "integration/stall_probe.h"
 
 #include <csignal>
 #include <future>
+#include <sstream>
 
 namespace twofold::integration {
 namespace {
@@ -66,6 +68,32 @@ TEST_F(Outage, ParticipantIsDownBefore) {
     ASSERT_NO_FATAL_FAILURE(start_missing());
     EXPECT_EQ(transfer().status, 200);
     expect_consistent();
+}
+
+// Patience hides items that only a deadline ends; without faults there must be none.
+TEST_F(Outage, NothingGoesUnansweredOnPostgresWithoutFaults) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::mixed));
+    auto begin = StallProbe::Clock::now();
+    double sent_before = client().metric("twofold_participant_requests_total");
+    TransferLoad load(cluster(), {.clients = 4});
+    ASSERT_TRUE(wait_until([&load] { return load.committed() >= 200; }));
+    remember(load.stop());
+    expect_consistent();
+    RestReply metrics = client().get("/metrics");
+    EXPECT_GE(metric_in(metrics.text, "twofold_participant_requests_total") - sent_before, 800);
+    StallProbe::Worst worst = StallProbe::instance().since(begin);
+    if (worst.force + worst.wake > std::chrono::seconds(2)) {
+        GTEST_SKIP() << "the machine stands still: " << worst.text();
+    }
+    std::istringstream lines(metrics.text);
+    for (std::string line; std::getline(lines, line);) {
+        bool unanswered = line.find("result=\"unknown\"") != std::string::npos ||
+                          line.find("result=\"not_sent\"") != std::string::npos;
+        EXPECT_FALSE(unanswered) << line << "; " << worst.text();
+    }
+    for (const Told& told : told_) {
+        EXPECT_TRUE(told.reply.answered()) << told.transfer.reference << told.reply.summary();
+    }
 }
 
 // A frozen process holds its lock and its promises; when it wakes up it goes on or is refused.
