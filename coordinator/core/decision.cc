@@ -219,11 +219,15 @@ void Machine::Impl::remember(Transaction& txn) {
 
 void Machine::Impl::maybe_move_horizon() {
     std::uint64_t interval = std::clamp<std::uint64_t>(config_.outcomes_max / 64, 1, 4096);
-    if (horizon_forcing_ || next_sequence_ % interval != 0) return;
+    if (forcing_horizon_ || next_sequence_ % interval != 0) return;
     protocol::IdPosition limit = next_position();
     if (!undecided_.empty()) limit = std::min(limit, *undecided_.begin());
     auto horizon = outcomes_.choose_horizon(next_position(), limit);
-    if (!horizon) return;
+    if (!horizon) {
+        if (outcomes_.choose_horizon(next_position(), next_position())) note_held_horizon();
+        return;
+    }
+    horizon_held_ = false;
     if (horizon_rests_) {
         // It would pass ids of former starts, for the first time: not before the rest is over.
         if (rest_timer_.value == 0) {
@@ -232,9 +236,22 @@ void Machine::Impl::maybe_move_horizon() {
         }
         return;
     }
-    horizon_forcing_ = true;
+    forcing_horizon_ = horizon;
     give_up_below(*horizon);
     force(protocol::HorizonRecord{*horizon});
+}
+
+// There are more outcomes than there is room for, and the oldest undecided transaction keeps them.
+// Normally that is a one-phase transaction whose participant does not answer.
+void Machine::Impl::note_held_horizon() {
+    if (undecided_.empty() || std::exchange(horizon_held_, true)) return;
+    const Transaction& txn = *find(*undecided_.begin());
+    protocol::ParticipantNumber number;
+    if (!txn.branches.empty()) number = txn.branches.front().at->number;
+    alarm("horizon_held",
+          txn.id,
+          number,
+          "the outcomes of newer transactions cannot be forgotten before this one has ended");
 }
 
 // Below the horizon only the position tells a participant that never committed from an old copy of

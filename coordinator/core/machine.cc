@@ -150,15 +150,25 @@ TxnId Machine::Impl::next_id(ParticipantNumber one_phase) {
 
 void Machine::Impl::enter(Transaction& txn, TransactionState state) {
     TWOFOLD_ASSERT(is_legal(txn.state, state), "illegal change of a transaction's state");
-    bool was_undecided = is_undecided(txn.state);
-    bool undecided = is_undecided(state);
     if (txn.state != TransactionState::fresh) --by_state_[static_cast<std::size_t>(txn.state)];
     ++by_state_[static_cast<std::size_t>(state)];
-    if (undecided && !was_undecided) undecided_.insert(txn.position);
-    if (!undecided && was_undecided) undecided_.erase(txn.position);
+    if (is_undecided(txn.state) != is_undecided(state)) {
+        note_member(undecided_, txn.position, is_undecided(state));
+    }
+    if (holds_every_mark(txn.state) != holds_every_mark(state)) {
+        note_member(hold_every_mark_, txn.position, holds_every_mark(state));
+    }
     txn.state = state;
     ++txn.version;
     emit(Changed{txn.id, txn.version});
+}
+
+void Machine::Impl::note_member(std::set<IdPosition>& set, IdPosition position, bool is_member) {
+    if (is_member) {
+        set.insert(position);
+    } else {
+        set.erase(position);
+    }
 }
 
 void Machine::Impl::enter(Transaction& txn, Branch& branch, BranchState state) {
@@ -191,7 +201,7 @@ void Machine::Impl::count_outstanding(Transaction& txn, const Branch& branch, bo
 
 IdPosition Machine::Impl::low_water(ParticipantNumber participant) const {
     IdPosition mark = next_position();
-    if (!undecided_.empty()) mark = std::min(mark, *undecided_.begin());
+    if (!hold_every_mark_.empty()) mark = std::min(mark, *hold_every_mark_.begin());
     const Participant* known = directory_.find(participant);
     if (known != nullptr && !known->outstanding.empty()) {
         mark = std::min(mark, known->outstanding.begin()->first);
@@ -223,7 +233,7 @@ void Machine::Impl::handle(Durable& input) {
         participant_recorded(*participant);
         if (forcing.ticket.value != 0) answer_plain(forcing.ticket, AnswerKind::done, {});
     } else if (auto* horizon = std::get_if<protocol::HorizonRecord>(&forcing.record)) {
-        horizon_forcing_ = false;
+        forcing_horizon_.reset();
         outcomes_.move_horizon(horizon->horizon);
         forget_acknowledged();
     } else if (auto* given_up = std::get_if<protocol::GivenUpRecord>(&forcing.record)) {

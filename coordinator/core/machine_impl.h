@@ -26,6 +26,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -106,6 +107,9 @@ private:
     [[nodiscard]] protocol::IdPosition next_position() const { return {id_epoch_, next_sequence_}; }
     void enter(Transaction& txn, TransactionState state);
     void enter(Transaction& txn, Branch& branch, BranchState state);
+    static void note_member(std::set<protocol::IdPosition>& set,
+                            protocol::IdPosition position,
+                            bool is_member);
     void count_outstanding(Transaction& txn, const Branch& branch, bool was, bool is);
     template <class E>
     void emit(E effect) {
@@ -167,6 +171,7 @@ private:
     void end(Transaction& txn);
     void remember(Transaction& txn);
     void maybe_move_horizon();
+    void note_held_horizon();
     void give_up_below(protocol::IdPosition horizon);
     [[nodiscard]] static protocol::Outcome outcome_of(const Transaction& txn);
 
@@ -283,6 +288,7 @@ private:
 
     std::map<protocol::IdPosition, std::unique_ptr<Transaction>> transactions_;
     std::set<protocol::IdPosition> undecided_;
+    std::set<protocol::IdPosition> hold_every_mark_;
     std::deque<protocol::IdPosition> ended_;  // oldest first; their reports are still here
     std::array<std::size_t, kTransactionStates> by_state_{};
 
@@ -290,7 +296,8 @@ private:
     std::uint64_t next_timer_ = 1;
     std::map<ForceToken, Forcing> forcing_;
     std::uint64_t next_token_ = 1;
-    bool horizon_forcing_ = false;
+    std::optional<protocol::IdPosition> forcing_horizon_;  // on its way to the disk
+    bool horizon_held_ = false;   // a person was told that something undecided holds it
     bool horizon_rests_ = false;  // ids of former starts are not forgotten yet
     TimerId rest_timer_;
 

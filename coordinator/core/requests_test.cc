@@ -192,6 +192,65 @@ TEST(Marks, low_water_waits_for_the_undecided_and_the_unacknowledged) {
     EXPECT_EQ(low(2), 2U);
 }
 
+// Its participant is dead; the others must be able to forget.
+TEST(Marks, an_unsettled_one_phase_holds_the_mark_of_its_participant_only) {
+    Config config;
+    config.outcomes_max = 16;
+    Script s(2, config);
+    s.infos[1].one_phase = true;
+    s.when("it can do one-phase", s.seen(1));
+    s.when("work comes", s.submit({1}));
+    protocol::BranchKey unsettled = s.key(1);
+    EXPECT_EQ(s.machine.low_water(ParticipantNumber(2)), (IdPosition{1, 2}));
+    s.when("no answer", s.failed(1, CallOutcome::unknown));
+    int alarms = 0;
+    for (int i = 0; i < 40; ++i) {
+        s.when("other work", s.submit({2}));
+        s.when("done", s.reply(1, read_only));
+        for (const Effect& effect : s.effects) {
+            alarms += describe(effect) == "alarm horizon_held at 1" ? 1 : 0;
+        }
+        s.when("what is forced is durable", s.durable());
+        EXPECT_LE(s.machine.horizon(), (IdPosition{1, 1})) << "its participant must still know it";
+    }
+    EXPECT_EQ(s.machine.low_water(ParticipantNumber(1)), (IdPosition{1, 1}));
+    EXPECT_EQ(s.machine.low_water(ParticipantNumber(2)), (IdPosition{1, 42}));
+    EXPECT_EQ(alarms, 1) << "a person is told once";
+    s.when("it answers", s.reply_to(protocol::ItemOp::settle_one_phase, unsettled, 1, aborted));
+    s.when("durable", s.durable());
+    EXPECT_GT(s.machine.horizon(), (IdPosition{1, 1}));
+    EXPECT_EQ(s.machine.low_water(ParticipantNumber(1)), (IdPosition{1, 42}));
+}
+
+// Taken into memory meanwhile, it would be below the horizon when its participant is asked, which
+// would answer "finished earlier" for ever.
+TEST(Marks, no_old_one_phase_is_settled_while_the_horizon_passes_it) {
+    Script first;
+    first.infos[1].one_phase = true;
+    first.when("it can do one-phase", first.seen(1));
+    first.when("work comes", first.submit({1}));
+    RecoveredState state = first_start(2);
+    state.epochs[2] = epoch_record(2);
+    state.epoch = 2;
+    Config config;
+    config.outcomes_max = 16;
+    Script s(state, config);
+    s.when("it is seen", s.seen(1));
+    s.when("it is seen", s.seen(2));
+    for (int i = 0; i < 17; ++i) {
+        s.when("work comes", s.submit({2}));
+        s.when("done", s.reply(1, read_only));
+    }
+    s.when("former starts have rested", s.timer());
+    s.when("work comes", s.submit({2}));
+    s.when("done", s.reply(1, read_only)).expect_one("force horizon 2.5");
+    Input durable = s.durable();
+    auto ask = [&] { return OutcomeRequest{Ticket(s.next_ticket++), first.txn, {}}; };
+    s.when("a client asks", ask()).expect({"answer 19 cannot_tell (participant_unavailable)"});
+    s.when("durable", durable).quiet();
+    s.when("a client asks", ask()).expect({"answer 20 expired (bad_request)"});
+}
+
 TEST(Marks, the_horizon_moves_when_it_is_durable_and_stops_at_the_undecided) {
     Config config;
     config.outcomes_max = 16;

@@ -114,6 +114,11 @@ bool is_undecided(TransactionState state) {
            0;
 }
 
+bool holds_every_mark(TransactionState state) {
+    using enum TransactionState;
+    return (mask({waiting, active, preparing, proposing}) & mask({state})) != 0;
+}
+
 bool is_ended(TransactionState state) {
     using enum TransactionState;
     return (mask({committed, aborted, heuristic}) & mask({state})) != 0;

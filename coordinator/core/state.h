@@ -55,8 +55,11 @@ inline constexpr std::size_t kBranchStates = 15;
 [[nodiscard]] bool is_legal(TransactionState from, TransactionState to);
 [[nodiscard]] bool is_legal(BranchState from, BranchState to);
 
-// No decision exists and one can still be made: holds the horizon and every low-water mark.
+// No decision exists and one can still be made: holds the horizon.
 [[nodiscard]] bool is_undecided(TransactionState state);
+// Undecided, and something of it may still be sent to anybody: holds every low-water mark. What is
+// one-phase concerns its own participant only, where it is outstanding.
+[[nodiscard]] bool holds_every_mark(TransactionState state);
 [[nodiscard]] bool is_ended(TransactionState state);
 // Something of this branch may be at its participant: holds that participant's low-water mark.
 [[nodiscard]] bool is_outstanding(BranchState state);
