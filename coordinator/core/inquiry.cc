@@ -36,7 +36,10 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
     if (id.incarnation() != incarnation_) return answer;
     const protocol::ParticipantRecord* known = directory_.find_by_uuid(request.participant);
     ParticipantNumber number = known != nullptr ? known->number : ParticipantNumber{};
-    if (const Transaction* txn = find(id)) return answer_known(*txn, request, item);
+    // Of one that ended oddly before this start only the outcome is known, not who was to commit.
+    const Transaction* txn = find(id);
+    bool ended_before = txn != nullptr && txn->ended_as.has_value();
+    if (txn != nullptr && !ended_before) return answer_known(*txn, request, item);
 
     bool later_than_us = id.epoch() > epoch_;
     bool never_issued = id.epoch() == id_epoch_ && id.sequence() >= next_sequence_;
@@ -54,7 +57,12 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
         alarm("identity_mismatch", id, number, "another database asks in this participant's name");
         return answer;
     }
-    answer.answer = answer_unknown(request, number, id);
+    if (ended_before) {
+        alarm_finished(id, number);
+        answer.answer = InquiryAnswer::expired;
+    } else {
+        answer.answer = answer_unknown(request, number, id);
+    }
     return answer;
 }
 
@@ -103,6 +111,13 @@ InquiryAnswerItem Machine::Impl::answer_known(const Transaction& txn,
     return answer;
 }
 
+void Machine::Impl::alarm_finished(const TxnId& id, ParticipantNumber number) {
+    alarm("finished_branch_in_doubt",
+          id,
+          number,
+          "a participant holds a branch that it had acknowledged: was its database restored?");
+}
+
 // Of an id that was issued here and is not in memory. Commit decisions that are not acknowledged by
 // everybody are in memory, below the horizon too. So a branch in doubt is one of an abort, or comes
 // from a copy of a database that is older than its own acknowledgement.
@@ -111,10 +126,7 @@ InquiryAnswer Machine::Impl::answer_unknown(const InquiryRequest& request,
                                             const TxnId& id) {
     protocol::IdPosition position = id.position();
     if (outcomes_.is_committed(position) || old_heuristic_.contains(id)) {
-        alarm("finished_branch_in_doubt",
-              id,
-              number,
-              "a participant holds a branch that it had acknowledged: was its database restored?");
+        alarm_finished(id, number);
         return InquiryAnswer::expired;
     }
     bool below = position < outcomes_.horizon();

@@ -236,6 +236,7 @@ private:
     [[nodiscard]] protocol::InquiryAnswerItem answer_known(const Transaction& txn,
                                                            const protocol::InquiryRequest& request,
                                                            const protocol::InquiryItem& item);
+    void alarm_finished(const protocol::TxnId& id, protocol::ParticipantNumber number);
     [[nodiscard]] protocol::InquiryAnswer answer_unknown(const protocol::InquiryRequest& request,
                                                          protocol::ParticipantNumber number,
                                                          const protocol::TxnId& id);

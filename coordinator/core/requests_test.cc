@@ -416,6 +416,25 @@ TEST(Inquiry, of_what_is_not_in_memory) {
     EXPECT_EQ(ask(state, later), "inquiry t9.1/1.1 cannot_tell");
 }
 
+// A restored database holds a branch that had committed; that the other one's end was odd is
+// listed.
+TEST(Inquiry, of_what_ended_oddly_before_this_start) {
+    Script first;
+    first.when("work comes", first.submit({1, 2}));
+    RecoveredState state = first_start(2);
+    state.epochs[2] = epoch_record(2);
+    state.epoch = 2;
+    state.heuristic[first.txn] = protocol::Outcome::heuristic_hazard;
+    protocol::BranchOutcomeRecord odd;
+    odd.key = first.key(2);
+    odd.participant = ParticipantNumber(2);
+    odd.outcome = protocol::Outcome::heuristic_hazard;
+    state.branch_outcomes[first.txn] = {odd};
+    Script s(state, {});
+    s.when("the other asks", s.inquire(1, first.key(1)))
+        .expect({"alarm finished_branch_in_doubt at 1", "inquiry t1.1/1.1 expired"});
+}
+
 // ---- participants ---------------------------------------------------------------------
 
 TEST(Directory, a_new_participant_is_forced_before_it_is_registered) {
