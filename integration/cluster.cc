@@ -130,6 +130,9 @@ void Cluster::write_coordinator_config() {
         text += "  - name: " + spec_.participants[index].name +
                 "\n    url: " + url(nodes_[index].port) + "\n";
     }
+    for (const OtherParticipant& other : spec_.others) {
+        text += "  - name: " + other.name + "\n    url: " + url(other.port) + "\n";
+    }
     text += "deadline_default: " + spec_.deadline_default + "\n";
     text += "retry_max: " + spec_.retry_max + "\ninfo_interval: " + spec_.info_interval + "\n";
     if (!spec_.log_yaml.empty()) text += "log: " + spec_.log_yaml + "\n";
@@ -201,8 +204,9 @@ bool Cluster::wait_participants_up() {
         if (!coordinator_.running()) return true;  // it died: no use in waiting
         RestReply reply = client().get("/v1/participants");
         const auto* list = reply.at("participants").if_array();
-        if (reply.status != 200 || list == nullptr || list->size() != size()) return false;
-        for (std::size_t index = 0; index < size(); ++index) {
+        std::size_t expected = size() + spec_.others.size();
+        if (reply.status != 200 || list == nullptr || list->size() != expected) return false;
+        for (std::size_t index = 0; index < expected; ++index) {
             std::string place = "participants." + std::to_string(index);
             if (reply.text_at(place + ".up") != "true") return false;
             if (!reply.text_at(place + ".problem").empty()) return false;

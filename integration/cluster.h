@@ -37,8 +37,15 @@ struct ParticipantSpec {
     bool with_bank = true;     // create accounts and ledger
 };
 
+// One that the test runs itself: the cluster only tells the coordinator of it.
+struct OtherParticipant {
+    std::string name;
+    std::uint16_t port = 0;
+};
+
 struct ClusterSpec {
     std::vector<ParticipantSpec> participants;
+    std::vector<OtherParticipant> others;
     std::string coordinator_yaml;   // more lines of its configuration
     std::string log_yaml;           // the value of its key `log`, "{ … }"; empty: the default
     std::string inquiry = "300ms";  // participants' inquiry_interval and in_doubt_age
