@@ -10,6 +10,7 @@
 #include "contract/documents.h"
 #include "coordinator/api.h"
 #include "coordinator/driver.h"
+#include "coordinator/operator_api.h"
 #include "coordinator/problems.h"
 #include "http/problem.h"
 #include "http/router.h"
@@ -182,6 +183,7 @@ void CoordinatorService::Impl::make_routes() {
     api.metrics_text = [this] { return metrics.text(driver->machine(), log->figures()); };
     api.not_ready_reason = [this] { return not_ready_reason(); };
     coordinator::add_routes(router, *driver, api);
+    coordinator::add_operator_routes(router, *driver);
     add_openapi_route(router, contract::coordinator_document());
 }
 

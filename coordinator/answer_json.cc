@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/json_writer.h"
+#include "coordinator/driver.h"
 #include "coordinator/problems.h"
 #include "protocol/json.h"
 
@@ -33,6 +34,9 @@ std::string branch_json(const BranchReport& branch, const ParticipantName& name)
     json::text(out, "state", branch.state);
     json::number(out, "attempt", branch.attempt);
     json::number(out, "tries", branch.tries);
+    if (branch.outcome != Outcome::unknown) json::text(out, "outcome", to_string(branch.outcome));
+    if (!branch.evidence.empty()) json::text(out, "evidence", branch.evidence);
+    if (branch.by_operator) json::flag(out, "by_operator", true);
     if (!branch.reason.empty()) json::raw(out, "reason", reason_json(branch.reason));
     if (branch.results) json::raw(out, "results", *branch.results);
     return out + "}";
@@ -279,6 +283,23 @@ http::Response query_response(const Answer& answer, const ParticipantName& name)
     http::Response response = report_response(200, answer, name);
     response.headers.set("ETag", '"' + std::to_string(answer.report.version) + '"');
     return with_fields(std::move(response), answer);
+}
+
+void append_participant(std::string& out, const ParticipantStatus& status) {
+    out += '{';
+    json::text(out, "name", status.name);
+    json::text(out, "url", status.url);
+    json::number(out, "number", status.number.value);
+    json::flag(out, "up", status.up);
+    if (status.retired) json::flag(out, "retired", true);
+    if (!status.problem.empty()) json::text(out, "problem", status.problem);
+    if (!status.info.identity.empty()) {
+        json::text(out, "uuid", status.info.uuid.text());
+        json::text(out, "identity", status.info.identity.text());
+        json::number(out, "epoch", status.info.epoch);
+        json::number(out, "slots", status.info.slots);
+    }
+    out += '}';
 }
 
 }  // namespace twofold::coordinator

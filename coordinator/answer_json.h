@@ -10,6 +10,8 @@
 
 namespace twofold::coordinator {
 
+struct ParticipantStatus;
+
 using ParticipantName = std::function<std::string(protocol::ParticipantNumber)>;
 
 // Names the transaction that an answer is about; services pass it on to each other.
@@ -38,5 +40,8 @@ inline constexpr std::string_view kReplayedField = "Idempotency-Replayed";
 
 // To a request that asks how it is (GET): 200 whatever the outcome is.
 [[nodiscard]] http::Response query_response(const Answer& answer, const ParticipantName& name);
+
+// The JSON object of a participant.
+void append_participant(std::string& out, const ParticipantStatus& status);
 
 }  // namespace twofold::coordinator

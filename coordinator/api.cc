@@ -59,22 +59,6 @@ base::Result<void> only_parameters(const Request& request,
     return base::ok();
 }
 
-void append_participant(std::string& out, const ParticipantStatus& status) {
-    out += '{';
-    json::text(out, "name", status.name);
-    json::text(out, "url", status.url);
-    json::number(out, "number", status.number.value);
-    json::flag(out, "up", status.up);
-    if (!status.problem.empty()) json::text(out, "problem", status.problem);
-    if (!status.info.identity.empty()) {
-        json::text(out, "uuid", status.info.uuid.text());
-        json::text(out, "identity", status.info.identity.text());
-        json::number(out, "epoch", status.info.epoch);
-        json::number(out, "slots", status.info.slots);
-    }
-    out += '}';
-}
-
 // Handlers of what is not about one interactive transaction. Lives as long as the routes.
 class Api {
 public:

@@ -205,11 +205,13 @@ void Driver::handle(Finished&& effect) {
 // By the configured name, not by who answers there now: two addresses may show the same database
 // for a moment, and a number belongs to one of them.
 void Driver::handle(ParticipantRegistered&& effect) {
-    const std::string& name = machine_.participants().at(effect.number).name;
+    const protocol::ParticipantRecord& record = machine_.participants().at(effect.number);
     for (auto& peer : peers_) {
-        if (peer->status.name != name || peer->status.number.value != 0) continue;
+        if (peer->status.number == effect.number) peer->status.retired = record.retired;
+        if (peer->status.name != record.name || peer->status.number.value != 0) continue;
         if (!by_number_.try_emplace(effect.number, peer.get()).second) continue;
         peer->status.number = effect.number;
+        peer->status.retired = record.retired;
         peer->status.problem.clear();
         peer->status.up = true;
         submit(ParticipantSeen{effect.number, peer->status.info});
@@ -458,6 +460,16 @@ const ParticipantStatus* Driver::find_participant(std::string_view name) const {
         if (peer->status.name == name) return &peer->status;
     }
     return nullptr;
+}
+
+protocol::ParticipantNumber Driver::number_of(std::string_view name) const {
+    const ParticipantStatus* status = find_participant(name);
+    if (status != nullptr && status->number.value != 0) return status->number;
+    protocol::ParticipantNumber newest;
+    for (const auto& [number, record] : machine_.participants()) {
+        if (record.name == name) newest = number;
+    }
+    return newest;
 }
 
 std::string Driver::participant_name(protocol::ParticipantNumber number) const {

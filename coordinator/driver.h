@@ -42,6 +42,7 @@ struct ParticipantStatus {
     std::string url;
     protocol::ParticipantNumber number;  // 0: never seen
     bool up = false;
+    bool retired = false;
     std::string problem;  // why it cannot be used; empty when it can
     protocol::ParticipantInfo info;
 };
@@ -85,6 +86,8 @@ public:
     [[nodiscard]] const Machine& machine() const { return machine_; }
     [[nodiscard]] std::vector<ParticipantStatus> participants() const;
     [[nodiscard]] const ParticipantStatus* find_participant(std::string_view name) const;
+    // Of a configured participant, or of one that once had this name; 0: it was never reached.
+    [[nodiscard]] protocol::ParticipantNumber number_of(std::string_view name) const;
     [[nodiscard]] std::string participant_name(protocol::ParticipantNumber number) const;
     [[nodiscard]] protocol::SenderStamp stamp() const;
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "coordinator/core/effects.h"
+#include "coordinator/core/explain.h"
 #include "coordinator/core/inputs.h"
 #include "coordinator/core/recovered.h"
 
@@ -81,6 +82,9 @@ public:
     };
     // Transactions in memory by (epoch, sequence).
     [[nodiscard]] std::vector<TransactionReport> list(const ListFilter& filter) const;
+
+    // Everything known of a transaction in memory, for people; nothing when it is not in memory.
+    [[nodiscard]] std::optional<Explanation> explain(const protocol::TxnId& txn) const;
 
     // Marks for the next batch to this participant. Part of the message, so asked when it is built.
     [[nodiscard]] protocol::IdPosition low_water(protocol::ParticipantNumber participant) const;

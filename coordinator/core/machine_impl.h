@@ -12,6 +12,7 @@
 //   inquiry.cc       what participants in doubt are told
 //   participants.cc  who is there
 //   operator.cc      what a person decides
+//   explain.cc       why it is as it is, for people
 //   checkpoint.cc    state from and to RecoveredState
 #pragma once
 
@@ -42,6 +43,7 @@ public:
     void step(Input input, Effects& effects);
     [[nodiscard]] Answer query(const protocol::TxnId& id) const;
     [[nodiscard]] std::vector<TransactionReport> list(const ListFilter& filter) const;
+    [[nodiscard]] std::optional<Explanation> explain(const protocol::TxnId& id) const;
     [[nodiscard]] protocol::IdPosition low_water(protocol::ParticipantNumber participant) const;
     [[nodiscard]] protocol::IdPosition horizon() const { return outcomes_.horizon(); }
     [[nodiscard]] protocol::Incarnation incarnation() const { return incarnation_; }
