@@ -4,6 +4,9 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string_view>
 
 namespace twofold::integration {
 namespace {
@@ -92,6 +95,32 @@ TEST_F(Start, TerminationDuringRecoveryLeavesACleanLog) {
     EXPECT_TRUE(cluster().coordinator().wait_for_output("\"clean_shutdown\":\"true\"", kPatience));
     ASSERT_TRUE(cluster().wait_participants_up());
     expect_consistent();
+}
+
+// Every connection takes a descriptor, and shells and service managers allow few by default.
+TEST_F(Start, AllowsItselfAsManyOpenFilesAsItMay) {
+    ASSERT_NO_FATAL_FAILURE(create(Databases::sqlite));
+    auto started = Process::start({.program = "sh",
+                                   .arguments = {"-c",
+                                                 "ulimit -Sn 200; exec \"$0\" coordinator --config "
+                                                 "\"$1\"",
+                                                 sibling_program("twofold"),
+                                                 cluster().coordinator_config()},
+                                   .environment = {},
+                                   .output_path = cluster().directory() + "/limited.log"});
+    ASSERT_TRUE(started.has_value()) << started.error().text();
+    Process& coordinator = started.value();
+    ASSERT_TRUE(coordinator.wait_for_output(": ready on ", kPatience)) << coordinator.output();
+    std::ifstream limits("/proc/" + std::to_string(coordinator.pid()) + "/limits");
+    std::string soft;
+    std::string hard;
+    for (std::string line; std::getline(limits, line);) {
+        if (!line.starts_with("Max open files")) continue;
+        std::istringstream values(line.substr(std::string_view("Max open files").size()));
+        values >> soft >> hard;
+    }
+    EXPECT_FALSE(hard.empty());
+    EXPECT_EQ(soft, hard);
 }
 
 }  // namespace

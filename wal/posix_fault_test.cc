@@ -75,20 +75,20 @@ protected:
     void SetUp() override {
         std::string pattern = testing::TempDir() + "/twofold-wal-XXXXXX";
         ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        root = std::filesystem::canonical(pattern).string();
+        root_ = std::filesystem::canonical(pattern).string();
     }
     void TearDown() override {
         fault = nullptr;
-        std::filesystem::remove_all(root);
+        std::filesystem::remove_all(root_);
     }
     std::unique_ptr<PosixDirectory> directory_at(const std::string& path) {
         auto opened = PosixDirectory::open(path, {.create = true, .read_only = false});
         EXPECT_TRUE(opened.has_value()) << opened.error().text();
         return opened.has_value() ? std::move(opened).value() : nullptr;
     }
-    std::unique_ptr<PosixDirectory> directory() { return directory_at(root + "/log"); }
+    std::unique_ptr<PosixDirectory> directory() { return directory_at(root_ + "/log"); }
 
-    std::string root;
+    std::string root_;
 };
 
 // Every n-th call of a kind from now on.
@@ -231,7 +231,7 @@ void expect_full_and_then_free(Directory& directory,
 TEST_F(PosixFault, no_space_ahead_of_need_harms_nothing) {
     for (int error : {ENOSPC, EDQUOT, EFBIG}) {
         SCOPED_TRACE(std::strerror(error));
-        auto posix = directory_at(root + "/log-" + std::to_string(error));
+        auto posix = directory_at(root_ + "/log-" + std::to_string(error));
         TestLog log(*posix);
         ASSERT_TRUE(log.open() && log.add()) << log.error;
         int refused = 0;
@@ -253,7 +253,7 @@ TEST_F(PosixFault, no_space_ahead_of_need_harms_nothing) {
 TEST_F(PosixFault, a_file_system_that_is_really_full) {
     bool mounted = ::unshare(CLONE_NEWNS) == 0 &&
                    ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-                   ::mount("twofold", root.c_str(), "tmpfs", 0, "size=160k,mode=0700") == 0;
+                   ::mount("twofold", root_.c_str(), "tmpfs", 0, "size=160k,mode=0700") == 0;
     if (!mounted) {
         GTEST_SKIP() << "a small tmpfs cannot be mounted here: " << std::strerror(errno);
     }
@@ -261,11 +261,11 @@ TEST_F(PosixFault, a_file_system_that_is_really_full) {
     WriterOptions options = small_options();
     options.reserve_segments = 2;
     expect_full_and_then_free(*posix, options, [this] {
-        ASSERT_EQ(::mount("none", root.c_str(), nullptr, MS_REMOUNT, "size=10m"), 0)
+        ASSERT_EQ(::mount("none", root_.c_str(), nullptr, MS_REMOUNT, "size=10m"), 0)
             << std::strerror(errno);
     });
     posix = nullptr;
-    EXPECT_EQ(::umount2(root.c_str(), MNT_DETACH), 0);
+    EXPECT_EQ(::umount2(root_.c_str(), MNT_DETACH), 0);
 }
 
 // The limit of a file's size (ulimit -f): EFBIG, and a signal that kills who does not ignore it.
