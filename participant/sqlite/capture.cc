@@ -1,5 +1,5 @@
 // sqlite3.h declares the preupdate functions only with this.
-#define SQLITE_ENABLE_PREUPDATE_HOOK 1
+#define SQLITE_ENABLE_PREUPDATE_HOOK 1  // NOLINT(readability-identifier-naming): its name
 
 #include "participant/sqlite/capture.h"
 

@@ -6,7 +6,7 @@
 #include "participant/sqlite/test_store.h"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <csignal>
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -10,7 +10,6 @@ namespace twofold::participant::sqlite::test {
 namespace {
 
 using protocol::FinishStatus;
-using protocol::WorkStatus;
 using ::testing::HasSubstr;
 
 class ForeignWriterTest : public ::testing::Test {

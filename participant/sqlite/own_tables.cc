@@ -16,6 +16,7 @@ constexpr std::string_view kSenderPrefix = "sender:";
 // Without STRICT: other programs may open the file with an SQLite that is too old for it.
 constexpr std::string_view kTables[] = {
     "CREATE TABLE _tc_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one statement in several literals
     "CREATE TABLE _tc_prepared (gid TEXT PRIMARY KEY, txn TEXT NOT NULL, branch INTEGER NOT NULL,"
     " attempt INTEGER NOT NULL, counter INTEGER NOT NULL, prepared_at_ms INTEGER NOT NULL,"
     " summary TEXT NOT NULL, schema_version INTEGER NOT NULL, schema_fingerprint BLOB NOT NULL,"

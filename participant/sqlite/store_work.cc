@@ -1,6 +1,6 @@
 // What prepared and one-phase work have in common: admission, running the SQL, and what may be
 // answered after a failure.
-#define SQLITE_ENABLE_PREUPDATE_HOOK 1
+#define SQLITE_ENABLE_PREUPDATE_HOOK 1  // NOLINT(readability-identifier-naming): its name
 
 #include "participant/sqlite/error_class.h"
 #include "participant/sqlite/store_impl.h"
