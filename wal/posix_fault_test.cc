@@ -1,6 +1,8 @@
 // The adapter to the operating system when that fails: full disks of three real kinds, and errors
 // that no test can order from a disk, through an interposed seam: this program defines pwrite,
 // pread, fdatasync and fsync itself, passes them on to the kernel, and fails where a test says so.
+#undef _FORTIFY_SOURCE  // it makes pread an inline function, which cannot be defined here
+
 #include "wal/posix_file.h"
 #include "wal/test_log.h"
 
