@@ -147,6 +147,12 @@ const http::ProblemCode& invalid_code(const Reason& reason) {
     return unusable ? problems::kParticipantUnusable : problems::kInvalidRequest;
 }
 
+http::Response invalid_response(const Answer& answer) {
+    const http::ProblemCode& code = invalid_code(answer.reason);
+    if (code.status == problems::kParticipantUnusable.status) return refused(answer, code, 1);
+    return refused(answer, code);
+}
+
 // Answers that are the same for every kind of request; nothing for the others.
 std::optional<http::Response> common_response(const Answer& answer) {
     switch (answer.kind) {
@@ -160,7 +166,7 @@ std::optional<http::Response> common_response(const Answer& answer) {
         case AnswerKind::wrong_state: return refused(answer, problems::kWrongState);
         case AnswerKind::doomed: return refused(answer, problems::kBranchLost);
         case AnswerKind::opposite: return opposite_response(answer);
-        case AnswerKind::invalid: return refused(answer, invalid_code(answer.reason));
+        case AnswerKind::invalid: return invalid_response(answer);
         case AnswerKind::changed: return refused(answer, problems::kVersionChanged);
         case AnswerKind::done:
         case AnswerKind::begun:

@@ -2,6 +2,7 @@
 
 #include "base/json_writer.h"
 #include "coordinator/api_support.h"
+#include "coordinator/core/state.h"
 #include "coordinator/interactive_api.h"
 #include "coordinator/problems.h"
 #include "protocol/json.h"
@@ -184,8 +185,18 @@ base::Result<Machine::ListFilter> Api::list_filter(const Request& request) const
     TWOFOLD_TRY(only_parameters(request, {"state", "participant", "limit", "cursor", "label"}));
     Machine::ListFilter filter;
     TWOFOLD_TRY(std::uint64_t limit, query_number(request, "limit", 50, 1000));
-    filter.limit = limit == 0 ? 50 : limit;
-    if (auto state = request.query_parameter("state")) filter.state = std::string(*state);
+    if (limit == 0) {
+        return base::fail(Errc::precondition_failed, "query parameter limit: must be at least 1");
+    }
+    filter.limit = limit;
+    if (auto state = request.query_parameter("state")) {
+        // A misspelt state would look as if there were no such transactions.
+        if (!is_state_name(*state)) {
+            return base::fail(Errc::precondition_failed,
+                              "query parameter state: no state of a transaction has this name");
+        }
+        filter.state = std::string(*state);
+    }
     if (auto name = request.query_parameter("participant")) {
         const ParticipantStatus* status = driver_.find_participant(*name);
         if (status == nullptr) {

@@ -131,6 +131,7 @@ http::Response why_response(const Explanation& why, const ParticipantName& name)
     });
     http::Response response = http::json_response(200, out + "}\n");
     response.headers.set("ETag", '"' + std::to_string(why.report.version) + '"');
+    response.headers.set(kTransactionField, why.report.txn.text());
     return response;
 }
 
@@ -222,6 +223,12 @@ Ticket OperatorApi::participant_ticket(ResponseSink sink, std::string name) {
     auto shared = std::make_shared<ResponseSink>(std::move(sink));
     Ticket ticket =
         driver_.open_ticket([this, shared, name = std::move(name)](const Answer& answer) {
+            if (answer.kind == AnswerKind::not_found) {
+                // It is configured, but was never reached: it has no number, and no record.
+                return shared->send(http::problem(
+                    problems::kParticipantNotFound,
+                    "\"" + name + "\" has not been reached yet: take it out of the configuration"));
+            }
             if (answer.kind != AnswerKind::done) {
                 return shared->send(query_response(answer, names()));
             }

@@ -83,6 +83,13 @@ std::string_view to_string(TransactionState state) {
     return kNames.at(static_cast<std::size_t>(state));
 }
 
+bool is_state_name(std::string_view name) {
+    for (std::size_t i = 0; i < kTransactionStates; ++i) {
+        if (to_string(static_cast<TransactionState>(i)) == name) return true;
+    }
+    return false;
+}
+
 std::string_view to_string(BranchState state) {
     constexpr std::array<std::string_view, kBranchStates> kNames{"waiting",
                                                                  "enlisted",

@@ -51,6 +51,8 @@ enum class BranchState : std::uint8_t {
 inline constexpr std::size_t kBranchStates = 15;
 
 [[nodiscard]] std::string_view to_string(TransactionState state);
+// Whether to_string() gives this for any state of a transaction.
+[[nodiscard]] bool is_state_name(std::string_view name);
 [[nodiscard]] std::string_view to_string(BranchState state);
 [[nodiscard]] bool is_legal(TransactionState from, TransactionState to);
 [[nodiscard]] bool is_legal(BranchState from, BranchState to);
