@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SEEDS ?= 1000
 DEMO_FLAGS ?=
 
-.PHONY: help deps configure build demo demo-postgres test check sim sanitize release clean format
+.PHONY: help deps configure build demo demo-postgres test check contract sim sanitize release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
@@ -39,8 +39,13 @@ test: build ## build and run every test
 	@echo "test: running all tests, $(JOBS) at a time"
 	@ctest --preset dev -j $(JOBS)
 
-check: configure ## format, house rules, header self-check, clang-tidy
+check: configure ## format, house rules, contract, header self-check, clang-tidy
 	@tools/check.sh
+
+contract: configure ## lint the OpenAPI documents and test the running servers against them; SEED=n repeats a run
+	@echo "contract: building the program"
+	@cmake --build --preset dev -j $(JOBS) --target twofold
+	@tools/contract.sh $(if $(SEED),--seed $(SEED))
 
 sim: configure ## run the simulator over SEEDS=n seeds
 	@echo "sim: building the simulator"

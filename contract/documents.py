@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCUMENTS = {
@@ -56,8 +57,8 @@ def resolve(document, value):
 def operations(document):
     """(path, method, operation) of every operation, in the document's order."""
     for path, item in document["paths"].items():
-        for method in METHODS:
-            if method in item:
+        for method in item:
+            if method in METHODS:
                 yield path, method, item[method]
 
 
@@ -65,3 +66,19 @@ def problem_codes(document, response):
     """The codes that a problem response may have; empty when it is no problem response."""
     content = resolve(document, response).get("content", {}).get("application/problem+json")
     return content["schema"]["properties"]["code"]["enum"] if content else []
+
+
+def codes_in_the_code(folder=ROOT):
+    """[(code, status, title, retryable, file)] of every ProblemCode constant of the C++ sources."""
+    row = re.compile(r'ProblemCode\s+k\w+\s*\{\s*"(\w+)",\s*(\d+),\s*((?:"(?:[^"\\]|\\.)*"\s*)+),\s*(true|false)\s*\}')
+    found = []
+    folders = [one for one in sorted(folder.iterdir()) if one.is_dir() and one.name not in ("build", "contract")]
+    for path in [path for one in folders for path in sorted(one.rglob("*.h")) + sorted(one.rglob("*.cc"))]:
+        relative = path.relative_to(folder)
+        if path.name.endswith("_test.cc"):
+            continue
+        code_only = re.sub(r"//.*", "", path.read_text(encoding="utf-8", errors="replace"))
+        for code, status, title, retryable in row.findall(code_only):
+            text = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', title))
+            found.append((code, int(status), text, retryable == "true", str(relative)))
+    return found

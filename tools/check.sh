@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every check that is not a test: format, house rules, header self-check, clang-tidy. Stops at the first that fails and
-# says how to mend it. Expects build/dev to be configured (`make check` does that).
+# Every check that is not a test: format, house rules, contract, header self-check, clang-tidy. Stops at the first that
+# fails and says how to mend it. Expects build/dev to be configured (`make check` does that).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,6 +34,8 @@ headers_compile_alone() {
 step "format" "make format" format_is_clean
 step "house rules" "change the lines named above; the rules are in CONTRIBUTING.md and tools/tidy.py" \
     python3 tools/tidy.py
+step "contract" "python3 contract/check.py --write makes docs/api.md and docs/problems.md; mend the rest by hand" \
+    python3 contract/check.py
 step "headers compile alone" "add the include that the header named above lacks" headers_compile_alone
 step "clang-tidy" "change the lines named above; .clang-tidy says why each excluded check is excluded" \
     python3 tools/run_tidy.py -j "$jobs"
