@@ -17,9 +17,9 @@ Every error of both servers is `application/problem+json` (RFC 9457):
  "retry_after_seconds": 1}
 ```
 
-Decide by `code`: it is stable, and so is `type`, which is a name (`urn:twofold:problem:` and the code) and no address, so
-that it is the same on every machine; this page explains it. `title` belongs to the code, `detail` to the occurrence; both
-are for people. `retryable` means that the same request may succeed later, unchanged. A repetition under the same
+Decide by `code`: it is stable, and so is `type`, which is a name (`urn:twofold:problem:` and the code) and no address,
+so that it is the same on every machine; this page explains it. `title` belongs to the code, `detail` to the occurrence;
+both are for people. `retryable` means that the same request may succeed later, unchanged. A repetition under the same
 `Idempotency-Key` is always safe.""".split("\n")
 TITLES = {"coordinator": "Coordinator", "participant": "Participant"}
 
@@ -132,7 +132,8 @@ def schemas(document):
 def api(all_documents):
     """docs/api.md."""
     lines = ["# The interfaces", "", "Made from `contract/*.openapi.json` by `contract/check.py --write`; do not edit. "
-             "Every server gives its document at `/openapi.json`, and `make contract` tests the programs against both.", ""]
+             "Every server gives its document at `/openapi.json`, and `make contract` tests the programs against both.",
+             ""]
     for name, document in all_documents.items():
         lines += [f"## {TITLES[name]}", "", document["info"]["description"], "",
                   f"Default address: `{document['servers'][0]['url']}`.", "",

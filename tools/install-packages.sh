@@ -21,6 +21,15 @@ fi
 
 mapfile -t wanted < <(sed -e 's/#.*//' -e 's/[[:space:]]//g' "$list" | grep -v '^$')
 
+# Node often comes from elsewhere, and Debian's packages of it would not go together with that.
+node_is_here() {
+    command -v node >/dev/null && command -v npm >/dev/null &&
+        node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' >/dev/null 2>&1
+}
+if node_is_here; then
+    mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | grep -vxE 'nodejs|npm')
+fi
+
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     die "this is not a Debian system, so nothing can be installed from here." \
         "Install what tools/packages.txt lists in your system's way, then set TWOFOLD_SKIP_DEPS=1."
