@@ -366,6 +366,52 @@ TEST_F(Outage, PostgresIsKilledAfterThePrepare) {
     EXPECT_EQ(cluster().balance(1, 1), kBalance + 7);
 }
 
+// Somebody commits a branch by hand while its transaction is still undecided, and the transaction
+// aborts. That one branch is committed must be found out and said, by the sidecar that heard the
+// vote as well as by one that was started since.
+class CommittedByHand : public Outage, public ::testing::WithParamInterface<bool> {};
+
+TEST_P(CommittedByHand, IsNotCalledAborted) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
+    auto lock =
+        cluster().database(1).hold("BEGIN; UPDATE accounts SET balance = balance WHERE id = 1");
+    ASSERT_TRUE(lock.has_value());
+    std::string body = transaction_json(
+        {branch(0, {statement(0, "UPDATE accounts SET balance = balance - 7 WHERE id = 1")}),
+         branch(1,
+                {statement(1, "UPDATE accounts SET balance = balance + 7 WHERE id = 1", "[]", 2)},
+                R"(,"lock_timeout_ms":60000)")});
+    std::uint16_t port = cluster().coordinator_port();
+    auto answer = std::async(std::launch::async, [body, port] {
+        return RestClient(port).post("/v1/transactions", body, {.deadline = kPatience});
+    });
+    ASSERT_TRUE(wait_until([this] { return cluster().prepared_left() == 1; }));
+    auto gid = cluster().database(0).texts("SELECT gid FROM pg_prepared_xacts");
+    ASSERT_TRUE(gid.has_value());
+    ASSERT_EQ(gid.value().size(), 1U);
+    ASSERT_TRUE(
+        cluster().database(0).query("COMMIT PREPARED '" + *gid.value().begin() + "'").has_value());
+    if (GetParam()) {
+        cluster().participant(0).kill();
+        ASSERT_TRUE(cluster().start_participant(0));
+    }
+    lock.value().reset();
+    RestReply reply = answer.get();
+    std::string id = reply.text_at("transaction_id");
+    ASSERT_FALSE(id.empty()) << reply.summary();
+    EXPECT_TRUE(wait_until([&] {
+        reply = client().get("/v1/transactions/" + id);
+        return reply.text_at("state") == "heuristic";
+    })) << reply.summary();
+    EXPECT_EQ(reply.text_at("outcome"), "heuristic-commit") << reply.summary();
+    EXPECT_GE(client().metric("twofold_alarms_total"), 1);
+    EXPECT_EQ(cluster().balance(0, 1), kBalance - 7);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sidecar, CommittedByHand, ::testing::Bool(), [](const auto& test) {
+    return test.param ? "StartedSince" : "HeardTheVote";
+});
+
 TEST_F(Outage, PostgresIsKilledUnderLoad) {
     ASSERT_NO_FATAL_FAILURE(start(Databases::mixed));
     TransferLoad load(cluster(), {.clients = 3, .deadline_ms = 3000});

@@ -162,7 +162,7 @@ void PostgresResource::rollback(protocol::FinishRequest request, FinishCallback 
         return done({FinishStatus::unknown,
                      make_reason(reason::kUnavailable, "the branch's session has not ended yet")});
     }
-    impl_->finisher.rollback(request.gid, std::move(done));
+    impl_->finisher.rollback(std::move(request), std::move(done));
 }
 
 void PostgresResource::settle_one_phase(const protocol::BranchKey& key, FinishCallback done) {

@@ -51,7 +51,8 @@ struct FinishRequest {
 enum class FinishStatus : std::uint8_t {
     committed,  // durable now, or proved to have been committed before
     aborted,    // gone: rolled back now, or proved that nothing of it is left
-    not_found,  // rollback only: no such prepared branch, which for an abort is a normal success
+    not_found,  // rollback without a proof only: no such prepared branch, and nobody knows of a
+                // promise; for an abort that is a normal success
     hazard,     // the gid is gone and nothing proves how it ended; reason has the evidence
     unknown,    // try again later
 };

@@ -53,7 +53,7 @@ struct Item {
     BranchOptions options;          // execute_prepare, one_phase
     std::uint32_t deadline_ms = 0;  // what is left of the transaction's time, a duration; 0 = none
     std::optional<std::uint32_t> expected_executes;  // prepare
-    std::optional<ProofToken> proof;                 // commit: what came with the vote
+    std::optional<ProofToken> proof;                 // commit, abort: what came with the vote
     std::optional<IdempotencyKey> idempotency;       // one_phase
 };
 

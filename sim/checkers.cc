@@ -104,6 +104,11 @@ void Checkers::check_item(const protocol::Item& item) {
             }
             return;
         case ItemOp::abort:
+            if (item.proof.has_value()) {
+                aborts_with_proof_.insert(item.key);
+            } else {
+                aborts_with_proof_.erase(item.key);
+            }
             if (group.decision == Decision::commit && group.in_decision.contains(item.key)) {
                 violate("agreement",
                         "abort of " + short_text(item.key) + " is sent, which was decided commit");
@@ -197,6 +202,12 @@ void Checkers::on_result_sent(std::uint32_t participant, const protocol::ItemRes
         case ItemStatus::aborted:
             if (database.applied(key) && !is_heuristic(key.group)) {
                 violate("agreement", short_text(key) + " is reported aborted but is committed");
+            }
+            if (result.op == ItemOp::abort && database.applied(key) && !restored_ &&
+                aborts_with_proof_.contains(key)) {
+                violate(
+                    "heuristic",
+                    short_text(key) + " is reported aborted although an operator has committed it");
             }
             abort_acknowledged_.insert(key);
             return;

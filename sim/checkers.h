@@ -111,6 +111,8 @@ private:
     std::map<std::uint32_t, Told> told_;  // by operation
     std::map<protocol::TxnId, Told> told_txn_;
     std::set<protocol::BranchKey> abort_acknowledged_;
+    // The newest abort of these carried the proof of their vote: how they ended can be found out.
+    std::set<protocol::BranchKey> aborts_with_proof_;
     std::set<protocol::TxnId> heuristic_;
     bool operator_acts_ = false;
     std::optional<protocol::BatchRequest> last_work_sent_;  // while tracing

@@ -329,10 +329,10 @@ void ModelDatabase::unlock(std::uint64_t owner, const std::vector<std::uint32_t>
 // How a branch ended whose prepared state is gone: by the commit log of the same timeline, else by
 // its witness. A missing witness proves nothing where the database has gone back.
 std::optional<bool> ModelDatabase::proof_of(const protocol::FinishRequest& request) const {
-    if (!request.proof.has_value()) return std::nullopt;
-    bool same_history = request.proof->position.timeline == durable_.timeline;
-    auto logged = durable_.commit_log.find(request.proof->xid);
-    if (same_history && logged != durable_.commit_log.end()) return logged->second;
+    if (request.proof.has_value() && request.proof->position.timeline == durable_.timeline) {
+        auto logged = durable_.commit_log.find(request.proof->xid);
+        if (logged != durable_.commit_log.end()) return logged->second;
+    }
     if (durable_.witnesses.contains(request.key)) return true;
     return std::nullopt;
 }
@@ -358,11 +358,12 @@ FinishResult ModelDatabase::commit_now(const protocol::FinishRequest& request) {
 FinishResult ModelDatabase::rollback_now(const protocol::FinishRequest& request) {
     auto found = durable_.prepared.find(request.key);
     if (found == durable_.prepared.end()) {
-        if (proof_of(request).value_or(false)) {
-            return {FinishStatus::committed, because("finished_by_hand")};
-        }
+        auto proved = proof_of(request);
+        if (proved == true) return {FinishStatus::committed, because("finished_by_hand")};
+        bool unprovable = request.proof.has_value() && !request.proof->witness && !proved;
+        if (unprovable) return {FinishStatus::hazard, because("no_proof")};
         if (options_.tombstones) durable_.tombstones.insert(request.key);
-        return {FinishStatus::not_found, {}};
+        return {request.proof.has_value() ? FinishStatus::aborted : FinishStatus::not_found, {}};
     }
     Prepared branch = std::move(found->second);
     durable_.prepared.erase(found);
@@ -388,7 +389,7 @@ std::vector<protocol::PreparedBranch> ModelDatabase::listing() const {
     for (const auto& [key, branch] : durable_.prepared) {
         out.push_back({key,
                        branch.gid,
-                       protocol::ProofToken{branch.xid, branch.position, options_.witness},
+                       protocol::ProofToken{branch.xid, branch.position, false},
                        (world_.now() - branch.since) / 1000,
                        true});
     }

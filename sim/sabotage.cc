@@ -58,6 +58,8 @@ const std::vector<NamedSabotage>& all_sabotage() {
         TWOFOLD_PARTICIPANT(ignore_low_water, "work below the low-water mark is run"),
         TWOFOLD_PARTICIPANT(abort_without_cancelling,
                             "an abort is answered while the work still runs"),
+        TWOFOLD_PARTICIPANT(rollback_without_proof,
+                            "a rollback takes \"does not exist\" for success"),
         TWOFOLD_SIM(log_skips_force, "the file's force does nothing"),
         TWOFOLD_SIM(log_skips_directory_force, "the directory's force does nothing"),
         TWOFOLD_SIM(reply_before_force, "\"durable\" is said before the force"),

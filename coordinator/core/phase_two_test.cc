@@ -44,6 +44,17 @@ TEST(PhaseTwo, decisions_are_retried_for_ever_at_a_growing_pace) {
     s.when("and", s.reply(2, committed)).expect_one("append end t1.1 committed");
 }
 
+// So that a participant that has forgotten the branch can find out whether a person committed it.
+TEST(PhaseTwo, an_abort_carries_the_proof_of_the_vote) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("one votes yes", s.reply(1, yes));
+    s.when("the other refuses", s.reply(2, no)).expect_one("send abort t1.1/1.1 to 1");
+    ASSERT_EQ(s.all_sent.back().item.op, ItemOp::abort);
+    ASSERT_TRUE(s.all_sent.back().item.proof.has_value());
+    EXPECT_EQ(s.all_sent.back().item.proof->xid, 1U);
+}
+
 TEST(PhaseTwo, a_participant_that_is_seen_is_told_at_once) {
     Script s = committing();
     s.when("not sent", s.failed(1, CallOutcome::not_sent)).quiet();

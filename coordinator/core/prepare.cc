@@ -108,7 +108,7 @@ void Machine::Impl::send(Transaction& txn, Branch& branch, ItemOp op) {
         item.deadline_ms = static_cast<std::uint32_t>(txn.deadline.count());
     }
     if (op == ItemOp::prepare) item.expected_executes = branch.expected_executes;
-    if (op == ItemOp::commit) item.proof = branch.proof;
+    if (op == ItemOp::commit || op == ItemOp::abort) item.proof = branch.proof;
     if (op == ItemOp::one_phase) item.idempotency = txn.member().idempotency;
     ++branch.tries;
     // Of the first try: any answer to this operation is younger than that.

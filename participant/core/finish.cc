@@ -74,6 +74,7 @@ void Machine::Impl::on_abort(const ItemReceived& input) {
     if (known == nullptr) return on_abort_of_unknown(input);
     Branch& branch = *known;
     if (branch.mode == WorkMode::one_phase) return settle_known(branch, input);
+    if (!branch.proof) branch.proof = input.item.proof;
     if (branch.decision == Decision::commit) {
         return refuse_violation(branch, input, "abort of a branch that was committed");
     }
@@ -129,6 +130,14 @@ void Machine::Impl::on_abort_of_unknown(const ItemReceived& input) {
     if (key.group.participant().value != 0) return on_settle(input);
     if (is_below_low_water(key)) {
         return reply(input.ticket, ItemOp::abort, key, {ItemStatus::finished_earlier, {}, true});
+    }
+    if (input.item.proof && !config_.sabotage.rollback_without_proof) {
+        // It has voted yes before this start. That it is not listed now does not say how it ended:
+        // somebody may have committed it by hand meanwhile.
+        Branch& branch = create(key);
+        branch.proof = input.item.proof;
+        attach(branch, input.ticket, ItemOp::abort);
+        return start_finish(branch, Decision::abort);
     }
     // Its work may still be on its way: the tombstone refuses it.
     Branch& branch = create(key);
@@ -217,7 +226,9 @@ void Machine::Impl::call_finish(Branch& branch) {
     protocol::FinishRequest request{branch.key, branch.gid, branch.proof};
     switch (branch.state) {
         case BranchState::committing: return emit(CommitPrepared{std::move(request)});
-        case BranchState::rolling_back: return emit(RollbackPrepared{std::move(request)});
+        case BranchState::rolling_back:
+            if (config_.sabotage.rollback_without_proof) request.proof.reset();
+            return emit(RollbackPrepared{std::move(request)});
         case BranchState::settling: return emit(SettleOnePhase{branch.key});
         default: TWOFOLD_UNREACHABLE("finishing a branch that is not being finished");
     }

@@ -29,6 +29,7 @@ struct Sabotage {
     bool skip_identity_check = false;
     bool ignore_low_water = false;
     bool abort_without_cancelling = false;
+    bool rollback_without_proof = false;
 };
 
 struct Config {

@@ -112,6 +112,27 @@ TEST(Commit, AfterAbortIsAViolation) {
     script.when(commit(1)).expect({"reply 3 commit refused protocol_violation not_executed"});
 }
 
+// It had voted before this start: a person may have committed it since.
+TEST(Abort, OfAnUnknownBranchWithAProofAsksTheDatabase) {
+    Script script;
+    ItemReceived input = abort_of(1);
+    input.item.proof = prepared().proof;
+    script.given(started());
+    script.when(input).expect({"rollback 1"});
+    const auto& call = std::get<RollbackPrepared>(script.effects().at(0));
+    EXPECT_EQ(call.request.proof, prepared().proof);
+    script.when(finish_done(1, FinishStatus::committed))
+        .expect({"alarm heuristic_commit 1", "reply 1 abort heuristic_commit"});
+    script.when(input).expect({"reply 2 abort heuristic_commit"});
+}
+
+TEST(Abort, OfAVotedBranchCarriesItsProof) {
+    Script script = voted();
+    script.when(abort_of(1)).expect({"rollback 1"});
+    const auto& call = std::get<RollbackPrepared>(script.effects().at(0));
+    EXPECT_EQ(call.request.proof, prepared().proof);
+}
+
 TEST(Abort, OfAnUnknownBranchIsAnEmptyRollback) {
     Script script;
     script.given(started());

@@ -29,7 +29,8 @@ struct Row {
 
 // One row per state, in the order of the enumeration.
 constexpr std::array<Row, kBranchStates> kTransitions{{
-    {absent, set_of({queued, in_doubt, parked, committing, settling, aborted, committed})},
+    {absent,
+     set_of({queued, in_doubt, parked, committing, rolling_back, settling, aborted, committed})},
     {queued, set_of({running, executing, settling, aborted})},
     {running, set_of({prepared, read_only, committed, aborted, cancelling, heuristic_commit})},
     {executing, set_of({open, aborted, cancelling})},

@@ -102,7 +102,8 @@ std::vector<protocol::PreparedBranch> read_listing(const Context& context,
         protocol::ProofToken proof;
         proof.xid = whole_xid(parse_number(result.text(row, 1)), parse_number(result.text(row, 4)));
         proof.position = {parse_timeline(result.text(row, 6)), parse_lsn(result.text(row, 5))};
-        proof.witness = context.options.witness;
+        // Whether it wrote one is not known here: the option may have been off then.
+        proof.witness = false;
         branch.proof = proof;
         listed.push_back(std::move(branch));
     }

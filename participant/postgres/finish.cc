@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "participant/postgres/admin.h"
 #include "participant/postgres/error_class.h"
-#include "participant/postgres/proof.h"
 #include "participant/postgres/script.h"
 
 #include <algorithm>
@@ -59,16 +58,19 @@ bool is_gone(const Reply& reply) {
 // One rollback at a time until the gid is gone or the limit has passed.
 class RollbackLoop : public std::enable_shared_from_this<RollbackLoop> {
 public:
-    RollbackLoop(Context& context, Finisher& finisher, std::string gid, Finisher::Callback done)
+    RollbackLoop(Context& context,
+                 Finisher& finisher,
+                 protocol::FinishRequest request,
+                 Finisher::Callback done)
         : context_(context),
           finisher_(finisher),
-          gid_(std::move(gid)),
+          request_(std::move(request)),
           done_(std::move(done)),
           until_(steady_clock::now() + context.options.limits.finish),
           timer_(context.loop) {}
 
     void go() {
-        finisher_.rollback(gid_, [self = shared_from_this()](FinishResult result) {
+        finisher_.rollback(request_, [self = shared_from_this()](FinishResult result) {
             self->on_result(std::move(result));
         });
     }
@@ -86,7 +88,7 @@ private:
 
     Context& context_;
     Finisher& finisher_;
-    std::string gid_;
+    protocol::FinishRequest request_;
     Finisher::Callback done_;
     steady_clock::time_point until_;
     async::Timer timer_;
@@ -111,7 +113,7 @@ void Finisher::commit(protocol::FinishRequest request, Callback done) {
 void Finisher::on_commit_reply(const protocol::FinishRequest& request,
                                const Reply& reply,
                                const Callback& done) {
-    if (is_gone(reply)) return ask_proof(request, done);
+    if (is_gone(reply)) return ask_proof(request, &prove_commit, done);
     if (!reply.ok()) return done(unknown_after(reply));
     if (reply.results[0].tag != "COMMIT PREPARED") {
         return done(unknown(reason::kProtocolViolation,
@@ -135,12 +137,14 @@ void Finisher::on_commit_reply(const protocol::FinishRequest& request,
     done(std::move(result));
 }
 
-void Finisher::ask_proof(const protocol::FinishRequest& request, const Callback& done) {
+void Finisher::ask_proof(const protocol::FinishRequest& request,
+                         Prove prove,
+                         const Callback& done) {
     ++context_.counters.proofs_asked;
     finish_.run(
         evidence_statements(request),
         context_.options.limits.finish,
-        [this, request, done](const Reply& reply) {
+        [this, request, prove, done](const Reply& reply) {
             std::optional<Evidence> evidence = read_evidence(reply);
             if (!evidence.has_value()) {
                 return done(unknown(
@@ -162,10 +166,10 @@ void Finisher::ask_proof(const protocol::FinishRequest& request, const Callback&
 // ---- rollback
 // ------------------------------------------------------------------------------------
 
-void Finisher::rollback(const std::string& gid, Callback done) {
+void Finisher::rollback(protocol::FinishRequest request, Callback done) {
     std::vector<Statement> statements = {
         {"SELECT pg_catalog.set_config('synchronous_commit', 'local', false)", {}, false, true},
-        {"ROLLBACK PREPARED " + quoted_gid(gid), {}, false, true},
+        {"ROLLBACK PREPARED " + quoted_gid(request.gid), {}, false, true},
         {"SELECT pg_catalog.set_config('synchronous_commit', $1, false)",
          {{context_.options.synchronous_commit}},
          false,
@@ -173,8 +177,9 @@ void Finisher::rollback(const std::string& gid, Callback done) {
     finish_.run(
         std::move(statements),
         context_.options.limits.finish,
-        [this, done = std::move(done)](const Reply& reply) {
-            if (is_gone(reply)) return done({FinishStatus::not_found, {}});
+        [this, request = std::move(request), done = std::move(done)](const Reply& reply) {
+            // Somebody may have committed it by hand: that it is gone is no success by itself.
+            if (is_gone(reply)) return ask_proof(request, &prove_rollback, done);
             if (!reply.ok()) return done(unknown_after(reply));
             if (reply.results[1].tag != "ROLLBACK PREPARED") {
                 return done(unknown(reason::kProtocolViolation,
@@ -185,8 +190,8 @@ void Finisher::rollback(const std::string& gid, Callback done) {
         });
 }
 
-void Finisher::rollback_until_gone(const std::string& gid, Callback done) {
-    std::make_shared<RollbackLoop>(context_, *this, gid, std::move(done))->go();
+void Finisher::rollback_until_gone(protocol::FinishRequest request, Callback done) {
+    std::make_shared<RollbackLoop>(context_, *this, std::move(request), std::move(done))->go();
 }
 
 // ---- one-phase

@@ -8,6 +8,7 @@
 
 #include "async/timer.h"
 #include "participant/postgres/pool.h"
+#include "participant/postgres/proof.h"
 #include "participant/resource.h"
 
 #include <memory>
@@ -25,17 +26,19 @@ public:
     void commit(protocol::FinishRequest request, Callback done);
     // A rollback does not wait for a standby: a prepared transaction that a failover brings back is
     // listed and asked about again.
-    void rollback(const std::string& gid, Callback done);
+    void rollback(protocol::FinishRequest request, Callback done);
     // Rolls back a branch that this resource prepared itself, again and again until it is gone;
     // `unknown` when it takes too long.
-    void rollback_until_gone(const std::string& gid, Callback done);
+    void rollback_until_gone(protocol::FinishRequest request, Callback done);
     void settle_one_phase(const std::string& gid, Callback done);
 
 private:
     void on_commit_reply(const protocol::FinishRequest& request,
                          const Reply& reply,
                          const Callback& done);
-    void ask_proof(const protocol::FinishRequest& request, const Callback& done);
+    using Prove = protocol::FinishResult (*)(const protocol::FinishRequest& request,
+                                             const Evidence& evidence);
+    void ask_proof(const protocol::FinishRequest& request, Prove prove, const Callback& done);
 
     Context& context_;
     Pool& finish_;

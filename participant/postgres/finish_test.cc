@@ -33,6 +33,54 @@ TEST_F(Finish, ARollbackByHandIsFound) {
     EXPECT_THAT(finished.reason.message, HasSubstr("aborted"));
 }
 
+TEST_F(Finish, ACommitByHandIsNoRollback) {
+    auto one = sidecar();
+    auto key = new_key();
+    auto result = one->prepare(key, debit());
+    sql("COMMIT PREPARED '" + one->gid(key) + "'");
+    auto finished = one->rollback(key, result.proof);
+    EXPECT_EQ(finished.status, FinishStatus::committed);
+    EXPECT_THAT(finished.reason.message, HasSubstr("committed"));
+    EXPECT_EQ(one->rollback(key, result.proof).status, FinishStatus::committed) << "idempotent";
+    EXPECT_EQ(balance(1), "90");
+}
+
+TEST_F(Finish, ARollbackThatWasDoneBeforeIsProved) {
+    auto one = sidecar();
+    auto key = new_key();
+    auto result = one->prepare(key, debit());
+    EXPECT_EQ(one->rollback(key, result.proof).status, FinishStatus::aborted);
+    EXPECT_EQ(one->rollback(key, result.proof).status, FinishStatus::aborted);
+    EXPECT_EQ(one->rollback(key).status, FinishStatus::not_found) << "nobody knows of a promise";
+}
+
+TEST_F(Finish, ARollbackThatNothingProvesIsAHazard) {
+    auto one = sidecar();
+    auto key = new_key();
+    auto result = one->prepare(key, debit());
+    sql("COMMIT PREPARED '" + one->gid(key) + "'");
+    protocol::ProofToken other = *result.proof;
+    other.position.timeline = 2;
+    auto finished = one->rollback(key, other);
+    EXPECT_EQ(finished.status, FinishStatus::hazard);
+    EXPECT_THAT(finished.reason.message, HasSubstr("no witness row"));
+}
+
+TEST_F(Finish, AWitnessTellsARollbackOnAnyTimeline) {
+    PostgresOptions wanted = options();
+    wanted.witness = true;
+    auto one = sidecar(wanted);
+    for (bool by_hand : {true, false}) {
+        auto key = new_key();
+        auto result = one->prepare(key, debit());
+        sql((by_hand ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '") + one->gid(key) + "'");
+        protocol::ProofToken other = *result.proof;
+        other.position.timeline = 2;
+        EXPECT_EQ(one->rollback(key, other).status,
+                  by_hand ? FinishStatus::committed : FinishStatus::aborted);
+    }
+}
+
 TEST_F(Finish, WithoutProofItIsAHazard) {
     auto one = sidecar();
     auto finished = one->commit(new_key());

@@ -95,9 +95,10 @@ protocol::FinishResult Sidecar::commit(const protocol::BranchKey& key,
     return result.value_or(protocol::FinishResult{});
 }
 
-protocol::FinishResult Sidecar::rollback(const protocol::BranchKey& key) {
+protocol::FinishResult Sidecar::rollback(const protocol::BranchKey& key,
+                                         std::optional<protocol::ProofToken> proof) {
     std::optional<protocol::FinishResult> result;
-    resource_->rollback({key, gid(key), {}},
+    resource_->rollback({key, gid(key), proof},
                         [&](protocol::FinishResult r) { result.emplace(std::move(r)); });
     EXPECT_TRUE(wait([&] { return result.has_value(); })) << "the rollback was not answered";
     return result.value_or(protocol::FinishResult{});

@@ -31,7 +31,8 @@ public:
                                    std::optional<protocol::IdempotencyKey> idempotency = {});
     protocol::FinishResult commit(const protocol::BranchKey& key,
                                   std::optional<protocol::ProofToken> proof = {});
-    protocol::FinishResult rollback(const protocol::BranchKey& key);
+    protocol::FinishResult rollback(const protocol::BranchKey& key,
+                                    std::optional<protocol::ProofToken> proof = {});
     protocol::FinishResult settle(const protocol::BranchKey& key);
     base::Result<void> cancel(const protocol::BranchKey& key);
     base::Result<std::vector<protocol::PreparedBranch>> list();

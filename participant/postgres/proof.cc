@@ -44,6 +44,20 @@ FinishResult finding(FinishStatus status, std::string_view code, std::string tex
     return {status, make_reason(code, std::move(text))};
 }
 
+// How it ended, as far as the evidence goes; hazard: it does not say.
+FinishStatus ending(const protocol::FinishRequest& request, const Evidence& evidence) {
+    if (request.proof.has_value() && same_history(*request.proof, evidence.position)) {
+        if (evidence.transaction_status == "committed") return FinishStatus::committed;
+        if (evidence.transaction_status == "aborted") return FinishStatus::aborted;
+        // Somebody finishes it just now.
+        if (evidence.transaction_status == "in progress") return FinishStatus::unknown;
+    }
+    // A row that was committed with the branch. Its absence proves nothing: it may not have been
+    // asked for, or the database is older than the branch.
+    if (evidence.witness == "committed") return FinishStatus::committed;
+    return FinishStatus::hazard;
+}
+
 }  // namespace
 
 std::vector<Statement> evidence_statements(const protocol::FinishRequest& request) {
@@ -77,22 +91,24 @@ std::optional<Evidence> read_evidence(const Reply& reply) {
     return evidence;
 }
 
-FinishResult prove(const protocol::FinishRequest& request, const Evidence& evidence) {
-    std::string text = evidence_text(request, evidence);
-    if (request.proof.has_value() && same_history(*request.proof, evidence.position)) {
-        if (evidence.transaction_status == "committed") return {FinishStatus::committed, {}};
-        if (evidence.transaction_status == "aborted") {
-            return finding(FinishStatus::aborted, reason::kNotPrepared, std::move(text));
-        }
-        // Somebody finishes it just now.
-        if (evidence.transaction_status == "in progress") {
-            return finding(FinishStatus::unknown, reason::kUnavailable, std::move(text));
-        }
+FinishResult prove_commit(const protocol::FinishRequest& request, const Evidence& evidence) {
+    FinishStatus status = ending(request, evidence);
+    if (status == FinishStatus::committed) return {status, {}};
+    std::string_view code =
+        status == FinishStatus::unknown ? reason::kUnavailable : reason::kNotPrepared;
+    return finding(status, code, evidence_text(request, evidence));
+}
+
+FinishResult prove_rollback(const protocol::FinishRequest& request, const Evidence& evidence) {
+    FinishStatus status = ending(request, evidence);
+    if (status == FinishStatus::aborted) return {status, {}};
+    if (status == FinishStatus::hazard) {
+        if (!request.proof.has_value()) return {FinishStatus::not_found, {}};
+        if (request.proof->witness) return {FinishStatus::aborted, {}};
     }
-    // A row that was committed with the branch. Its absence proves nothing: it may not have been
-    // asked for, or the database is older than the branch.
-    if (evidence.witness == "committed") return {FinishStatus::committed, {}};
-    return finding(FinishStatus::hazard, reason::kNotPrepared, std::move(text));
+    std::string_view code =
+        status == FinishStatus::unknown ? reason::kUnavailable : reason::kNotPrepared;
+    return finding(status, code, evidence_text(request, evidence));
 }
 
 }  // namespace twofold::participant::postgres

@@ -5,6 +5,10 @@
 //   same timeline and no older position than when it voted → the commit log's word about its xid
 //   a witness row                                           → committed
 //   otherwise                                               → hazard, with the evidence
+//
+// For a rollback two more things are known. A branch that wrote its witness row itself has not been
+// committed where the row is missing, whatever the timeline. And a branch without a proof has
+// promised nothing as far as anybody knows: `not_found`, as long as no witness says otherwise.
 #pragma once
 
 #include "participant/postgres/connection.h"
@@ -31,7 +35,9 @@ struct Evidence {
 // Nothing when the evidence itself could not be read: ask again.
 [[nodiscard]] std::optional<Evidence> read_evidence(const Reply& reply);
 
-[[nodiscard]] protocol::FinishResult prove(const protocol::FinishRequest& request,
-                                           const Evidence& evidence);
+[[nodiscard]] protocol::FinishResult prove_commit(const protocol::FinishRequest& request,
+                                                  const Evidence& evidence);
+[[nodiscard]] protocol::FinishResult prove_rollback(const protocol::FinishRequest& request,
+                                                    const Evidence& evidence);
 
 }  // namespace twofold::participant::postgres

@@ -281,7 +281,11 @@ TEST_F(VerdictTest, OnePhaseWithAnExpectationEndsApart) {
 // --------------------------------------------------------------------------------------
 
 protocol::FinishResult proved(std::optional<protocol::ProofToken> token, const Evidence& evidence) {
-    return prove({{}, "gid", token}, evidence);
+    return prove_commit({{}, "gid", token}, evidence);
+}
+
+FinishStatus proved_rollback(std::optional<protocol::ProofToken> token, const Evidence& evidence) {
+    return prove_rollback({{}, "gid", token}, evidence).status;
 }
 
 TEST(Proof, TheCommitLogCountsOnTheSameHistoryOnly) {
@@ -310,6 +314,28 @@ TEST(Proof, TheCommitLogCountsOnTheSameHistoryOnly) {
     EXPECT_EQ(proved({}, evidence).status, FinishStatus::hazard);
     evidence.transaction_error = "in the future";
     EXPECT_THAT(proved(token, evidence).reason.message, HasSubstr("in the future"));
+}
+
+TEST(Proof, ARollbackIsDoneOnlyWhenNothingCanHaveCommitted) {
+    protocol::ProofToken token{.xid = 7, .position = {2, 100}};
+    Evidence evidence;
+    evidence.position = {2, 100};
+    evidence.transaction_status = "aborted";
+    EXPECT_EQ(proved_rollback(token, evidence), FinishStatus::aborted);
+    evidence.transaction_status = "committed";
+    EXPECT_EQ(proved_rollback(token, evidence), FinishStatus::committed);
+    evidence.transaction_status = "in progress";
+    EXPECT_EQ(proved_rollback(token, evidence), FinishStatus::unknown);
+    evidence.transaction_status = "";
+    EXPECT_EQ(proved_rollback(token, evidence), FinishStatus::hazard);
+    EXPECT_EQ(proved_rollback({}, evidence), FinishStatus::not_found);
+    evidence.position = {3, 500};
+    EXPECT_EQ(proved_rollback(token, evidence), FinishStatus::hazard);
+    token.witness = true;  // its row would be there if it had been committed
+    EXPECT_EQ(proved_rollback(token, evidence), FinishStatus::aborted);
+    evidence.witness = "committed";
+    EXPECT_EQ(proved_rollback(token, evidence), FinishStatus::committed);
+    EXPECT_EQ(proved_rollback({}, evidence), FinishStatus::committed);
 }
 
 // ---- the server check

@@ -50,8 +50,7 @@ void WorkRunner::execute(protocol::BranchWork work,
         return refuse(
             run, make_reason(reason::kStaleParticipantEpoch, context_.fenced_text), false);
     }
-    ParsedWork parsed =
-        parse_work(run->work.work, context_.options);
+    ParsedWork parsed = parse_work(run->work.work, context_.options);
     if (!parsed.refusal.empty()) return refuse(run, std::move(parsed.refusal), false);
     run->statements = std::move(parsed.statements);
     milliseconds limit = context_.options.limits.branch;
@@ -137,7 +136,7 @@ void WorkRunner::on_judged(const RunPtr& run, Verdict verdict) {
             result.status = WorkStatus::read_only;
             ++context_.counters.read_only;
             break;
-        case Finding::undo: return undo(run, result.reason);
+        case Finding::undo: return undo(run, result.reason, verdict.proof);
         case Finding::duplicate: return answer_unknown(run, std::move(result.reason), true);
         case Finding::key_taken: run->settling = true; return answer_from_key(run, result.reason);
         default: return refuse(run, std::move(result.reason), result.executed);
@@ -198,18 +197,28 @@ void WorkRunner::probe(const RunPtr& run) {
 // ---- afterwards
 // ----------------------------------------------------------------------------------
 
-void WorkRunner::undo(const RunPtr& run, const Reason& why) {
+void WorkRunner::undo(const RunPtr& run,
+                      const Reason& why,
+                      const std::optional<protocol::ProofToken>& proof) {
     run->settling = true;
     ++context_.counters.rolled_back_after_prepare;
     if (why.code == reason::kNotReplicated) ++context_.counters.not_replicated;
-    finisher_.rollback_until_gone(run->work.gid,
-                                  [this, run, why](const protocol::FinishResult& result) {
-                                      if (result.status != protocol::FinishStatus::unknown)
-                                          return refuse(run, why, true);
-                                      Reason text = why;
-                                      text.message += "; rolling it back: " + result.reason.message;
-                                      answer_unknown(run, std::move(text), true);
-                                  });
+    finisher_.rollback_until_gone(
+        {run->work.key, run->work.gid, proof}, [this, run, why](protocol::FinishResult result) {
+            using protocol::FinishStatus;
+            if (result.status == FinishStatus::aborted || result.status == FinishStatus::not_found)
+                return refuse(run, why, true);
+            if (result.status == FinishStatus::committed) {
+                // Somebody was faster, by hand, and committed what must not be.
+                WorkResult committed;
+                committed.status = WorkStatus::committed;
+                committed.reason = std::move(result.reason);
+                return answer(run, std::move(committed));
+            }
+            Reason text = why;
+            text.message += "; rolling it back: " + result.reason.message;
+            answer_unknown(run, std::move(text), true);
+        });
 }
 
 void WorkRunner::examine(const RunPtr& run, const Reason& why) {
@@ -235,7 +244,7 @@ void WorkRunner::look_for_prepared(const RunPtr& run, const Reason& why) {
                context_.options.limits.admin,
                [this, run, why](const Reply& reply) {
                    if (!reply.ok()) return answer_unknown(run, why, true);
-                   if (!reply.results[0].rows.empty()) return undo(run, why);
+                   if (!reply.results[0].rows.empty()) return undo(run, why, {});
                    refuse(run, why, true);
                });
 }

@@ -68,7 +68,9 @@ private:
     void arm_probe(const RunPtr& run);
     void probe(const RunPtr& run);
 
-    void undo(const RunPtr& run, const protocol::Reason& reason);
+    void undo(const RunPtr& run,
+              const protocol::Reason& reason,
+              const std::optional<protocol::ProofToken>& proof);
     void examine(const RunPtr& run, const protocol::Reason& reason);
     void look_for_prepared(const RunPtr& run, const protocol::Reason& reason);
     void look_for_witness(const RunPtr& run, const protocol::Reason& reason);
