@@ -82,6 +82,12 @@ void CustomParticipant::restart() {
     std::erase_if(branches_, [lost](const auto& each) { return each.second == lost; });
 }
 
+std::size_t CustomParticipant::committed() {
+    std::scoped_lock lock(mutex_);
+    return static_cast<std::size_t>(std::ranges::count_if(
+        branches_, [](const auto& each) { return each.second == State::committed; }));
+}
+
 http::Response CustomParticipant::respond(const http::Request& request) {
     std::scoped_lock lock(mutex_);
     if (request.target == "/v1/participant") {
@@ -138,7 +144,9 @@ ItemResult CustomParticipant::answer(const protocol::BatchRequest& batch, const 
 
 void CustomParticipant::decide(const Item& item, ItemResult& result) {
     switch (item.op) {
-        case ItemOp::execute_prepare: return work(item, result);
+        case ItemOp::execute_prepare:
+        case ItemOp::prepare:  // what the application had done by calls of its own
+            return work(item, result);
         case ItemOp::commit: return commit(item, result);
         case ItemOp::abort: return abort(item, result);
         default:

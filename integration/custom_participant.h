@@ -63,6 +63,7 @@ public:
 
     [[nodiscard]] http::Response respond(const http::Request& request);
     void restart();
+    [[nodiscard]] std::size_t committed();
 
 private:
     enum class State { prepared, committed, aborted };

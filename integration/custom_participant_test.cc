@@ -138,6 +138,27 @@ TEST_F(CustomTransactions, APromiseSurvivesAKill) {
     EXPECT_EQ(seats_->stock(), "996/4");
 }
 
+// The application makes its own calls to the service; the coordinator only asks for the promise.
+TEST_F(CustomTransactions, EnlistedByNameInAnInteractiveTransaction) {
+    CustomParticipant participant(Flaw::none);
+    FakeServer server(
+        [&participant](const http::Request& request) { return participant.respond(request); });
+    ClusterSpec spec;
+    spec.others = {{"custom", server.port()}};
+    ASSERT_NO_FATAL_FAILURE(start(std::move(spec)));
+    RestReply begun = client().post("/v1/transactions", "{}");
+    ASSERT_EQ(begun.status, 201) << begun.summary();
+    std::string path = "/v1/transactions/" + begun.text_at("id");
+    RestReply enlisted = client().post(path + "/branches", R"({"participant":"custom"})");
+    ASSERT_EQ(enlisted.status, 201) << enlisted.summary();
+    EXPECT_EQ(enlisted.text_at("branch"), "1") << enlisted.summary();
+    EXPECT_EQ(enlisted.text_at("attempt"), "1") << enlisted.summary();
+    EXPECT_EQ(participant.committed(), 0U);
+    RestReply done = client().post(path + "/commit", "{}", {.deadline = kPatience});
+    EXPECT_EQ(done.status, 200) << done.summary();
+    EXPECT_EQ(participant.committed(), 1U);
+}
+
 // ---- the check ------------------------------------------------------------------------
 
 class ParticipantCheck : public ClusterTest {
