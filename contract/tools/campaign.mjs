@@ -79,7 +79,7 @@ export class Campaign {
     }
     if (JSON.stringify(value).includes('\\ud800')) return ANY;
     if (path === null) return ANY;
-    const text = this.world.substituted(JSON.stringify(value));
+    const text = this.world.substituted(JSON.stringify(value), operation);
     return this.document.validator(operation.bodyPointer)(JSON.parse(text)) ? VALID : INVALID;
   }
 
@@ -123,19 +123,24 @@ export class Campaign {
     await this.world.prepare(operation);
     const sent = await this.world.send(this.document, operation, request);
     this.journal.answered(operation, sent.answer);
+    this.judge(operation, request, sent);
+    this.world.learn(operation, sent.answer);
+    return sent.answer;
+  }
+
+  judge(operation, request, sent) {
     const complain = (text) => this.journal.violation(operation, request, sent, text);
     const { status } = sent.answer;
     if (status >= 500 && status !== 503) complain(`a ${status}, which is never expected`);
+    if (request.status && request.status !== status) complain(`expected ${request.status}`);
     const response = this.document.response(operation, status);
     if (!response) return complain('this status is not documented');
     this.journal.keep(operation, response, sent.answer);
     for (const text of verify(this.document, response, sent.answer, this.world.catalogue)) complain(text);
     const refused = status >= 400;
     const form = [400, 405, 415].includes(status);
-    if (request.status && request.status !== status) complain(`expected ${request.status}`);
     if (request.expect === VALID && form) complain('the document allows this request');
     if (request.expect === INVALID && !refused && status !== 202) complain('the document does not allow this request');
-    this.world.learn(operation, sent.answer);
   }
 
   // Methods that the path does not have, HEAD, OPTIONS, and paths that are not there.

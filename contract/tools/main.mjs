@@ -13,6 +13,7 @@ import { Campaign } from './campaign.mjs';
 import { Cluster } from './cluster.mjs';
 import { Document } from './document.mjs';
 import { Journal } from './journal.mjs';
+import { Scenarios } from './scenarios.mjs';
 import { self_test } from './self_test.mjs';
 import { World } from './world.mjs';
 
@@ -46,9 +47,10 @@ async function run(cluster, documents, journal) {
   const world = new World(cluster, catalogue());
   await world.look();
   for (let round = 0; journal.requests < Number(options.requests); ++round) {
-    for (const document of documents) {
-      await new Campaign(document, world, journal, Number(options.seed) + round).run(ROUND);
-    }
+    const seed = Number(options.seed) + round;
+    const campaigns = documents.map((document) => new Campaign(document, world, journal, seed));
+    await new Scenarios({ coordinator: campaigns[0], participant: campaigns[1] }, world, journal, `${seed}`).run();
+    await Promise.all(campaigns.map((campaign) => campaign.run(ROUND)));
     console.log(`contract: ${journal.requests} requests, ${journal.violation_count()} violations`);
   }
   return [...complaints, ...self_test(documents, journal, world.catalogue)];

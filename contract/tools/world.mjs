@@ -6,6 +6,9 @@ const KNOWN_MAX = 64;
 const RECENT = 8;
 const STUCK_AFTER_MS = 300;
 
+// A call to a transaction's own address, such as /v1/transactions/{id}/commit.
+const is_about_one = (operation) => /\{id\}\/\w+$/.test(operation.path);
+
 // An id as the coordinator of this (made-up) log would make it, number `sequence` of its first start.
 function made_up_id(incarnation, sequence) {
   const bytes = Buffer.alloc(36, 7);
@@ -24,6 +27,7 @@ export class World {
     this.ids = [];
     this.enlisted = new Set();
     this.versions = new Map();
+    this.calls = 0;
     this.turn = 0;
     this.lab = null;
   }
@@ -33,29 +37,29 @@ export class World {
     this.lab = JSON.parse(answer.body);
   }
 
-  substituted(text) {
+  substituted(text, operation) {
     return text
-      .replace(/@txn:(\d+)/g, (_, n) => this.ids[this.ids.length - 1 - (n % this.reach())] ?? NEVER_ISSUED)
+      .replace(/@txn:(\d+)/g, (_, n) => this.ids[this.ids.length - 1 - (n % this.reach(operation))] ?? NEVER_ISSUED)
       .replace(/@lab:([0-9a-f]{20}):(\d+)/g, (_, incarnation, n) => made_up_id(incarnation, Number(n)))
       .replaceAll('@uuid', this.lab.uuid)
       .replaceAll('@identity', this.lab.identity);
   }
 
   // How many of the newest ids are asked for: calls about one transaction need some that are still active.
-  reach() {
-    return Math.max(1, Math.min(this.ids.length, this.interactive ? RECENT : KNOWN_MAX));
+  reach(operation) {
+    return Math.max(1, Math.min(this.ids.length, is_about_one(operation) ? RECENT : KNOWN_MAX));
   }
 
   // Calls about one transaction find a new one now and then. Branches of other calls' transactions must not wait for
   // those that nobody will end: a participant on SQLite has one at a time.
   async prepare(operation) {
-    this.interactive = /\{id\}\/\w+$/.test(operation.path);
-    this.turn += 1;
-    if (this.interactive && this.turn % 4 === 0) {
+    if (operation.document.name !== 'coordinator') return;
+    this.calls += 1;
+    if (is_about_one(operation) && this.calls % 4 === 0) {
       const answer = await this.#post('/v1/transactions', { deadline_ms: 2000 });
       this.learn({ document: { name: 'coordinator' }, path: '' }, answer);
     }
-    while (!this.interactive && this.enlisted.size > 0) {
+    while (!is_about_one(operation) && this.enlisted.size > 0) {
       const [id] = this.enlisted;
       await this.#post(`/v1/transactions/${id}/abort`, {});
       this.enlisted.delete(id);
@@ -81,14 +85,14 @@ export class World {
     let path = operation.path;
     for (const { name, in: place } of operation.parameters) {
       if (parameters[name] === undefined) continue;
-      const texts = [parameters[name]].flat().map((value) => this.substituted(String(value)))
+      const texts = [parameters[name]].flat().map((value) => this.substituted(String(value), operation))
         .map((text) => (text === '@version' ? this.versions.get(/[\w-]{48}/.exec(path)?.[0]) ?? '"0"' : text));
       if (place === 'path') path = path.replace(`{${name}}`, encodeURIComponent(texts[0]) || '%20');
       if (place === 'query') query.push(...texts.map((text) => `${name}=${encodeURIComponent(text)}`));
       if (place === 'header') fields[name.toLowerCase()] = Buffer.from(texts[0]).toString('latin1').replace(/[^\t -~\x80-\xff]/g, '');
     }
     const target = path + suffix + (query.length > 0 ? `?${query.join('&')}` : '');
-    const bytes = typeof body === 'string' ? this.substituted(body) : body;
+    const bytes = typeof body === 'string' ? this.substituted(body, operation) : body;
     Object.assign(fields, headers);
     if (fields['content-type'] === '') delete fields['content-type'];
     const request = { method: method ?? operation.method.toUpperCase(), target, headers: fields, body: bytes };
