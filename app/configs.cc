@@ -15,9 +15,11 @@ using namespace std::chrono_literals;
 
 // A name that people can type into a URL and a label.
 bool is_name(const std::string& name) {
-    return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](unsigned char c) {
-        return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
-    });
+    // A path cannot have the segments "." and "..".
+    bool fits = !name.empty() && name.size() <= 64 && name.front() != '.';
+    return fits && std::ranges::all_of(name, [](unsigned char c) {
+               return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+           });
 }
 
 HostPort read_listen(ConfigReader& in, const HostPort& fallback) {
@@ -42,7 +44,9 @@ std::vector<NamedAddress> read_participants(ConfigReader& in) {
     for (const auto& [name, url] : in.named_urls("participants")) {
         auto address = parse_http_url(url);
         if (!is_name(name)) {
-            in.fail("participants", "\"" + name + "\" must be 1 to 64 of A-Z a-z 0-9 - _ .");
+            in.fail(
+                "participants",
+                "\"" + name + "\" must be 1 to 64 of A-Z a-z 0-9 - _ ., not beginning with a dot");
         } else if (!address.has_value()) {
             in.fail("participants", address.error().context);
         } else if (std::ranges::find(out, name, &NamedAddress::name) != out.end()) {
@@ -160,7 +164,9 @@ Result<ParticipantConfig> load_participant_config(const std::string& path) {
     TWOFOLD_TRY(ConfigReader in, ConfigReader::load(path));
     ParticipantConfig out;
     out.name = in.required_text("name", "orders");
-    if (!is_name(out.name)) in.fail("name", "must be 1 to 64 of A-Z a-z 0-9 - _ .");
+    if (!is_name(out.name)) {
+        in.fail("name", "must be 1 to 64 of A-Z a-z 0-9 - _ ., not beginning with a dot");
+    }
     out.listen = read_listen(in, out.listen);
     out.insecure_public_bind = in.boolean("insecure_public_bind", false);
     check_bind(in, out.listen, out.insecure_public_bind);
