@@ -76,9 +76,10 @@ TEST_F(ConfigFile, ErrorsNamePlaceKeyAndFix) {
     EXPECT_EQ(coordinator_error("data_dir: [\n").substr(0, 5), "FILE:");
     EXPECT_EQ(coordinator_error("data_dir: /d\nparticipants: [{name: a, url: ftp://x:1}]\n"),
               "FILE:2: participants: \"ftp://x:1\" must look like http://127.0.0.1:8420");
-    EXPECT_EQ(coordinator_error("data_dir: /d\nparticipants: [{name: .., url: http://x:1}]\n"),
-              "FILE:2: participants: \"..\" must be 1 to 64 of A-Z a-z 0-9 - _ ., not beginning with "
-              "a dot");
+    EXPECT_EQ(
+        coordinator_error("data_dir: /d\nparticipants: [{name: .., url: http://x:1}]\n"),
+        "FILE:2: participants: \"..\" must be 1 to 64 of A-Z a-z 0-9 - _ ., not beginning with "
+        "a dot");
     EXPECT_EQ(load_coordinator_config("/nonexistent.yaml").error().context,
               "/nonexistent.yaml: cannot be read");
 }

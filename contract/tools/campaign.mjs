@@ -10,6 +10,11 @@ const VALID = 'valid';      // not refused for its form
 const INVALID = 'invalid';  // refused
 const ANY = 'any';          // whatever is documented
 
+const WRONG_TEXTS = ['', '0', ' ', '-1', '1.5', 'x', '99999999999999999999999', 'a'.repeat(300), 'ä', '\u0001', 'null',
+  '%', 'a=b=c'];
+const WRONG_TYPES = ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonx', 'text/json',
+  'multipart/form-data', '', 'json'];
+
 export class Campaign {
   // `world` sends requests and knows what is there; see world.mjs.
   constructor(document, world, journal, seed) {
@@ -37,7 +42,8 @@ export class Campaign {
       yield { parameters: {}, body: JSON.stringify(example.value), expect: VALID, about: 'an example of the document' };
     }
     const parameters = this.samples(operation, this.parameters(operation), count, 'parameters');
-    const bodies = operation.body ? this.samples(operation, this.generator.of(operation.body.schema), count, 'body') : [];
+    const bodies = operation.body
+      ? this.samples(operation, this.generator.of(operation.body.schema), count, 'body') : [];
     for (let i = 0; i < count - body_count; ++i) {
       const body = bodies[i] === undefined ? undefined : JSON.stringify(bodies[i]);
       yield { parameters: parameters[i], body, expect: VALID, about: 'as documented' };
@@ -54,7 +60,8 @@ export class Campaign {
   }
 
   parameters(operation) {
-    const shape = Object.fromEntries(operation.parameters.map((one) => [one.name, this.generator.named(operation, one)]));
+    const shape = Object.fromEntries(
+      operation.parameters.map((one) => [one.name, this.generator.named(operation, one)]));
     const required = operation.parameters.filter((one) => one.required).map((one) => one.name);
     return fc.record(shape, { requiredKeys: required }).map((values) => {
       // The context that is passed along names the same transaction as the path.
@@ -85,11 +92,10 @@ export class Campaign {
 
   *wrong_parameters(operation, parameters, bodies) {
     const body = bodies[0] === undefined ? undefined : JSON.stringify(bodies[0]);
-    const values = ['', '0', ' ', '-1', '1.5', 'x', '99999999999999999999999', 'a'.repeat(300), 'ä', '\u0001', 'null', '%', 'a=b=c'];
     const inside = operation.parameters.filter((one) => one.required).map((one) => [one.name, parameters[0][one.name]]);
     const least = Object.fromEntries(inside);
     for (const one of operation.parameters) {
-      for (const wrong of values) {
+      for (const wrong of WRONG_TEXTS) {
         const schema = this.document.resolve(one.schema);
         const number = schema.type === 'integer' && /^\d+$/.test(wrong) ? Number(wrong) : wrong;
         const value = schema.type === 'array' ? [wrong] : number;
@@ -108,14 +114,13 @@ export class Campaign {
   }
 
   *wrong_types(parameters, bodies) {
-    const types = ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonx', 'text/json', 'multipart/form-data',
-      '', 'json'];
-    for (const type of types) {
+    for (const type of WRONG_TYPES) {
       const body = JSON.stringify(bodies[0]);
       yield { parameters: parameters[0], body, headers: { 'content-type': type }, status: 415, about: `type ${type}` };
     }
     const type = 'Application/JSON ; charset="utf-8"';
-    yield { parameters: parameters[0], body: JSON.stringify(bodies[0]), headers: { 'content-type': type }, expect: VALID,
+    const body = JSON.stringify(bodies[0]);
+    yield { parameters: parameters[0], body, headers: { 'content-type': type }, expect: VALID,
       about: 'a type with parameters' };
   }
 
@@ -188,7 +193,8 @@ export class Campaign {
     const [operation] = this.document.operations;
     for (const one of wire_cases('/livez')) {
       const answer = await this.world.raw(this.document, one.bytes);
-      const complain = (text) => this.journal.violation(operation, { about: one.name }, { answer, line: one.name }, text);
+      const sent = { answer, line: one.name };
+      const complain = (text) => this.journal.violation(operation, { about: one.name }, sent, text);
       this.journal.answered(operation, answer);
       if (!one.may.includes(answer.status)) complain(`expected ${one.may}`);
       if (answer.status === 200) continue;

@@ -91,7 +91,8 @@ ${STATEMENTS}`);
       { stdio: ['ignore', log, log] });
     child.on('exit', (code, signal) => {
       if (this.stopping) return;
-      this.report_death(new Error(`${name} ended (${signal ?? code}); the end of its log:\n${this.log_of(name, 4000)}`));
+      const end = this.log_of(name, 4000);
+      this.report_death(new Error(`${name} ended (${signal ?? code}); the end of its log:\n${end}`));
     });
     this.processes.set(name, child);
   }

@@ -109,8 +109,10 @@ function replaced(value, path, change) {
   return copy;
 }
 
-const WRONG = [null, true, 0, -1, 1.5, 2 ** 53, 1e300, '', 'x', '0', [], {}, [null], { x: 1 }, 'x'.repeat(5000), '\u0000',
-  '\ud800', 'ä€😀'];
+const WRONG = [null, true, 0, -1, 1.5, 2 ** 53, 1e300, '', 'x', '0', [], {}, [null], { x: 1 }, 'x'.repeat(5000),
+  '\u0000', '\ud800', 'ä€😀'];
+
+const NOT_UTF8 = Buffer.from([0xff]);
 
 function grown(value) {
   if (typeof value === 'string') return value + 'x'.repeat(400);
@@ -124,7 +126,8 @@ function grown(value) {
 
 // One change of a value: {value, path}.
 function value_mutation(value) {
-  return fc.tuple(fc.constantFrom(...places(value)), fc.nat(9), fc.constantFrom(...WRONG)).map(([path, kind, wrong]) => {
+  const choices = fc.tuple(fc.constantFrom(...places(value)), fc.nat(9), fc.constantFrom(...WRONG));
+  return choices.map(([path, kind, wrong]) => {
     const is_object = (at) => at !== null && typeof at === 'object' && !Array.isArray(at);
     const change = (at) => {
       if (kind < 3) return path.length > 0 ? undefined : wrong;
@@ -145,7 +148,7 @@ function text_mutation(text) {
         case 1: return text.slice(0, at) + c + text.slice(at);
         case 2: return text + c;
         case 3: return text.replace(/^\{/, '{"branches":1,"branches":2,');
-        case 4: return Buffer.concat([Buffer.from(text.slice(0, at)), Buffer.from([0xff]), Buffer.from(text.slice(at))]);
+        case 4: return Buffer.concat([Buffer.from(text.slice(0, at)), NOT_UTF8, Buffer.from(text.slice(at))]);
         case 5: return '\ufeff' + text;
         case 6: return '['.repeat(at + 100);
         default: return '';
@@ -157,6 +160,7 @@ function text_mutation(text) {
 export function mutation(value) {
   const text = JSON.stringify(value);
   return fc.oneof(
-    { weight: 4, arbitrary: value_mutation(value).map((made) => ({ body: JSON.stringify(made.value), path: made.path })) },
+    { weight: 4, arbitrary: value_mutation(value).map(
+      (made) => ({ body: JSON.stringify(made.value), path: made.path })) },
     { weight: 1, arbitrary: text_mutation(text).map((body) => ({ body, path: null })) });
 }

@@ -42,7 +42,8 @@ export class Journal {
   // Documented answers that nothing provoked are named: nobody shall believe that they were tested.
   report(documents) {
     for (const [key, { count, about, line, answer }] of [...this.violations].slice(0, SHOWN_MAX)) {
-      console.log(`contract: VIOLATION (${count} times, ${about}) ${key}\n    ${line}\n    ${answer.body.slice(0, 700)}`);
+      console.log(`contract: VIOLATION (${count} times, ${about}) ${key}`);
+      console.log(`    ${line}\n    ${answer.body.slice(0, 700)}`);
     }
     for (const document of documents) {
       for (const operation of document.operations) {
@@ -50,7 +51,8 @@ export class Journal {
         const counts = [...seen].sort(([a], [b]) => a - b).map(([status, count]) => `${status}:${count}`).join(' ');
         const never = Object.keys(operation.responses).filter((status) => !seen.has(Number(status)));
         const own = never.filter((status) => !['408', '413', '417', '431', '500', '501', '505'].includes(status));
-        console.log(`contract: ${operation.id.padEnd(32)} ${counts}${own.length > 0 ? `   not seen: ${own.join(' ')}` : ''}`);
+        const unseen = own.length > 0 ? `   not seen: ${own.join(' ')}` : '';
+        console.log(`contract: ${operation.id.padEnd(32)} ${counts}${unseen}`);
       }
     }
   }

@@ -1,5 +1,5 @@
-// Sequences of calls whose answers depend on each other. Every answer is compared with the document, as in the campaign;
-// here it must be a certain one.
+// Sequences of calls whose answers depend on each other. Every answer is compared with the document, as in the
+// campaign; here it must be a certain one.
 
 const debit = { sql: 'UPDATE account SET balance = balance - ? WHERE id = ?', params: [1, 1], expect: { rows: 1 } };
 const credit = { statement: 'debit', params: { id: 2, amount: -1 } };
@@ -25,6 +25,7 @@ export class Scenarios {
     await this.pages();
     await this.a_participant_that_stands_still();
     await this.an_inquiry();
+    await this.what_a_person_decides();
   }
 
   // Calls an operation; the answer must have this status.
@@ -150,12 +151,38 @@ export class Scenarios {
     this.must(after.value.outcome === 'committed', 'it works again');
   }
 
+  // A branch that cannot be told to abort: a person says how it ended, and that this was seen.
+  async what_a_person_decides() {
+    const { value: spare } = await this.call('coordinator.getParticipant', { parameters: { name: 'spare' } }, 200);
+    if (spare.retired) return;
+    const process = this.world.cluster.processes.get('spare');
+    process.kill('SIGSTOP');
+    const body = { branches: [{ participant: 'north', work: [read] }, { participant: 'spare', work: [debit] }] };
+    const { value } = await this.submit({ ...body, deadline_ms: 200 }, 409);
+    const id = value.transaction_id;
+    const held = await this.on('getTransaction', id, undefined, 200);
+    this.must(held.value.state === 'aborting', 'the abort is not acknowledged');
+    const if_match = async () => ({ 'if-match': (await this.on('explainTransaction', id, undefined, 200)).headers.etag });
+    const branch = held.value.branches.find((one) => one.participant === 'spare').branch;
+    const found = { branch, outcome: 'aborted', reason: 'looked into the file' };
+    const dry = await this.on('resolveBranch', id, { ...found, dry_run: true }, 200, await if_match());
+    this.must(dry.value.state === 'aborting', 'a dry run changes nothing');
+    await this.on('forgetTransaction', id, { reason: 'too early' }, 409, await if_match());
+    const resolved = await this.on('resolveBranch', id, found, 200, await if_match());
+    this.must(resolved.value.state === 'heuristic', 'what a person established is heuristic');
+    await this.on('forgetTransaction', id, { reason: 'seen' }, 200, await if_match());
+    const known = await this.on('getTransaction', id, undefined, 200);
+    this.must(known.value.outcome.startsWith('heuristic'), 'its outcome is still told');
+    process.kill('SIGCONT');
+  }
+
   async an_inquiry() {
     const info = (await this.world.cluster.clients.north.send({ method: 'GET', target: '/v1/participant' })).body;
     const { uuid, identity, epoch, position } = JSON.parse(info);
     const { value } = await this.submit({}, 201);
-    const ask = () => this.call('coordinator.inquire', { body: { participant: uuid, identity, participant_epoch: epoch, position,
-      items: [{ group: value.id, branch: 1, attempt: 1 }] } }, 200);
+    const body = { participant: uuid, identity, participant_epoch: epoch, position,
+      items: [{ group: value.id, branch: 1, attempt: 1 }] };
+    const ask = () => this.call('coordinator.inquire', { body }, 200);
     this.must((await ask()).value.items[0].answer === 'still_active', 'an active transaction is still active');
     await this.on('abortTransaction', value.id, {}, 200);
     this.must((await ask()).value.items[0].answer === 'abort', 'after the abort it is aborted');

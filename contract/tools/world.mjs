@@ -20,6 +20,11 @@ function made_up_id(incarnation, sequence) {
   return bytes.toString('base64url');
 }
 
+// What Node lets us send as a field's value.
+function field_text(text) {
+  return Buffer.from(text).toString('latin1').replace(/[^\t -~\x80-\xff]/g, '');
+}
+
 export class World {
   constructor(cluster, catalogue) {
     this.cluster = cluster;
@@ -89,7 +94,7 @@ export class World {
         .map((text) => (text === '@version' ? this.versions.get(/[\w-]{48}/.exec(path)?.[0]) ?? '"0"' : text));
       if (place === 'path') path = path.replace(`{${name}}`, encodeURIComponent(texts[0]) || '%20');
       if (place === 'query') query.push(...texts.map((text) => `${name}=${encodeURIComponent(text)}`));
-      if (place === 'header') fields[name.toLowerCase()] = Buffer.from(texts[0]).toString('latin1').replace(/[^\t -~\x80-\xff]/g, '');
+      if (place === 'header') fields[name.toLowerCase()] = field_text(texts[0]);
     }
     const target = path + suffix + (query.length > 0 ? `?${query.join('&')}` : '');
     const bytes = typeof body === 'string' ? this.substituted(body, operation) : body;
@@ -123,8 +128,9 @@ export class World {
     }
     const items = Array.isArray(batch?.items) ? batch.items.filter((item) => item?.op && item.op !== 'abort') : [];
     if (items.length === 0) return async () => {};
-    const abort = JSON.stringify({ ...batch,
-      items: items.map(({ group, branch, attempt }) => ({ op: 'abort', group, branch, attempt, participant_epoch: 1 })) });
+    const aborts = items.map(({ group, branch, attempt }) => (
+      { op: 'abort', group, branch, attempt, participant_epoch: 1 }));
+    const abort = JSON.stringify({ ...batch, items: aborts });
     const send = () => client.send({ method: 'POST', target: '/v1/branches:batch', body: abort,
       headers: { 'content-type': 'application/json' } }).catch(() => {});
     const timer = setTimeout(send, STUCK_AFTER_MS);

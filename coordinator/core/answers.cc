@@ -200,7 +200,8 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     auto finished = [&](Outcome outcome) {
         answer.kind = AnswerKind::finished;
         answer.report.outcome = outcome;
-        answer.report.state = to_string(outcome);
+        bool plain = outcome == Outcome::committed || outcome == Outcome::aborted;
+        answer.report.state = plain ? to_string(outcome) : to_string(TransactionState::heuristic);
     };
     bool this_start = id.epoch() == id_epoch_;
     if (id.incarnation() == incarnation_ && id.epoch() > epoch_) {

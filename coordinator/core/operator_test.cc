@@ -156,6 +156,8 @@ TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
     s.when("durable", s.durable()).expect({"answer 90 done heuristic-hazard"});
     EXPECT_TRUE(s.machine.list({}).empty());
     EXPECT_EQ(s.machine.query(s.txn).report.outcome, Outcome::heuristic_hazard);
+    // A state, not an outcome.
+    EXPECT_EQ(s.machine.query(s.txn).report.state, "heuristic");
     Acknowledge again{Ticket(91), s.txn, 0, "once more"};
     s.when("again", again).expect({"answer 91 done heuristic-hazard"});
 }

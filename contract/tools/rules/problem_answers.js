@@ -10,7 +10,7 @@ export default function problem_answers(responses) {
     const properties = problem?.schema?.properties;
     if (!problem) found.push({ message: `${status} must have application/problem+json` });
     else if (!properties?.code?.enum) found.push({ message: `${status} must list its codes` });
-    else if (properties.status?.const !== Number(status)) found.push({ message: `${status} must fix the member status` });
+    else if (properties.status?.const !== Number(status)) found.push({ message: `${status} must fix its status` });
     const again = ['429', '503'].includes(status);
     if (again && !response.headers?.['Retry-After']) found.push({ message: `${status} must have Retry-After` });
   }

@@ -18,9 +18,12 @@ function visit(schema, path, found, seen) {
     if (!schema.properties && !schema.additionalProperties) complain('an object without members');
     if (!('additionalProperties' in schema) && !schema['x-common']) complain('an object that allows any member');
   }
-  if (schema.allOf && !('unevaluatedProperties' in schema) && schema.properties) complain('an object that allows any member');
+  const is_open = schema.allOf && schema.properties && !('unevaluatedProperties' in schema);
+  if (is_open) complain('an object that allows any member');
   if (types.includes('array') && !schema.items) complain('an array of anything');
-  for (const [name, value] of Object.entries(schema.properties ?? {})) visit(value, [...path, 'properties', name], found, seen);
+  for (const [name, value] of Object.entries(schema.properties ?? {})) {
+    visit(value, [...path, 'properties', name], found, seen);
+  }
   for (const word of ['oneOf', 'anyOf', 'allOf']) {
     (schema[word] ?? []).forEach((value, i) => visit(value, [...path, word, i], found, seen));
   }
