@@ -48,6 +48,7 @@ void CoordinatorNode::on_info(Peer& peer, const protocol::ParticipantInfo& info)
         step(coordinator::ParticipantSeen{peer.number, info});
         // Shows itself and its marks, work or not.
         send_batch(peer, {});
+        step(coordinator::ParticipantGreeted{peer.number});
     } else if (info.uuid == cluster_.databases[peer.index]->uuid()) {
         // A first registration is looked at by a person: mixed-up addresses come later.
         step(coordinator::RegisterParticipant{info.uuid, info.name, info.identity});

@@ -172,6 +172,11 @@ Answer Machine::Impl::answer_now(const Transaction& txn) const {
         answer.reason = make_reason(reason::kStaleSender, "a newer coordinator has taken over");
     } else if (txn.state == TransactionState::committing) {
         answer.kind = AnswerKind::decided;
+    } else if (txn.key_forcing && !txn.key_forced) {
+        // The client's key is not durable with the abort yet: after a crash the same request would
+        // run again, and could commit.
+        answer.kind = AnswerKind::undecided;
+        answer.report.outcome = Outcome::unknown;
     } else if (txn.state == TransactionState::aborting || is_ended(txn.state)) {
         answer.kind = AnswerKind::finished;
         answer.reason = txn.reason;
@@ -197,6 +202,7 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     Answer answer;
     answer.report.txn = id;
     answer.report.results_lost = true;
+    answer.report.version = kVersionsPerStart * (std::uint64_t{epoch_} + 1) - 1;
     auto finished = [&](Outcome outcome) {
         answer.kind = AnswerKind::finished;
         answer.report.outcome = outcome;
@@ -250,6 +256,7 @@ std::vector<TransactionReport> Machine::Impl::list(const ListFilter& filter) con
     for (; place != transactions_.end() && out.size() < filter.limit; ++place) {
         const Transaction& txn = *place->second;
         if (filter.state && *filter.state != to_string(txn.state)) continue;
+        if (filter.accepts && !filter.accepts(txn.id)) continue;
         const auto& labels = txn.member().labels;
         bool labelled = std::ranges::all_of(filter.labels, [&](const auto& wanted) {
             auto found = labels.find(wanted.first);

@@ -28,6 +28,9 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
     if (config_.sabotage.reuse_sequence_after_restart && epochs_.contains(epoch_ - 1)) {
         id_epoch_ = epoch_ - 1;
     }
+    for (const auto& [number, record] : directory_.records()) {
+        if (epochs_.size() > 1 && !record.retired) ungreeted_.insert(number);
+    }
     for (const auto& [number, position] : recovered.positions) {
         Participant* participant = directory_.find(number);
         if (participant == nullptr) continue;
@@ -183,7 +186,8 @@ void Machine::Impl::restore_heuristic(const TxnId& id, protocol::Outcome outcome
 // ---- checkpoint -----------------------------------------------------------------------
 
 std::vector<protocol::Record> Machine::Impl::checkpoint() const {
-    return checkpoint_records(snapshot());
+    RecoveredState state = snapshot();
+    return checkpoint_records(state, outcomes_.records(state.horizon));
 }
 
 // What was appended before counts as covered: a proposed decision, and every record that is being
@@ -220,8 +224,6 @@ RecoveredState Machine::Impl::snapshot() const {
             state.acknowledged[seen->txn] = seen->reason;
         }
     }
-    OutcomeMemory remembered(state.horizon, outcomes_.bits(), config_.outcomes_max);
-    state.committed = remembered.bits();
     for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);
     for (const auto& [hash, entry] : keys_) {
         if (!entry.committed || state.unfinished_commits.contains(entry.txn)) continue;

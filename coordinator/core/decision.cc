@@ -119,7 +119,7 @@ void Machine::Impl::decide_abort(Transaction& txn, protocol::Reason reason, std:
         }
         txn.logged = true;
         emit(Append{std::move(record)});
-    } else {
+    } else if (txn.one_shot) {
         forget_key(txn);  // nothing was tried: the client may use its key again
     }
     enter(txn, TransactionState::aborting);

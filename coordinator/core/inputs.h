@@ -156,6 +156,10 @@ struct ParticipantLost {
     protocol::ParticipantNumber number;
     std::string why;
 };
+// It was sent our stamp (a batch, if only an empty one) since this start.
+struct ParticipantGreeted {
+    protocol::ParticipantNumber number;
+};
 // A configured participant without a number yet, or one whose name or uuid was just learned.
 struct RegisterParticipant {
     protocol::ParticipantUuid uuid;
@@ -190,6 +194,7 @@ using Input = std::variant<SubmitOneShot,
                            TimerFired,
                            ParticipantSeen,
                            ParticipantLost,
+                           ParticipantGreeted,
                            RegisterParticipant,
                            Inquire,
                            LogRoom,

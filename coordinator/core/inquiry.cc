@@ -24,6 +24,11 @@ void Machine::Impl::handle(Inquire& input) {
             reply.items.push_back({item.key, InquiryAnswer::cannot_tell, std::nullopt});
         } else {
             reply.items.push_back(answer_inquiry(input.request, item));
+            InquiryAnswer& answer = reply.items.back().answer;
+            // One of those who have not heard of us yet may know that our log went back. Until they
+            // can say so, nothing of a former start is called aborted.
+            bool early = item.key.group.epoch() < epoch_ && !ungreeted_.empty();
+            if (early && answer == InquiryAnswer::abort) answer = InquiryAnswer::cannot_tell;
         }
     }
     emit(AnswerInquiry{input.ticket, std::move(reply)});

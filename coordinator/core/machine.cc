@@ -132,9 +132,7 @@ Transaction& Machine::Impl::create(const TxnId& id) {
     auto txn = std::make_unique<Transaction>();
     txn->id = id;
     txn->position = id.position();
-    // Versions grow over restarts too: whoever saw one of a former start has not seen this one.
-    constexpr unsigned kVersionsPerStart = 20;  // bits
-    if (id.epoch() < epoch_) txn->version = std::uint64_t{epoch_} << kVersionsPerStart;
+    if (id.epoch() < epoch_) txn->version = kVersionsPerStart * epoch_;
     Transaction& created = *txn;
     auto [place, fresh] = transactions_.emplace(created.position, std::move(txn));
     TWOFOLD_ASSERT(fresh, "two transactions with one id");

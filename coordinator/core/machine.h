@@ -11,6 +11,7 @@
 #include "coordinator/core/inputs.h"
 #include "coordinator/core/recovered.h"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -38,7 +39,9 @@ struct Sabotage {
 struct Config {
     std::size_t transactions_max = 100'000;  // in flight; more are refused with `overloaded`
     std::size_t branches_max = 64;
-    std::uint64_t outcomes_max = 8'000'000;  // remembered ids; more push the horizon
+    // Remembered ids; more push the horizon. One bit each, in memory and in every checkpoint:
+    // docs/protocol.md says what that costs.
+    std::uint64_t outcomes_max = 64'000'000;
     Milliseconds deadline_default{30'000};
     Milliseconds deadline_max{3'600'000};
     Milliseconds retry_min{20};
@@ -78,6 +81,8 @@ public:
         std::optional<protocol::ParticipantNumber> participant;
         std::map<std::string, std::string> labels;
         std::optional<protocol::TxnId> after;  // cursor
+        // What only the shell can tell, for example the age; empty: all.
+        std::function<bool(const protocol::TxnId&)> accepts;
         std::size_t limit = 50;
     };
     // Transactions in memory by (epoch, sequence).

@@ -91,6 +91,7 @@ private:
     void handle(TimerFired& input);
     void handle(ParticipantSeen& input);
     void handle(ParticipantLost& input);
+    void handle(ParticipantGreeted& input) { ungreeted_.erase(input.number); }
     void handle(RegisterParticipant& input);
     void handle(Inquire& input);
     void handle(LogRoom& input) { room_ = input.room_for_new_work; }
@@ -270,7 +271,7 @@ private:
     void restore_undecided(const protocol::TxnId& id, const protocol::PreparingRecord& record);
     void restore_branch(Transaction& txn, const protocol::BranchRecord& record);
     void save_transaction(const Transaction& txn, RecoveredState& state) const;
-    [[nodiscard]] RecoveredState snapshot() const;
+    [[nodiscard]] RecoveredState snapshot() const;  // without the bits of outcomes
 
     Config config_;
     protocol::Incarnation incarnation_;
@@ -308,6 +309,9 @@ private:
     std::deque<std::vector<KeyHash>> key_generations_;
     std::uint64_t key_generation_ = 0;  // of key_generations_.back()
     TimerId keys_timer_;
+
+    // Known from former starts, and neither greeted nor found unreachable in this one.
+    std::set<protocol::ParticipantNumber> ungreeted_;
 
     bool room_ = true;
     bool draining_ = false;

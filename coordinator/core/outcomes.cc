@@ -3,6 +3,8 @@
 #include "base/assert.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <ranges>
 
 namespace twofold::coordinator {
@@ -13,7 +15,15 @@ using protocol::Sequence;
 
 namespace {
 constexpr Sequence kWordBits = 64;
+// Keeps a record well below any limit of the log: half a million ids each.
+constexpr std::size_t kWordsPerRecord = (std::size_t{1} << 19U) / kWordBits;
+
+static_assert(std::endian::native == std::endian::little, "words are copied as they are");
+
+void drop_zeros(base::Bytes& bytes) {
+    while (!bytes.empty() && bytes.back() == 0) bytes.pop_back();
 }
+}  // namespace
 
 void OutcomeMemory::EpochBits::set(Sequence sequence) {
     if (words.empty()) first = sequence / kWordBits * kWordBits;
@@ -109,19 +119,30 @@ void OutcomeMemory::move_horizon(IdPosition horizon) {
     if (found != epochs_.end()) found->second.forget_below(horizon.sequence);
 }
 
-std::map<Epoch, std::vector<bool>> OutcomeMemory::bits() const {
-    std::map<Epoch, std::vector<bool>> out;
+// A word without the bits of ids below `lowest`.
+std::uint64_t OutcomeMemory::EpochBits::word_from(std::size_t word, Sequence lowest) const {
+    Sequence begin = first + word * kWordBits;
+    if (lowest <= begin) return words[word];
+    if (lowest >= begin + kWordBits) return 0;
+    return words[word] & (~std::uint64_t{0} << (lowest - begin));
+}
+
+std::vector<protocol::OutcomesRecord> OutcomeMemory::records(IdPosition horizon) const {
+    std::vector<protocol::OutcomesRecord> out;
     for (const auto& [epoch, mine] : epochs_) {
-        std::vector<bool> bits;
-        for (std::size_t w = 0; w < mine.words.size(); ++w) {
-            for (Sequence b = 0; b < kWordBits; ++b) {
-                if (((mine.words[w] >> b) & 1U) == 0) continue;
-                auto at = static_cast<std::size_t>(mine.first + w * kWordBits + b);
-                if (at >= bits.size()) bits.resize(at + 1, false);
-                bits[at] = true;
+        if (epoch < horizon.epoch) continue;
+        Sequence lowest = epoch == horizon.epoch ? horizon.sequence : 0;
+        for (std::size_t begin = 0; begin < mine.words.size(); begin += kWordsPerRecord) {
+            std::size_t end = std::min(begin + kWordsPerRecord, mine.words.size());
+            protocol::OutcomesRecord record{epoch, mine.first + begin * kWordBits, {}};
+            record.committed_bits.resize((end - begin) * sizeof(std::uint64_t));
+            for (std::size_t w = begin; w < end; ++w) {
+                std::uint64_t word = mine.word_from(w, lowest);
+                std::memcpy(&record.committed_bits[(w - begin) * sizeof word], &word, sizeof word);
             }
+            drop_zeros(record.committed_bits);
+            if (!record.committed_bits.empty()) out.push_back(std::move(record));
         }
-        if (!bits.empty()) out.emplace(epoch, std::move(bits));
     }
     return out;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "protocol/ids.h"
+#include "protocol/records.h"
 
 #include <cstdint>
 #include <map>
@@ -32,9 +33,9 @@ public:
         protocol::IdPosition next, protocol::IdPosition limit) const;
     void move_horizon(protocol::IdPosition horizon);
 
-    // One bit per sequence number from 0; epochs without a bit are left out, so that equal memories
-    // have equal bits.
-    [[nodiscard]] std::map<protocol::Epoch, std::vector<bool>> bits() const;
+    // The bits from `horizon` (at least our own) as records of a checkpoint. Copies words: a
+    // checkpoint is made between two steps of the machine.
+    [[nodiscard]] std::vector<protocol::OutcomesRecord> records(protocol::IdPosition horizon) const;
 
 private:
     struct EpochBits {
@@ -44,6 +45,7 @@ private:
 
         void set(protocol::Sequence sequence);
         [[nodiscard]] bool test(protocol::Sequence sequence) const;
+        [[nodiscard]] std::uint64_t word_from(std::size_t word, protocol::Sequence lowest) const;
         void forget_below(protocol::Sequence sequence);
     };
 

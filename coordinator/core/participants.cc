@@ -18,6 +18,7 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     const Enlistment& at = *participant->enlistment;
     bool same = info.uuid == at.uuid && info.identity == at.identity;
     if (!same && !config_.sabotage.skip_identity_check) {
+        ungreeted_.erase(input.number);  // whom we know is not there
         participant->found = Enlistment{input.number, info.uuid, info.identity};
         if (std::exchange(participant->mismatched, true)) return;
         alarm("identity_mismatch",
@@ -56,6 +57,7 @@ void Machine::Impl::handle(ParticipantLost& input) {
     Participant* participant = directory_.find(input.number);
     if (participant == nullptr) return;
     participant->reachable = false;
+    ungreeted_.erase(input.number);
     for (protocol::IdPosition position : slots_.waiting_at(input.number)) {
         Transaction* txn = find(position);
         TWOFOLD_ASSERT(txn != nullptr, "who waits for slots is in memory");

@@ -1,5 +1,7 @@
 #include "coordinator/core/recovered.h"
 
+#include "coordinator/core/outcomes.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -8,29 +10,6 @@ namespace twofold::coordinator {
 using protocol::Record;
 
 namespace {
-
-// Keeps a record well below any limit of the log: half a million ids each.
-constexpr std::size_t kBitsPerRecord = std::size_t{1} << 19U;
-
-void append_outcomes(protocol::Epoch epoch,
-                     const std::vector<bool>& bits,
-                     std::vector<Record>& out) {
-    for (std::size_t begin = 0; begin < bits.size(); begin += kBitsPerRecord) {
-        std::size_t end = std::min(begin + kBitsPerRecord, bits.size());
-        protocol::OutcomesRecord record;
-        record.epoch = epoch;
-        record.first_sequence = begin;
-        record.committed_bits.resize((end - begin + 7) / 8);
-        bool any = false;
-        for (std::size_t i = begin; i < end; ++i) {
-            if (!bits[i]) continue;
-            any = true;
-            auto bit = static_cast<std::uint8_t>(1U << ((i - begin) % 8));
-            record.committed_bits[(i - begin) / 8] |= bit;
-        }
-        if (any) out.emplace_back(std::move(record));
-    }
-}
 
 // What is left of the decision of an ended transaction whose key is still remembered.
 Record decision_of_key(const protocol::TxnId& id, const protocol::IdempotencyKey& key) {
@@ -58,6 +37,12 @@ void append_heuristic(const protocol::TxnId& id,
 // Order matters to a reader only in that the horizon comes before the outcomes, and a group's
 // outcomes before its end.
 std::vector<Record> checkpoint_records(const RecoveredState& state) {
+    OutcomeMemory memory(state.horizon, state.committed, 1);
+    return checkpoint_records(state, memory.records(state.horizon));
+}
+
+std::vector<Record> checkpoint_records(const RecoveredState& state,
+                                       std::vector<protocol::OutcomesRecord> outcomes) {
     std::vector<Record> out;
     out.reserve(state.epochs.size() + state.participants.size() + state.unfinished_commits.size() +
                 state.undecided.size() + state.idempotent_aborts.size());
@@ -72,15 +57,15 @@ std::vector<Record> checkpoint_records(const RecoveredState& state) {
     for (const auto& [participant, position] : state.positions) {
         out.emplace_back(protocol::PositionRecord{participant, position});
     }
-    for (const auto& [epoch, bits] : state.committed) append_outcomes(epoch, bits, out);
+    for (protocol::OutcomesRecord& record : outcomes) out.emplace_back(std::move(record));
     for (const auto& [id, record] : state.undecided) out.emplace_back(record);
     for (const auto& [id, group] : state.unfinished_commits) {
         out.emplace_back(group.decision);
         for (const auto& [key, outcome] : group.branch_outcomes) out.emplace_back(outcome);
     }
-    for (const auto& [id, outcomes] : state.branch_outcomes) {
+    for (const auto& [id, odd] : state.branch_outcomes) {
         if (state.heuristic.contains(id)) continue;
-        for (const auto& outcome : outcomes) out.emplace_back(outcome);
+        for (const auto& outcome : odd) out.emplace_back(outcome);
     }
     for (const auto& [id, outcome] : state.heuristic) append_heuristic(id, outcome, state, out);
     for (const auto& [id, reason] : state.acknowledged) {

@@ -47,5 +47,8 @@ struct RecoveredState {
 
 // All records that a checkpoint needs so that folding them gives the same state.
 [[nodiscard]] std::vector<protocol::Record> checkpoint_records(const RecoveredState& state);
+// The same with `outcomes` in place of state.committed.
+[[nodiscard]] std::vector<protocol::Record> checkpoint_records(
+    const RecoveredState& state, std::vector<protocol::OutcomesRecord> outcomes);
 
 }  // namespace twofold::coordinator

@@ -140,6 +140,32 @@ TEST(Keys, an_abort_under_a_key_is_forced_before_it_is_told) {
         .expect({"answer 2 finished aborted (constraint_violation)"});
 }
 
+TEST(Keys, a_query_says_nothing_before_the_key_is_durable) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}, keyed(1, 1)));
+    s.when("no", s.reply(1, no, reason::kConstraint));
+    EXPECT_EQ(s.machine.query(s.txn).kind, AnswerKind::undecided);
+    EXPECT_EQ(s.machine.query(s.txn).report.outcome, protocol::Outcome::unknown);
+    s.when("durable", s.durable());
+    EXPECT_EQ(s.machine.query(s.txn).report.outcome, protocol::Outcome::aborted);
+}
+
+TEST(Keys, replays_are_marked_and_a_full_memory_refuses_new_keys_only) {
+    Config config;
+    config.keys_max = 1;
+    Script s(2, config);
+    auto repeated = [&] { return std::get<Answer>(s.effects.back()).repeated; };
+    s.when("a client begins", s.begin(keyed(1, 1))).expect({"answer 1 begun"});
+    EXPECT_FALSE(repeated());
+    s.when("once more", s.begin(keyed(1, 1))).expect({"answer 2 begun"});
+    EXPECT_TRUE(repeated());
+    s.when("under another key", s.begin(keyed(2, 1)))
+        .expect({"answer 3 keys_exhausted (participant_unavailable)"});
+    s.when("without a key", s.begin()).expect({"answer 4 begun"});
+    s.when("with another body", s.begin(keyed(1, 2)))
+        .expect({"answer 5 invalid (idempotency_key_conflict)"});
+}
+
 TEST(Keys, what_was_never_tried_may_be_tried_again) {
     Script s;
     s.when("it is lost", s.lost(2));
@@ -433,6 +459,69 @@ TEST(Inquiry, of_what_ended_oddly_before_this_start) {
     Script s(state, {});
     s.when("the other asks", s.inquire(1, first.key(1)))
         .expect({"alarm finished_branch_in_doubt at 1", "inquiry t1.1/1.1 expired"});
+}
+
+// A participant that has heard of a later start of ours refuses us: until all could, nothing of a
+// former start is called aborted.
+TEST(Inquiry, of_a_former_start_before_everybody_was_greeted) {
+    Script first(3);
+    first.when("work comes", first.submit({1, 2}));
+    protocol::BranchKey old = first.key(1);
+    RecoveredState state = first_start(3);
+    state.epochs[2] = epoch_record(2);
+    state.epoch = 2;
+    Machine machine({}, state);
+    Effects effects;
+    machine.start(effects);
+    auto ask = [&](const protocol::BranchKey& key) {
+        effects.clear();
+        machine.step(first.inquire(1, key), effects);
+        return describe(effects.back());
+    };
+    auto step = [&](const Input& input) { machine.step(input, effects); };
+    EXPECT_EQ(ask(old), "inquiry t1.1/1.1 cannot_tell");
+    step(ParticipantGreeted{ParticipantNumber(1)});
+    EXPECT_EQ(ask(old), "inquiry t1.1/1.1 cannot_tell");
+    step(first.lost(2));
+    EXPECT_EQ(ask(old), "inquiry t1.1/1.1 cannot_tell");
+    first.infos[3].identity.fields = {"other"};
+    step(first.seen(3));
+    EXPECT_EQ(ask(old), "inquiry t1.1/1.1 abort") << "the third is not there: another one answers";
+
+    RecoveredState undecided = state;
+    protocol::PreparingRecord record{old.group, {}, {}};
+    undecided.undecided[old.group] = record;
+    Machine other({}, undecided);
+    effects.clear();
+    other.start(effects);
+    other.step(first.inquire(1, old), effects);
+    EXPECT_EQ(describe(effects.back()), "inquiry t1.1/1.1 cannot_tell") << "nor what it aborts";
+}
+
+TEST(Query, versions_go_up_over_restarts_and_over_forgetting) {
+    Config config;
+    config.reports_max = 1;
+    Script s(2, config);
+    s.when("a client begins", s.begin());
+    protocol::TxnId id = s.txn;
+    std::uint64_t active = s.machine.query(id).report.version;
+    s.when("it aborts", s.abort());
+    std::uint64_t aborted = s.machine.query(id).report.version;
+    EXPECT_GT(aborted, active);
+    s.when("another begins", s.begin());
+    s.when("and aborts", s.abort());
+    std::uint64_t forgotten = s.machine.query(id).report.version;
+    EXPECT_GT(forgotten, aborted);
+    RecoveredState state = first_start(2);
+    state.epochs[2] = epoch_record(2);
+    state.epoch = 2;
+    UnfinishedGroup& group = state.unfinished_commits[id];
+    group.decision.group = id;
+    protocol::BranchRecord branch;
+    branch.branch = branch.attempt = 1;
+    branch.participant = ParticipantNumber(1);
+    group.decision.branches.push_back(branch);
+    EXPECT_GT(Machine({}, state).query(id).report.version, forgotten);
 }
 
 // ---- participants ---------------------------------------------------------------------

@@ -1,5 +1,7 @@
 #include "coordinator/core/script.h"
 
+#include "coordinator/core/state.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,6 +28,9 @@ Script::Script(RecoveredState state, Config config) : machine(config, std::move(
     }
     what_ = "the machine starts";
     machine.start(effects);
+    for (const auto& [number, record] : machine.participants()) {
+        machine.step(ParticipantGreeted{number}, effects);
+    }
     note_effects();
 }
 
@@ -52,7 +57,7 @@ void Script::note_effects() {
         } else if (auto* answer = std::get_if<Answer>(&effect)) {
             if (answer->report.txn != protocol::TxnId{}) txn = answer->report.txn;
         } else if (auto* changed = std::get_if<Changed>(&effect)) {
-            if (changed->version == 1) txn = changed->txn;
+            if (changed->version % kVersionsPerStart == 1) txn = changed->txn;
         }
     }
 }

@@ -18,6 +18,7 @@ class Script {
 public:
     // With participants 1, 2, … that have all been seen.
     explicit Script(std::uint16_t participants = 2, Config config = {});
+    // Its participants have been greeted, and not been seen yet.
     Script(RecoveredState state, Config config);
 
     Script& when(const std::string& what, Input input);

@@ -104,7 +104,18 @@ TEST(Slots, nobody_waits_for_ever) {
     }
 }
 
-TEST(Outcomes, bits_survive_their_own_form) {
+std::set<IdPosition> read(const std::vector<protocol::OutcomesRecord>& records) {
+    std::set<IdPosition> out;
+    for (const protocol::OutcomesRecord& record : records) {
+        for (std::size_t i = 0; i < record.committed_bits.size() * 8; ++i) {
+            bool set = ((record.committed_bits[i / 8] >> (i % 8)) & 1U) != 0;
+            if (set) out.insert({record.epoch, record.first_sequence + i});
+        }
+    }
+    return out;
+}
+
+TEST(Outcomes, records_hold_the_bits_above_the_horizon) {
     base::SeededRng rng(7);
     for (int round = 0; round < 50; ++round) {
         OutcomeMemory memory({}, {}, 1'000'000);
@@ -115,18 +126,34 @@ TEST(Outcomes, bits_survive_their_own_form) {
             committed.insert(id);
         }
         IdPosition horizon{2, rng.below(5000)};
+        committed.erase(committed.begin(), committed.lower_bound(horizon));
+        EXPECT_EQ(read(memory.records(horizon)), committed) << "it is being forced";
         memory.move_horizon(horizon);
-        OutcomeMemory copy(horizon, memory.bits(), 1'000'000);
-        EXPECT_EQ(copy.bits(), memory.bits());
+        EXPECT_EQ(read(memory.records(horizon)), committed);
         for (protocol::Epoch epoch = 1; epoch <= 3; ++epoch) {
             for (std::uint64_t sequence = 0; sequence < 5100; ++sequence) {
                 IdPosition id{epoch, sequence};
-                bool expected = id >= horizon && committed.contains(id);
-                ASSERT_EQ(copy.is_committed(id), expected) << epoch << "." << sequence;
-                ASSERT_EQ(memory.is_committed(id), expected) << epoch << "." << sequence;
+                ASSERT_EQ(memory.is_committed(id), committed.contains(id))
+                    << epoch << "." << sequence;
             }
         }
     }
+}
+
+TEST(Outcomes, many_ids_become_several_records) {
+    constexpr std::uint64_t kIds = 2'000'000;
+    OutcomeMemory memory({}, {}, kIds);
+    std::set<IdPosition> committed;
+    for (std::uint64_t sequence = 1; sequence < kIds; sequence += 1'000) {
+        memory.set_committed({1, sequence});
+        committed.insert({1, sequence});
+    }
+    auto records = memory.records({});
+    EXPECT_EQ(records.size(), 4U);
+    std::size_t bytes = 0;
+    for (const auto& record : records) bytes += record.committed_bits.size();
+    EXPECT_LE(bytes, kIds / 8) << "one bit for an id";
+    EXPECT_EQ(read(records), committed);
 }
 
 TEST(Outcomes, the_horizon_keeps_what_is_wanted) {

@@ -82,6 +82,7 @@ SmallWorld::SmallWorld(std::uint16_t count, Config config)
     for (Effect& effect : effects) perform(effect);
     for (std::uint16_t i = 1; i <= count; ++i) {
         step(ParticipantSeen{ParticipantNumber(i), participants.at(i).info});
+        step(ParticipantGreeted{ParticipantNumber(i)});
     }
 }
 
@@ -292,6 +293,7 @@ void SmallWorld::restart(RecoveredState state) {
     for (Effect& effect : effects) perform(effect);
     for (auto& [number, peer] : participants) {
         give(ParticipantSeen{ParticipantNumber(number), peer.info});
+        give(ParticipantGreeted{ParticipantNumber(number)});
     }
 }
 

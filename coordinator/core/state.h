@@ -128,6 +128,10 @@ struct Waiter {
     bool repeated = false;  // came under the key of another request
 };
 
+// A transaction's version goes up with every change, over restarts too: a transaction of a former
+// start begins with the number of this one here. What was forgotten has the last one of its start.
+inline constexpr std::uint64_t kVersionsPerStart = std::uint64_t{1} << 20U;
+
 struct Transaction {
     protocol::TxnId id;
     protocol::IdPosition position;
