@@ -47,6 +47,7 @@ LogAdapter::LogAdapter(async::EventLoop& loop,
       worker_(loop, "log") {
     figures_.live_bytes = writer_->live_bytes();
     figures_.writer = writer_->counters();
+    last_size_ = figures_.live_bytes;
 }
 
 LogAdapter::~LogAdapter() = default;
@@ -180,12 +181,15 @@ void LogAdapter::checkpoint(std::vector<protocol::Record> records,
             if (!done.has_value()) {
                 log_event(LogLevel::warning, "log_checkpoint_failed", done.error().context, {});
             }
-            return snapshot();
+            Outcome outcome = snapshot();
+            outcome.durable = done.has_value();
+            return outcome;
         },
         [this, on_done = std::move(on_done)](Outcome outcome) mutable {
             durable_lsn_ = outcome.durable_lsn;
             has_room_ = outcome.has_room;
             figures_.live_bytes = outcome.live_bytes;
+            if (outcome.durable) last_size_ = outcome.live_bytes;
             figures_.writer = outcome.counters;
             on_done();
         });

@@ -13,6 +13,7 @@
 #include "coordinator/ports.h"
 #include "wal/writer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -22,7 +23,9 @@
 namespace twofold::app {
 
 struct LogAdapterOptions {
-    std::uint64_t checkpoint_bytes = 64ULL << 20U;  // live bytes that call for a checkpoint
+    // Bytes written since the last checkpoint that call for the next, or as many as that one had if
+    // it was larger: checkpoints never write more than the log itself does.
+    std::uint64_t checkpoint_bytes = 64ULL << 20U;
     // An idle log writes what is pending, and an empty batch that protects the last one.
     std::chrono::milliseconds idle_after{100};
     std::chrono::milliseconds disk_full_retry{200};
@@ -53,7 +56,8 @@ public:
     [[nodiscard]] std::uint64_t durable_position() const override { return durable_lsn_; }
     [[nodiscard]] bool has_room_for_new_work() const override { return has_room_; }
     [[nodiscard]] bool wants_checkpoint() const override {
-        return figures_.live_bytes > options_.checkpoint_bytes || !has_room_;
+        std::uint64_t since = figures_.live_bytes - std::min(figures_.live_bytes, last_size_);
+        return since > std::max(options_.checkpoint_bytes, last_size_) || !has_room_;
     }
 
     // Writes the clean-shutdown record. Nothing may be appended afterwards.
@@ -80,6 +84,8 @@ private:
     bool closed_ = false;
     bool idle_done_ = true;  // the idle batch after the last force was written
     std::uint64_t durable_lsn_ = 0;
+    std::uint64_t last_size_ =
+        0;  // of the last checkpoint, or of the one that this start began with
     bool has_room_ = true;
     LogFigures figures_;
     async::Timer timer_;

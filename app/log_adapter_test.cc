@@ -31,6 +31,7 @@ protected:
         ASSERT_TRUE(writer.has_value()) << writer.error().text();
         LogAdapterOptions adapter;
         adapter.idle_after = std::chrono::milliseconds(20);
+        adapter.checkpoint_bytes = checkpoint_bytes_;
         log_ = std::make_unique<LogAdapter>(
             loop_, std::move(writer.value()), adapter, [this](std::chrono::nanoseconds) {
                 ++forced_;
@@ -57,6 +58,7 @@ protected:
     async::EventLoop loop_;
     std::unique_ptr<LogAdapter> log_;
     int forced_ = 0;
+    std::uint64_t checkpoint_bytes_ = 64U << 20U;
 };
 
 TEST_F(LogAdapterTest, WhatWasAppendedBeforeAForceIsDurableWhenItAnswers) {
@@ -118,6 +120,35 @@ TEST_F(LogAdapterTest, ACheckpointReplacesWhatCameBefore) {
     log_->force([&] { durable = true; });
     ASSERT_TRUE(run([&] { return durable; }));
     EXPECT_EQ(numbers_on_disk(), (std::vector<std::uint64_t>{50, 51}));
+}
+
+// Otherwise a state that is larger than the limit would be written again and again.
+TEST_F(LogAdapterTest, TheNextCheckpointWaitsForAsMuchLogAsTheLastOneHad) {
+    checkpoint_bytes_ = 10'000;
+    open();
+    auto write = [&](std::uint64_t bytes) {
+        std::uint64_t before = log_->figures().live_bytes;
+        while (log_->figures().live_bytes < before + bytes) {
+            bool durable = false;
+            log_->append(numbered(1));
+            log_->force([&] { durable = true; });
+            ASSERT_TRUE(run([&] { return durable; }));
+        }
+    };
+    EXPECT_FALSE(log_->wants_checkpoint());
+    write(20'000);
+    EXPECT_TRUE(log_->wants_checkpoint());
+    std::vector<Record> state(4'000, numbered(50));
+    bool done = false;
+    log_->checkpoint(state, [&] { done = true; });
+    ASSERT_TRUE(run([&] { return done; }));
+    std::uint64_t size = log_->figures().live_bytes;
+    ASSERT_GT(size, 20'000U);
+    EXPECT_FALSE(log_->wants_checkpoint());
+    write(size / 2);
+    EXPECT_FALSE(log_->wants_checkpoint());
+    write(size);
+    EXPECT_TRUE(log_->wants_checkpoint());
 }
 
 TEST_F(LogAdapterTest, CloseLeavesACleanLog) {
