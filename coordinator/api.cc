@@ -27,6 +27,8 @@ namespace json = base::json;
 
 // Long enough for one round trip to a participant that is there.
 constexpr milliseconds kShortestAsk{1'000};
+// Of "older_than_ms": a year.
+constexpr std::uint64_t kOldestAgeMs = 365ULL * 86'400'000;
 
 // A query parameter as a number within [0, highest]; `fallback` when absent.
 base::Result<std::uint64_t> query_number(const Request& request,
@@ -182,7 +184,8 @@ void Api::ask_participant(const protocol::TxnId& id, milliseconds wait, Response
 }
 
 base::Result<Machine::ListFilter> Api::list_filter(const Request& request) const {
-    TWOFOLD_TRY(only_parameters(request, {"state", "participant", "limit", "cursor", "label"}));
+    TWOFOLD_TRY(only_parameters(
+        request, {"state", "participant", "older_than_ms", "limit", "cursor", "label"}));
     Machine::ListFilter filter;
     TWOFOLD_TRY(std::uint64_t limit, query_number(request, "limit", 50, 1000));
     if (limit == 0) {
@@ -205,6 +208,12 @@ base::Result<Machine::ListFilter> Api::list_filter(const Request& request) const
                 "query parameter participant: \"" + std::string(*name) + "\" is not configured");
         }
         filter.participant = status->number;
+    }
+    if (request.query_parameter("older_than_ms")) {
+        TWOFOLD_TRY(std::uint64_t age, query_number(request, "older_than_ms", 0, kOldestAgeMs));
+        filter.accepts = [this, age](const protocol::TxnId& txn) {
+            return driver_.is_older_than(txn, milliseconds(age));
+        };
     }
     if (auto cursor = request.query_parameter("cursor")) {
         filter.after = protocol::TxnId::parse(*cursor);

@@ -19,6 +19,11 @@ struct ApiOptions {
     std::chrono::milliseconds deadline_default{30'000};
     std::chrono::milliseconds deadline_max{3'600'000};
     std::chrono::milliseconds wait_max{60'000};  // of a long poll
+    // Answers of enlist, commit and abort that are remembered under an Idempotency-Key; the keys of
+    // whole transactions are the machine's.
+    std::chrono::milliseconds key_lifetime{3'600'000};
+    std::size_t keys_max = 4'000'000;
+    std::size_t key_bytes_max = std::size_t{256} << 20U;
     // Text of /metrics; empty: no such route.
     std::function<std::string()> metrics_text;
     // Why the coordinator is not ready; empty when it is.

@@ -63,7 +63,7 @@ protected:
         return state;
     }
 
-    void start(RecoveredState state, Config config) {
+    void start(RecoveredState state, Config config, const ApiOptions& options = {}) {
         router_ = http::Router();
         driver_.reset();
         participants_.clear();
@@ -87,7 +87,7 @@ protected:
                                            DriverOptions{});
         driver_->start();
         turn();
-        add_routes(router_, *driver_, ApiOptions{});
+        add_routes(router_, *driver_, options);
         ASSERT_NE(driver_->find_participant("north")->number.value, 0U);
     }
 

@@ -83,6 +83,10 @@ void Driver::start() {
     machine_.start(effects);
     for (Effect& effect : effects) execute(std::move(effect));
     schedule_flush();
+    for (const auto& [number, record] : machine_.participants()) {
+        if (by_number_.contains(number)) continue;
+        submit(ParticipantLost{number, "this participant is not in the configuration"});
+    }
     TWOFOLD_CRASH_POINT(coord_recovery_after_redrive);
     for (auto& peer : peers_) look_at(*peer);
 }
@@ -326,6 +330,12 @@ protocol::SenderStamp Driver::stamp() const {
         machine_.incarnation(), machine_.epoch(), options_.start_nonce, log_.durable_position()};
 }
 
+bool Driver::is_older_than(const protocol::TxnId& txn, milliseconds age) const {
+    auto found = started_.find(txn);
+    // What has ended, or is not in memory, waits for nobody.
+    return found != started_.end() && std::chrono::steady_clock::now() - found->second >= age;
+}
+
 milliseconds Driver::time_left(const protocol::TxnId& txn, milliseconds whole) const {
     auto found = started_.find(txn);
     if (found == started_.end()) return milliseconds{0};
@@ -431,7 +441,9 @@ void Driver::greet(Peer& peer) {
         Lane::decisions,
         options_.outbox.decision_deadline,
         [](const protocol::ItemResult&) {},
-        [](const BatchEnd&) {});
+        [this, number = peer.status.number](const BatchEnd&) {
+            submit(ParticipantGreeted{number});
+        });
 }
 
 void Driver::peer_failed(Peer& peer, const std::string& why) {

@@ -83,6 +83,11 @@ public:
     [[nodiscard]] std::chrono::milliseconds time_left(const protocol::TxnId& txn,
                                                       std::chrono::milliseconds whole) const;
 
+    // An unfinished transaction that this start has known for at least so long.
+    [[nodiscard]] bool is_older_than(const protocol::TxnId& txn,
+                                     std::chrono::milliseconds age) const;
+
+    [[nodiscard]] async::EventLoop& loop() const { return loop_; }
     [[nodiscard]] const Machine& machine() const { return machine_; }
     [[nodiscard]] std::vector<ParticipantStatus> participants() const;
     [[nodiscard]] const ParticipantStatus* find_participant(std::string_view name) const;

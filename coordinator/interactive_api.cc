@@ -1,6 +1,7 @@
 #include "coordinator/interactive_api.h"
 
 #include "coordinator/interactive_request.h"
+#include "coordinator/keyed_calls.h"
 #include "coordinator/problems.h"
 
 #include <utility>
@@ -102,19 +103,27 @@ void abort(const ApiContext& context,
 }  // namespace
 
 void add_interactive_routes(http::Router& router, std::shared_ptr<const ApiContext> context) {
+    const ApiOptions& options = context->options;
+    auto calls =
+        std::make_shared<KeyedCalls>(context->driver.loop(),
+                                     ReplayMemory::Limits{options.keys_max, options.key_bytes_max},
+                                     options.key_lifetime);
     using Handler =
         void (*)(const ApiContext&, const protocol::TxnId&, const Request&, ResponseSink);
-    auto route = [&router, &context](std::string_view pattern, Handler handler) {
+    auto route = [&router, &context, &calls](std::string_view pattern, Handler handler) {
         router.add(Method::post,
                    pattern,
                    Role::client,
-                   [context, handler](const Request& request, ResponseSink sink) {
+                   [context, calls, handler](const Request& request, ResponseSink sink) {
                        http::Response refusal;
-                       if (auto id = transaction_of(request, refusal)) {
-                           handler(*context, *id, request, std::move(sink));
-                       } else {
+                       auto id = transaction_of(request, refusal);
+                       if (!id) {
                            sink.send(std::move(refusal));
+                           return;
                        }
+                       calls->run(request, std::move(sink), [&](ResponseSink recorded) {
+                           handler(*context, *id, request, std::move(recorded));
+                       });
                    });
     };
     route("/v1/transactions/{id}/branches", enlist);

@@ -16,6 +16,8 @@ inline constexpr ProblemCode kUnknownParticipant{
     "unknown_participant", 422, "No such participant is configured", false};
 inline constexpr ProblemCode kKeyConflict{
     "idempotency_key_conflict", 422, "The Idempotency-Key came with another body before", false};
+inline constexpr ProblemCode kKeyInProgress{
+    "idempotency_key_in_progress", 409, "The first request under this key still runs", true};
 inline constexpr ProblemCode kTransactionAborted{
     "transaction_aborted", 409, "The transaction was aborted: nothing was changed", false};
 inline constexpr ProblemCode kTransactionHeuristic{
