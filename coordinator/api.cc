@@ -3,6 +3,7 @@
 #include "base/json_writer.h"
 #include "coordinator/api_support.h"
 #include "coordinator/core/state.h"
+#include "coordinator/events_api.h"
 #include "coordinator/interactive_api.h"
 #include "coordinator/problems.h"
 #include "protocol/json.h"
@@ -316,6 +317,7 @@ void add_routes(http::Router& router, Driver& driver, const ApiOptions& options)
             self.ready(std::move(sink));
         });
     add_interactive_routes(router, context);
+    add_event_routes(router, context);
     router.add(Method::get, "/livez", Role::open, [](const Request&, ResponseSink sink) {
         sink.send(http::text_response(200, "alive\n"));
     });

@@ -19,6 +19,7 @@ struct ApiOptions {
     std::chrono::milliseconds deadline_default{30'000};
     std::chrono::milliseconds deadline_max{3'600'000};
     std::chrono::milliseconds wait_max{60'000};  // of a long poll
+    std::chrono::milliseconds event_heartbeat{15'000};
     // Answers of enlist, commit and abort that are remembered under an Idempotency-Key; the keys of
     // whole transactions are the machine's.
     std::chrono::milliseconds key_lifetime{3'600'000};

@@ -42,6 +42,7 @@ Driver::Driver(async::EventLoop& loop,
       log_(log),
       metrics_(metrics),
       options_(options),
+      events_(options.events_max, std::uint64_t{machine_.epoch()} << 32U),
       jitter_(options.jitter_seed),
       timers_(loop, [this](std::uint64_t number) { submit(TimerFired{TimerId(number)}); }),
       room_timer_(loop) {
@@ -184,6 +185,10 @@ void Driver::handle(Changed&& effect) {
         metrics_.transaction_started();
         TWOFOLD_CRASH_POINT(coord_after_begin);
     }
+    Event event;
+    event.txn = effect.txn;
+    event.version = effect.version;
+    events_.add(std::move(event));
     auto [first, last] = watchers_.equal_range(effect.txn);
     while (first != last) wake(first++);
 }
@@ -195,6 +200,12 @@ void Driver::handle(Finished&& effect) {
         took = std::chrono::steady_clock::now() - found->second;
         started_.erase(found);
     }
+    Event event;
+    event.kind = Event::Kind::finished;
+    event.txn = effect.txn;
+    event.outcome = effect.outcome;
+    event.code = effect.reason_code;
+    events_.add(std::move(event));
     std::string_view outcome = to_string(effect.outcome);
     metrics_.transaction_finished(outcome, took);
     LogLevel level = effect.recovered ? LogLevel::info : LogLevel::debug;
@@ -218,12 +229,20 @@ void Driver::handle(ParticipantRegistered&& effect) {
         peer->status.retired = record.retired;
         peer->status.problem.clear();
         peer->status.up = true;
+        tell_participant(*peer);
         submit(ParticipantSeen{effect.number, peer->status.info});
     }
 }
 
 void Driver::handle(RaiseAlarm&& effect) {
     metrics_.alarm(effect.code);
+    Event event;
+    event.kind = Event::Kind::alarm;
+    event.txn = effect.txn;
+    event.name = participant_name(effect.participant);
+    event.code = effect.code;
+    event.text = effect.text;
+    events_.add(std::move(event));
     log_event(LogLevel::error,
               "alarm",
               effect.text,
@@ -405,6 +424,7 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
     peer.outbox->set_batching(info.value().batch);
     metrics_.participant_up(peer.status.name, true);
     if (!was_up) {
+        if (peer.status.up) tell_participant(peer);
         log_event(LogLevel::info,
                   "participant_up",
                   "participant answers",
@@ -447,17 +467,27 @@ void Driver::greet(Peer& peer) {
 }
 
 void Driver::peer_failed(Peer& peer, const std::string& why) {
-    if (peer.status.up) {
+    bool was_up = std::exchange(peer.status.up, false);
+    peer.status.problem = why;
+    if (was_up) {
+        tell_participant(peer);
         log_event(LogLevel::warning,
                   "participant_down",
                   why,
                   {{"participant", peer.status.name}, {"url", peer.status.url}});
     }
-    peer.status.up = false;
-    peer.status.problem = why;
     metrics_.participant_up(peer.status.name, false);
     if (peer.status.number.value != 0) submit(ParticipantLost{peer.status.number, why});
     schedule_look(peer, options_.info_retry_interval);
+}
+
+void Driver::tell_participant(const Peer& peer) {
+    Event event;
+    event.kind = Event::Kind::participant;
+    event.name = peer.status.name;
+    event.up = peer.status.up;
+    event.text = peer.status.problem;
+    events_.add(std::move(event));
 }
 
 std::vector<ParticipantStatus> Driver::participants() const {
@@ -495,6 +525,7 @@ std::string Driver::participant_name(protocol::ParticipantNumber number) const {
 
 void Driver::drain(milliseconds limit, async::UniqueFunction<void()> done) {
     submit(Drain{});
+    events_.close();
     // Looks often enough that an idle coordinator stops at once for a person's sense of time.
     constexpr milliseconds kStep{20};
     if (machine_.counts().active == 0 || limit <= kStep) {

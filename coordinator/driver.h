@@ -9,6 +9,7 @@
 #include "async/timer_set.h"
 #include "base/rng.h"
 #include "coordinator/core/machine.h"
+#include "coordinator/event_ring.h"
 #include "coordinator/outbox.h"
 #include "coordinator/ports.h"
 
@@ -29,6 +30,7 @@ struct DriverOptions {
     std::chrono::milliseconds info_interval{5'000};      // between looks at a participant
     std::chrono::milliseconds info_retry_interval{500};  // while it is not there
     OutboxOptions outbox;
+    std::size_t events_max = 4'096;  // remembered for readers who come back
 };
 
 // A participant of the configuration.
@@ -87,6 +89,8 @@ public:
     [[nodiscard]] bool is_older_than(const protocol::TxnId& txn,
                                      std::chrono::milliseconds age) const;
 
+    // What happens, for readers.
+    [[nodiscard]] EventRing& events() { return events_; }
     [[nodiscard]] async::EventLoop& loop() const { return loop_; }
     [[nodiscard]] const Machine& machine() const { return machine_; }
     [[nodiscard]] std::vector<ParticipantStatus> participants() const;
@@ -127,6 +131,7 @@ private:
     void schedule_look(Peer& peer, std::chrono::milliseconds delay);
     void greet(Peer& peer);
     void peer_failed(Peer& peer, const std::string& why);
+    void tell_participant(const Peer& peer);
     void complete(const Peer& peer, protocol::BatchRequest& batch) const;
     void on_result(Peer& peer, protocol::ItemResult result);
     void on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& end);
@@ -137,6 +142,7 @@ private:
     LogPort& log_;
     MetricsPort& metrics_;
     DriverOptions options_;
+    EventRing events_;
     base::SeededRng jitter_;
     async::TimerSet timers_;
     async::Timer room_timer_;

@@ -51,10 +51,17 @@ private:
 
 namespace {
 
-Response retry_later(const http::ProblemCode& code, std::string_view detail, unsigned seconds) {
+// An answer to a call about the transaction in the path.
+Response refused(const http::Request& request,
+                 const http::ProblemCode& code,
+                 std::string_view detail,
+                 std::optional<unsigned> retry_after_seconds = {}) {
     http::ProblemExtras extras;
-    extras.retry_after_seconds = seconds;
-    return http::problem(code, detail, extras);
+    extras.transaction_id = request.path_parameter("id");
+    extras.retry_after_seconds = retry_after_seconds;
+    Response response = http::problem(code, detail, extras);
+    response.headers.set(kTransactionField, extras.transaction_id);
+    return response;
 }
 
 }  // namespace
@@ -75,20 +82,22 @@ void KeyedCalls::run(const http::Request& request, ResponseSink sink, const Hand
     // The path says which transaction and what is to be done with it.
     auto key = parse_idempotency_key(*field, request.path + '\n' + request.body);
     if (!key.has_value()) {
-        sink.send(http::problem(problems::kInvalidRequest, key.error().context));
+        sink.send(refused(request, problems::kInvalidRequest, key.error().context));
         return;
     }
     ReplayMemory::Found found = memory_.begin(key.value());
     switch (found.verdict) {
         case ReplayMemory::Verdict::fresh: break;
         case ReplayMemory::Verdict::in_progress:
-            sink.send(retry_later(problems::kKeyInProgress,
-                                  "the first request under this key is not answered yet",
-                                  1));
+            sink.send(refused(request,
+                              problems::kKeyInProgress,
+                              "the first request under this key is not answered yet",
+                              1));
             return;
         case ReplayMemory::Verdict::other_body:
-            sink.send(http::problem(problems::kKeyConflict,
-                                    "this idempotency key was used for a different request"));
+            sink.send(refused(request,
+                              problems::kKeyConflict,
+                              "this idempotency key was used for a different request"));
             return;
         case ReplayMemory::Verdict::known:
             found.answer->headers.set(kReplayedField, "true");
@@ -96,10 +105,11 @@ void KeyedCalls::run(const http::Request& request, ResponseSink sink, const Hand
             return;
         case ReplayMemory::Verdict::full: {
             auto seconds = std::chrono::ceil<std::chrono::seconds>(generation_).count();
-            sink.send(retry_later(problems::kKeysExhausted,
-                                  "too many idempotency keys are remembered; without a key the "
-                                  "call is done",
-                                  static_cast<unsigned>(seconds)));
+            sink.send(refused(request,
+                              problems::kKeysExhausted,
+                              "too many idempotency keys are remembered; without a key the "
+                              "call is done",
+                              static_cast<unsigned>(seconds)));
             return;
         }
     }

@@ -100,6 +100,8 @@ TEST_F(KeyedApi, ACommitInProgressIsAConflictUntilItIsAnswered) {
     Call second = post(path + "/commit", "{}", key("k"));
     EXPECT_EQ(second.brief(), "409 idempotency_key_in_progress");
     EXPECT_EQ(second.header("Retry-After"), "1");
+    EXPECT_EQ("/v1/transactions/" + second.header("Twofold-Transaction"), path);
+    EXPECT_EQ(second.header("Twofold-Transaction"), second.member("transaction_id"));
     first.port->close();  // the client has gone, its key has not
     log_.hold = false;
     log_.finish();
