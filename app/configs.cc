@@ -74,6 +74,8 @@ PostgresConfig read_postgres(ConfigReader& in) {
                 "is required, for example \"host=127.0.0.1 dbname=orders user=app\"");
     }
     out.work_connections = in.integer("postgres.work_connections", out.work_connections, 1, 64);
+    out.interactive_connections =
+        in.integer("postgres.interactive_connections", out.interactive_connections, 1, 512);
     out.finish_connections =
         in.integer("postgres.finish_connections", out.finish_connections, 1, 16);
     out.witness = in.boolean("postgres.witness", out.witness);

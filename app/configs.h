@@ -45,6 +45,7 @@ struct SqliteConfig {
 struct PostgresConfig {
     std::string dsn;
     std::uint64_t work_connections = 8;
+    std::uint64_t interactive_connections = 16;
     std::uint64_t finish_connections = 8;
     bool witness = false;
     bool allow_superuser = false;

@@ -18,6 +18,7 @@ public:
     ~CoordinatorClient() override;
 
     void inquire(const protocol::InquiryRequest& request, ReplyCallback done) override;
+    void enlist(const participant::EnlistRequest& request, EnlistCallback done) override;
     [[nodiscard]] const std::string& url() const override { return url_; }
 
 private:

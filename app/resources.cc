@@ -84,6 +84,7 @@ MadeResource make_postgres(async::EventLoop& loop,
     set_common(config, options);
     options.dsn = config.postgres->dsn;
     options.work_connections = config.postgres->work_connections;
+    options.interactive_connections = config.postgres->interactive_connections;
     options.finish_connections = config.postgres->finish_connections;
     options.witness = config.postgres->witness;
     options.allow_superuser = config.postgres->allow_superuser;

@@ -12,29 +12,6 @@ constexpr std::size_t kLabelNameMax = 64;
 constexpr std::size_t kLabelValueMax = 256;
 }  // namespace
 
-protocol::BranchOptions read_branch_options(ObjectReader& in) {
-    protocol::BranchOptions options;
-    if (in.has("isolation")) {
-        auto isolation = protocol::parse_isolation(in.text("isolation"));
-        if (isolation) {
-            options.isolation = *isolation;
-        } else {
-            in.fail("isolation",
-                    "one of \"read_committed\", \"repeatable_read\", \"serializable\", "
-                    "\"default\"");
-        }
-    }
-    constexpr std::uint32_t kTimeoutMax = 3'600'000;
-    if (in.has("lock_timeout_ms")) {
-        options.lock_timeout_ms = in.integer<std::uint32_t>("lock_timeout_ms", 1, kTimeoutMax);
-    }
-    if (in.has("statement_timeout_ms")) {
-        options.statement_timeout_ms =
-            in.integer<std::uint32_t>("statement_timeout_ms", 1, kTimeoutMax);
-    }
-    return options;
-}
-
 WaitFor read_wait(ObjectReader& in) {
     if (!in.has("wait")) return WaitFor::applied;
     std::string wait = in.text("wait");

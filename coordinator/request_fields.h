@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "coordinator/core/inputs.h"
 #include "protocol/json_reader.h"
+#include "protocol/request.h"
 
 #include <cstddef>
 #include <map>
@@ -11,8 +12,7 @@
 
 namespace twofold::coordinator {
 
-// "isolation", "lock_timeout_ms", "statement_timeout_ms".
-[[nodiscard]] protocol::BranchOptions read_branch_options(protocol::ObjectReader& in);
+using protocol::read_branch_options;
 
 // "wait": "applied" or "decided".
 [[nodiscard]] WaitFor read_wait(protocol::ObjectReader& in);

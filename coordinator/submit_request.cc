@@ -118,24 +118,4 @@ Result<SubmitBody> parse_submit_body(std::string_view text, const SubmitLimits& 
     return body;
 }
 
-Result<protocol::IdempotencyKey> parse_idempotency_key(std::string_view field,
-                                                       std::string_view body) {
-    std::string_view key = field;
-    if (key.size() >= 2 && key.front() == '"' && key.back() == '"') {
-        key = key.substr(1, key.size() - 2);
-    }
-    bool visible = std::ranges::all_of(key, [](char c) { return c > ' ' && c < 0x7f; });
-    if (key.empty() || key.size() > 255 || !visible) {
-        return base::fail(Errc::invalid_argument,
-                          "Idempotency-Key: must be 1 to 255 visible ASCII characters, with or "
-                          "without quotes");
-    }
-    protocol::IdempotencyKey out;
-    base::Hash256 key_hash = base::sha256(base::as_bytes(key));
-    base::Hash256 body_hash = base::sha256(base::as_bytes(body));
-    std::copy_n(key_hash.begin(), out.key_hash.size(), out.key_hash.begin());
-    std::copy_n(body_hash.begin(), out.fingerprint.size(), out.fingerprint.begin());
-    return out;
-}
-
 }  // namespace twofold::coordinator

@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "coordinator/core/inputs.h"
+#include "protocol/request.h"
 
 #include <string>
 #include <string_view>
@@ -39,8 +40,6 @@ struct SubmitBody {
 [[nodiscard]] base::Result<SubmitBody> parse_submit_body(std::string_view text,
                                                          const SubmitLimits& limits);
 
-// The value of an Idempotency-Key field, quoted or bare; 1 to 255 visible characters.
-[[nodiscard]] base::Result<protocol::IdempotencyKey> parse_idempotency_key(std::string_view field,
-                                                                           std::string_view body);
+using protocol::parse_idempotency_key;
 
 }  // namespace twofold::coordinator

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "http/problem.h"
+#include "participant/execute_api.h"
 #include "protocol/json.h"
 
 #include <memory>
@@ -109,6 +110,7 @@ void add_routes(http::Router& router, Driver& driver, const ApiOptions& options)
                [&driver, options](const Request& request, ResponseSink sink) {
                    receive_batch(driver, options, request, std::move(sink));
                });
+    add_execute_route(router, driver);
     router.add(
         Method::get, "/v1/branches", Role::operator_, [&driver](const Request&, ResponseSink sink) {
             list_branches(driver, std::move(sink));

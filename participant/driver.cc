@@ -97,6 +97,12 @@ void Driver::receive(const protocol::BatchRequest& batch,
     }
 }
 
+void Driver::execute(ExecuteReceived call, ExecuteCallback done) {
+    call.ticket = ReplyTicket(next_ticket_++);
+    execute_replies_.emplace(call.ticket.value, std::move(done));
+    submit(std::move(call));
+}
+
 void Driver::abandon(const std::vector<ReplyTicket>& tickets) {
     for (ReplyTicket ticket : tickets) {
         if (replies_.erase(ticket.value) > 0) submit(ReplyAbandoned{ticket});
@@ -156,23 +162,20 @@ void Driver::handle(RunOnePhase&& effect) {
 }
 
 void Driver::handle(ExecuteWork&& effect) {
-    // No route of this version leads here: the resources have no sessions that outlive a request.
-    protocol::WorkResult result;
-    result.status = protocol::WorkStatus::refused;
-    result.executed = false;
-    result.reason = {std::string(protocol::reason::kNotAllowed),
-                     "interactive work is not offered by this participant",
-                     -1,
-                     {}};
-    submit(ExecuteDone{effect.work.key, effect.sequence, std::move(result)});
+    protocol::BranchKey key = effect.work.key;
+    std::uint32_t sequence = effect.sequence;
+    resource_.execute(
+        std::move(effect.work), sequence, [this, key, sequence](protocol::WorkResult result) {
+            submit(ExecuteDone{key, sequence, std::move(result)});
+        });
 }
 
 void Driver::handle(PrepareExecuted&& effect) {
-    protocol::WorkResult result;
-    result.status = protocol::WorkStatus::refused;
-    result.reason = {
-        std::string(protocol::reason::kBranchLost), "this branch has no session here", -1, {}};
-    submit(WorkDone{effect.key, std::move(result)});
+    TWOFOLD_CRASH_POINT(part_before_prepare);
+    resource_.prepare_executed(effect.key, [this, key = effect.key](protocol::WorkResult result) {
+        TWOFOLD_CRASH_POINT(part_after_prepare_before_reply);
+        submit(WorkDone{key, std::move(result)});
+    });
 }
 
 void Driver::handle(CancelWork&& effect) {
@@ -266,6 +269,14 @@ void Driver::handle(SendInquiry&& effect) {
 }
 
 void Driver::handle(SendReply&& effect) {
+    if (effect.execute.has_value()) {
+        auto execute = execute_replies_.find(effect.ticket.value);
+        if (execute == execute_replies_.end()) return;
+        auto done = std::move(execute->second);
+        execute_replies_.erase(execute);
+        metrics_.item_answered("execute", to_string(effect.execute->status));
+        return done(*effect.execute, effect.result);
+    }
     auto found = replies_.find(effect.ticket.value);
     if (found == replies_.end()) return;
     auto on_result = std::move(found->second);

@@ -15,6 +15,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -50,6 +51,20 @@ public:
     void receive(const protocol::BatchRequest& batch,
                  const ResultCallback& on_result,
                  std::vector<ReplyTicket>& tickets);
+    // One call of an interactive branch; its answer once.
+    using ExecuteCallback = std::function<void(const ExecuteReply&, const protocol::ItemResult&)>;
+    void execute(ExecuteReceived call, ExecuteCallback done);
+    // See ResourcePort::check_work().
+    [[nodiscard]] std::optional<protocol::Reason> check_work(const protocol::JsonText& work) const {
+        return resource_.check_work(work);
+    }
+    [[nodiscard]] const std::vector<std::unique_ptr<CoordinatorPort>>& coordinators() const {
+        return coordinators_;
+    }
+    [[nodiscard]] const std::string& name() const { return options_.name; }
+    [[nodiscard]] std::uint32_t epoch() const { return started_.epoch; }
+    [[nodiscard]] const protocol::ParticipantUuid& uuid() const { return started_.uuid; }
+
     // Nobody reads these answers any more.
     void abandon(const std::vector<ReplyTicket>& tickets);
 
@@ -90,6 +105,7 @@ private:
     protocol::ResourceStart started_;
     std::string not_ready_reason_ = "starting";
     std::unordered_map<std::uint64_t, ResultCallback> replies_;
+    std::unordered_map<std::uint64_t, ExecuteCallback> execute_replies_;
     std::uint64_t next_ticket_ = 1;
     bool stepping_ = false;
     std::deque<Input> queued_inputs_;

@@ -11,10 +11,35 @@
 
 namespace twofold::participant {
 
+// A branch of an interactive transaction that a sidecar wants to begin.
+struct EnlistRequest {
+    protocol::TxnId txn;
+    std::string participant;  // our name in the coordinator's directory
+    std::uint32_t participant_epoch = 0;
+    std::uint64_t session = 0;  // another one for the same transaction dooms it
+    protocol::BranchOptions options;
+};
+enum class EnlistStatus : std::uint8_t {
+    enlisted,
+    not_mine,     // this coordinator does not know the transaction
+    refused,      // it knows it, and it takes no work: `problem` says why
+    unreachable,  // no answer, or none that counts: it may have enlisted the branch
+};
+struct EnlistReply {
+    EnlistStatus status = EnlistStatus::unreachable;
+    protocol::BranchKey key;         // enlisted
+    protocol::ParticipantUuid uuid;  // enlisted: whom the coordinator means by the name
+    std::uint32_t deadline_ms = 0;   // enlisted: what is left, a duration
+    int http_status = 0;             // refused
+    std::string code;                // refused: of the problem
+    std::string detail;              // refused, unreachable
+};
+
 // One configured coordinator.
 class CoordinatorPort {
 public:
     using ReplyCallback = async::UniqueFunction<void(base::Result<protocol::InquiryReply>)>;
+    using EnlistCallback = async::UniqueFunction<void(EnlistReply)>;
 
     CoordinatorPort() = default;
     CoordinatorPort(const CoordinatorPort&) = delete;
@@ -22,6 +47,7 @@ public:
     virtual ~CoordinatorPort() = default;
 
     virtual void inquire(const protocol::InquiryRequest& request, ReplyCallback done) = 0;
+    virtual void enlist(const EnlistRequest& request, EnlistCallback done) = 0;
     [[nodiscard]] virtual const std::string& url() const = 0;
 };
 

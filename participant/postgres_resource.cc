@@ -32,13 +32,14 @@ struct PostgresResource::Impl : std::enable_shared_from_this<PostgresResource::I
     Impl(async::EventLoop& loop, postgres::PostgresOptions options)
         : context(loop, std::move(options)),
           work(context, {SessionUse::work, 0, context.options.work_connections}),
+          interactive(context, {SessionUse::work, 0, context.options.interactive_connections}),
           finish(context,
                  {SessionUse::finish,
                   context.options.finish_connections,
                   context.options.finish_connections}),
           admin(context, {SessionUse::admin, 1, kAdminConnectionsMax}),
           finisher(context, finish, admin),
-          runner(context, work, admin, finisher),
+          runner(context, {work, interactive, admin}, finisher),
           pruner(context, admin) {}
 
     void open_pools(Result<protocol::ResourceStart> started, const StartCallback& done);
@@ -48,6 +49,7 @@ struct PostgresResource::Impl : std::enable_shared_from_this<PostgresResource::I
 
     postgres::Context context;
     Pool work;
+    Pool interactive;
     Pool finish;
     Pool admin;
     postgres::Finisher finisher;
@@ -65,6 +67,7 @@ PostgresResource::~PostgresResource() {
     impl_->attempt = nullptr;
     impl_->runner.forget();
     impl_->work.close();
+    impl_->interactive.close();
     impl_->finish.close();
     impl_->admin.close();
 }
@@ -104,6 +107,7 @@ void PostgresResource::stop(std::function<void()> done) {
     impl_->attempt = nullptr;
     impl_->runner.stop();
     impl_->work.close();
+    impl_->interactive.close();
     impl_->finish.close();
     impl_->admin.close();
     impl_->context.alive.reset();  // what waits for another try is over, too
@@ -141,6 +145,24 @@ void PostgresResource::execute_prepare(protocol::BranchWork work, WorkCallback d
 void PostgresResource::one_phase(protocol::BranchWork work, WorkCallback done) {
     if (!impl_->ready()) return done(refused(reason::kNotReady, impl_->not_ready_text()));
     impl_->runner.execute(std::move(work), true, std::move(done));
+}
+
+std::optional<protocol::Reason> PostgresResource::check_work(const protocol::JsonText& work) const {
+    postgres::ParsedWork parsed = postgres::parse_work(work, impl_->context.options);
+    if (parsed.refusal.empty()) return std::nullopt;
+    return std::move(parsed.refusal);
+}
+
+void PostgresResource::execute(protocol::BranchWork work,
+                               std::uint32_t sequence,
+                               WorkCallback done) {
+    if (!impl_->ready()) return done(refused(reason::kNotReady, impl_->not_ready_text()));
+    impl_->runner.execute_part(std::move(work), sequence, std::move(done));
+}
+
+void PostgresResource::prepare_executed(const protocol::BranchKey& key, WorkCallback done) {
+    if (!impl_->ready()) return done(refused(reason::kNotReady, impl_->not_ready_text()));
+    impl_->runner.prepare_executed(key, std::move(done));
 }
 
 void PostgresResource::cancel(const protocol::BranchKey& key, DoneCallback done) {

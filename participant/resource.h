@@ -11,6 +11,7 @@
 #include "protocol/branch_work.h"
 
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace twofold::participant {
@@ -41,8 +42,23 @@ public:
     // Runs the work and commits it together with its witness row.
     virtual void one_phase(protocol::BranchWork work, WorkCallback done) = 0;
 
-    // Ends the running work of this branch, if any, and waits until its session is gone, so that it
-    // cannot become prepared afterwards. The work's own callback has been invoked before `done`.
+    // Whether this work could run at all, by its form: JSON, names, types, kinds of statements.
+    // Nothing when it could. The database is not asked.
+    [[nodiscard]] virtual std::optional<protocol::Reason> check_work(
+        const protocol::JsonText& work) const = 0;
+
+    // One call of an interactive branch. The first (sequence 1) opens the branch's session, which
+    // stays open, with its locks, until prepare_executed() or cancel(). `prepared` means here that
+    // the statements ran; `refused` that the session has ended and left nothing; `unknown` that it
+    // was lost: cancel() must follow.
+    virtual void execute(protocol::BranchWork work, std::uint32_t sequence, WorkCallback done) = 0;
+
+    // Prepares what was executed. The session ends.
+    virtual void prepare_executed(const protocol::BranchKey& key, WorkCallback done) = 0;
+
+    // Ends the running work or the idle session of this branch, if any, and waits until its session
+    // is gone, so that it cannot become prepared afterwards. The work's own callback has been
+    // invoked before `done`.
     virtual void cancel(const protocol::BranchKey& key, DoneCallback done) = 0;
 
     // Finishes a prepared branch. Idempotent. `committed` only when it is durable.

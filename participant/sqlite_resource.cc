@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "participant/sqlite/work.h"
 
 #include <cstdlib>
 #include <utility>
@@ -81,10 +82,31 @@ void SqliteResource::one_phase(protocol::BranchWork work, WorkCallback done) {
         std::move(done));
 }
 
+std::optional<protocol::Reason> SqliteResource::check_work(const protocol::JsonText& work) const {
+    sqlite::ParsedWork parsed = sqlite::parse_work(work, options_);
+    if (parsed.refusal.empty()) return std::nullopt;
+    return std::move(parsed.refusal);
+}
+
+void SqliteResource::execute(protocol::BranchWork work, std::uint32_t sequence, WorkCallback done) {
+    run([work = std::move(work),
+         sequence](sqlite::Store& store) { return store.execute(work, sequence); },
+        std::move(done));
+}
+
+void SqliteResource::prepare_executed(const protocol::BranchKey& key, WorkCallback done) {
+    run([key](sqlite::Store& store) { return store.prepare_executed(key); }, std::move(done));
+}
+
 void SqliteResource::cancel(const protocol::BranchKey& key, DoneCallback done) {
     store_->interrupt(key);
-    // Answers come in the order of the calls: when this empty call is answered, the work was.
-    run([](sqlite::Store&) { return base::Result<void>(base::ok()); }, std::move(done));
+    // Answers come in the order of the calls: when this call is answered, the work was.
+    run(
+        [key](sqlite::Store& store) {
+            store.end_session(key);
+            return base::Result<void>(base::ok());
+        },
+        std::move(done));
 }
 
 void SqliteResource::commit(protocol::FinishRequest request, FinishCallback done) {

@@ -26,6 +26,10 @@ public:
     void start(StartCallback done) override;
     void execute_prepare(protocol::BranchWork work, WorkCallback done) override;
     void one_phase(protocol::BranchWork work, WorkCallback done) override;
+    [[nodiscard]] std::optional<protocol::Reason> check_work(
+        const protocol::JsonText& work) const override;
+    void execute(protocol::BranchWork work, std::uint32_t sequence, WorkCallback done) override;
+    void prepare_executed(const protocol::BranchKey& key, WorkCallback done) override;
     void cancel(const protocol::BranchKey& key, DoneCallback done) override;
     void commit(protocol::FinishRequest request, FinishCallback done) override;
     void rollback(protocol::FinishRequest request, FinishCallback done) override;

@@ -63,6 +63,7 @@ struct Branch {
 
     // Interactive
     std::uint32_t sequence = 0;  // of the last execute that was accepted
+    TimerId session_timer;       // the end of the transaction's time
     std::vector<ReplyTicket> execute_waiters;
     ExecuteStatus execute_status = ExecuteStatus::unknown;  // of the last execute
     protocol::JsonText execute_results;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -60,6 +61,7 @@ enum class ExecuteStatus : std::uint8_t {
     refused,   // this call did nothing; reason says why
     unknown,   // the session was lost: the transaction can only abort
 };
+[[nodiscard]] std::string_view to_string(ExecuteStatus status);
 // The answer to ExecuteReceived, for the application. Never a vote.
 struct ExecuteReply {
     std::uint32_t sequence = 0;

@@ -50,6 +50,8 @@ void Fence::abandon(ReplyTicket ticket) {
         for (Waiting& waiting : sender.waiting) {
             auto* item = std::get_if<ItemReceived>(&waiting);
             if (item != nullptr && item->ticket == ticket) item->ticket = ReplyTicket();
+            auto* execute = std::get_if<ExecuteReceived>(&waiting);
+            if (execute != nullptr && execute->ticket == ticket) execute->ticket = ReplyTicket();
         }
     }
 }

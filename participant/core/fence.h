@@ -24,7 +24,7 @@ struct SenderMarks {
 
 class Fence {
 public:
-    using Waiting = std::variant<ItemReceived, SenderSeen, InquiryAnswered>;
+    using Waiting = std::variant<ItemReceived, SenderSeen, InquiryAnswered, ExecuteReceived>;
     enum class Admission : std::uint8_t {
         accepted,
         stale,    // a newer process of this coordinator has spoken

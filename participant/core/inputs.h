@@ -48,6 +48,7 @@ struct ExecuteReceived {
     std::uint32_t sequence = 0;  // from 1, per branch
     protocol::JsonText work;
     protocol::BranchOptions options;
+    std::uint32_t deadline_ms = 0;  // what is left of the transaction's time, a duration; 0 = none
 };
 
 // Nobody waits for this ticket's answer any more (the connection closed). Work goes on.

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "participant/core/machine_impl.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace twofold::participant {
@@ -13,6 +14,16 @@ using protocol::ItemStatus;
 using protocol::Reason;
 using protocol::WorkStatus;
 namespace reason = protocol::reason;
+
+std::string_view to_string(ExecuteStatus status) {
+    switch (status) {
+        case ExecuteStatus::executed: return "executed";
+        case ExecuteStatus::failed: return "failed";
+        case ExecuteStatus::refused: return "refused";
+        case ExecuteStatus::unknown: break;
+    }
+    return "unknown";
+}
 
 // ---- answers
 // -------------------------------------------------------------------------------------
@@ -66,7 +77,19 @@ void Machine::Impl::on(ExecuteReceived&& input) {
         if (has_no_room()) {
             return refuse_with(reason::kSlotsExhausted, "too many branches wait for a slot");
         }
-        return on_first_execute(input);
+        // The coordinator has enlisted the branch under this epoch. It is durable before the
+        // session opens: on SQLite it could not be written afterwards, and the prepare would be
+        // refused.
+        protocol::SenderStamp issuer;
+        issuer.incarnation = input.key.group.incarnation();
+        issuer.epoch = input.key.group.epoch();
+        switch (admit(issuer)) {
+            case Fence::Admission::accepted: return on_first_execute(input);
+            case Fence::Admission::stale:
+                return refuse_with(reason::kStaleSender,
+                                   "a newer process of its coordinator has spoken");
+            default: return wait_in_fence(std::move(input));
+        }
     }
     if (known->state == BranchState::aborted && known->mode != WorkMode::interactive) {
         return refuse_with(reason::kAfterAbort, "the branch was aborted before");
@@ -96,9 +119,27 @@ void Machine::Impl::on_first_execute(const ExecuteReceived& input) {
         answer_executes(branch, ExecuteStatus::failed, branch.reason);
         return finish(branch, BranchState::aborted);
     }
-    branch.work = {input.key, branch.gid, input.work, input.options, 0, std::nullopt};
+    branch.work = {
+        input.key, branch.gid, input.work, input.options, input.deadline_ms, std::nullopt};
     std::chrono::milliseconds limit(input.options.lock_timeout_ms);
-    enqueue(branch, limit.count() > 0 ? limit : config_.interactive_wait);
+    if (limit.count() == 0) limit = config_.interactive_wait;
+    if (input.deadline_ms > 0) {
+        std::chrono::milliseconds left(input.deadline_ms);
+        limit = std::min(limit, left);
+        left += config_.session_grace;
+        branch.session_timer = arm(TimerKind::session_limit, input.key, left, left);
+    }
+    enqueue(branch, limit);
+}
+
+// Its coordinator aborts such a transaction by itself, if it still lives. No decision is taken
+// here: what has not voted cannot be committed any more, and its locks must not outlive its time.
+void Machine::Impl::on_session_limit(Branch& branch) {
+    bool has_session = branch.state == BranchState::open ||
+                       branch.state == BranchState::executing ||
+                       branch.state == BranchState::queued;
+    if (branch.mode != WorkMode::interactive || !has_session) return;
+    lose(branch, make_reason(reason::kDeadline, "the transaction's time was over"));
 }
 
 // The same number again: the same answer again, never a second execution.
@@ -156,8 +197,9 @@ void Machine::Impl::on_next_execute(Branch& branch, const ExecuteReceived& input
     waiting_.emplace(input.ticket, input.key);
     branch.work_running = true;
     enter(branch, BranchState::executing);
-    emit(ExecuteWork{{input.key, branch.gid, input.work, input.options, 0, std::nullopt},
-                     input.sequence});
+    emit(ExecuteWork{
+        {input.key, branch.gid, input.work, input.options, input.deadline_ms, std::nullopt},
+        input.sequence});
 }
 
 void Machine::Impl::on(ExecuteDone&& input) {

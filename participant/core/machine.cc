@@ -20,11 +20,14 @@ bool is_decision(ItemOp op) {
 
 bool is_work(ItemOp op) { return !is_decision(op); }
 
-struct SenderOf {
-    const protocol::SenderStamp& operator()(const ItemReceived& i) const { return i.sender; }
-    const protocol::SenderStamp& operator()(const SenderSeen& i) const { return i.sender; }
-    const protocol::SenderStamp& operator()(const InquiryAnswered& i) const {
-        return i.reply.sender;
+struct IncarnationOf {
+    protocol::Incarnation operator()(const ItemReceived& i) const { return i.sender.incarnation; }
+    protocol::Incarnation operator()(const SenderSeen& i) const { return i.sender.incarnation; }
+    protocol::Incarnation operator()(const InquiryAnswered& i) const {
+        return i.reply.sender.incarnation;
+    }
+    protocol::Incarnation operator()(const ExecuteReceived& i) const {
+        return i.key.group.incarnation();
     }
 };
 
@@ -123,7 +126,7 @@ Fence::Admission Machine::Impl::admit(const protocol::SenderStamp& sender) {
 }
 
 void Machine::Impl::wait_in_fence(Fence::Waiting input) {
-    protocol::Incarnation incarnation = std::visit(SenderOf{}, input).incarnation;
+    protocol::Incarnation incarnation = std::visit(IncarnationOf{}, input);
     if (!fence_.has_room(incarnation)) return refuse_waiting(input);
     fence_.wait(incarnation, std::move(input));
 }
@@ -131,6 +134,14 @@ void Machine::Impl::wait_in_fence(Fence::Waiting input) {
 void Machine::Impl::refuse_waiting(const Fence::Waiting& input) {
     if (const auto* item = std::get_if<ItemReceived>(&input)) {
         refuse(*item, protocol::reason::kNotReady, "the sender's epoch could not be made durable");
+    }
+    if (const auto* execute = std::get_if<ExecuteReceived>(&input)) {
+        reply_execute(execute->ticket,
+                      execute->key,
+                      {execute->sequence, ExecuteStatus::refused},
+                      make_reason(protocol::reason::kNotReady,
+                                  "its coordinator's epoch could not be made durable"),
+                      nullptr);
     }
 }
 
@@ -406,7 +417,9 @@ void Machine::Impl::on(TimerFired&& input) {
         return list();
     }
     Branch* branch = table_.find(use.key);
-    if (branch == nullptr || branch->timer != input.timer) return;  // the branch went on
+    if (branch == nullptr) return;
+    if (use.kind == TimerKind::session_limit) return on_session_limit(*branch);
+    if (branch->timer != input.timer) return;  // the branch went on
     branch->timer = TimerId();
     if (use.kind == TimerKind::queue_limit && branch->state == BranchState::queued) {
         on_queue_limit(*branch);
@@ -427,6 +440,11 @@ std::vector<Machine::BranchReport> Machine::Impl::unfinished() const {
         reports.push_back({key, std::string(to_string(branch.state)), branch.reason});
     }
     return reports;
+}
+
+bool Machine::Impl::is_unfinished(const BranchKey& key) const {
+    auto found = table_.all().find(key);
+    return found != table_.all().end() && !is_end(found->second.state);
 }
 
 Machine::Counts Machine::Impl::counts() const {
@@ -460,6 +478,9 @@ Machine& Machine::operator=(Machine&&) noexcept = default;
 void Machine::step(Input input, Effects& effects) { impl_->step(std::move(input), effects); }
 bool Machine::ready() const { return impl_->ready(); }
 std::vector<Machine::BranchReport> Machine::unfinished() const { return impl_->unfinished(); }
+bool Machine::is_unfinished(const protocol::BranchKey& key) const {
+    return impl_->is_unfinished(key);
+}
 Machine::Counts Machine::counts() const { return impl_->counts(); }
 
 }  // namespace twofold::participant

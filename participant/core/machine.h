@@ -40,6 +40,9 @@ struct Config {
     std::size_t queue_max = 10'000;  // items that wait for a slot; more are refused
     // Interactive work without a lock_timeout waits at most this long for a slot.
     std::chrono::milliseconds interactive_wait{10'000};
+    // An interactive session that was not prepared is ended so long after its transaction's time is
+    // over, whether its coordinator still lives or not.
+    std::chrono::milliseconds session_grace{500};
     // Those who wait for an end are told `unknown` after so many tries; the tries go on for ever.
     std::uint32_t tries_before_unknown = 3;
     std::size_t inquiry_items_max = 500;  // keys of one SendInquiry; more become several
@@ -65,6 +68,8 @@ public:
     };
     // Branches that are not finished, by key.
     [[nodiscard]] std::vector<BranchReport> unfinished() const;
+    // It runs, is prepared or is being finished.
+    [[nodiscard]] bool is_unfinished(const protocol::BranchKey& key) const;
     struct Counts {
         std::size_t waiting = 0;  // for a slot
         std::size_t running = 0;

@@ -27,6 +27,7 @@ public:
 
     [[nodiscard]] bool ready() const { return ready_; }
     [[nodiscard]] std::vector<BranchReport> unfinished() const;
+    [[nodiscard]] bool is_unfinished(const protocol::BranchKey& key) const;
     [[nodiscard]] Counts counts() const;
 
 private:
@@ -35,7 +36,8 @@ private:
         list_again,
         queue_limit,
         finish_again,
-        cancel_again
+        cancel_again,
+        session_limit
     };
     struct TimerUse {
         TimerKind kind = TimerKind::tick;
@@ -120,6 +122,7 @@ private:
     void on(ExecuteReceived&& input);
     void on_first_execute(const ExecuteReceived& input);
     void on_next_execute(Branch& branch, const ExecuteReceived& input);
+    void on_session_limit(Branch& branch);
     void repeat_execute(Branch& branch, const ExecuteReceived& input);
     void on(ExecuteDone&& input);
     void on_prepare_item(const ItemReceived& input);

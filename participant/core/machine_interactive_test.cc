@@ -204,5 +204,83 @@ TEST(Interactive, AndOneShotDoNotMix) {
     script.when(execute(1, 1)).expect({"reply 2 execute#1 refused bad_request not_executed"});
 }
 
+// ---- the end of the transaction's time
+// -----------------------------------------------------------
+
+ExecuteReceived execute_within(std::uint64_t number, std::uint32_t sequence, std::uint32_t left) {
+    ExecuteReceived input = execute(number, sequence);
+    input.deadline_ms = left;
+    return input;
+}
+
+TEST(Interactive, AnIdleSessionIsEndedWhenItsTimeIsOver) {
+    Script script;
+    script.given(started(1));
+    script.when(execute_within(1, 1, 1'000)).expect({"timer 1500..1500", "execute 1#1"});
+    script.given(execute_done(1, 1, WorkStatus::prepared));
+    script.when_timer(milliseconds(1'500)).expect({"cancel 1"});
+    script.when(cancelled(1)).expect({});
+    EXPECT_EQ(script.state(1), "finished");
+    // Its slot is free again, and nobody can use what is gone.
+    script.when(execute(2, 1)).expect({"execute 2#1"});
+    script.when(execute(1, 2)).expect({"reply 3 execute#2 failed deadline_exceeded"});
+    script.when(prepare(1)).expect({"reply 4 prepare no deadline_exceeded"});
+}
+
+TEST(Interactive, ARunningStatementIsEndedWhenItsTimeIsOver) {
+    Script script;
+    script.given(started()).given(execute_within(1, 1, 1'000));
+    script.when_timer(milliseconds(1'500))
+        .expect({"reply 1 execute#1 failed deadline_exceeded", "cancel 1"});
+}
+
+TEST(Interactive, WhoWaitsForASlotLeavesWhenItsTimeIsOver) {
+    Script script = with_open_session();
+    script.when(execute_within(2, 1, 1'000)).expect({"timer 1500..1500", "timer 1000..1000"});
+    script.when_timer(milliseconds(1'000))
+        .expect({"reply 2 execute#1 failed lock_timeout"});
+    script.when_timer(milliseconds(1'500)).expect({});
+}
+
+TEST(Interactive, APreparedBranchIsNeverEndedByTime) {
+    Script script;
+    script.given(started()).given(execute_within(1, 1, 1'000));
+    script.given(execute_done(1, 1, WorkStatus::prepared)).given(prepare(1));
+    script.when_timer(milliseconds(1'500)).expect({});
+    script.given(work_done(1, prepared()));
+    EXPECT_EQ(script.state(1), "prepared");
+}
+
+// ---- whose transaction it is
+// ------------------------------------------------------------------------
+
+ExecuteReceived execute_of_epoch(protocol::Epoch epoch) {
+    ExecuteReceived input = execute(1, 1);
+    input.key = key_of(1, {.epoch = epoch});
+    return input;
+}
+
+TEST(Interactive, ItsCoordinatorsEpochIsDurableBeforeTheSessionOpens) {
+    Script script;
+    script.given(started());
+    script.when(execute_of_epoch(kCoordinatorEpoch + 1)).expect({"persist 4"});
+    script.when(persisted(kCoordinatorEpoch + 1)).expect({"execute 1#1", "list"});
+}
+
+TEST(Interactive, WithoutADurableEpochNothingIsDone) {
+    Script script;
+    script.given(started()).given(execute_of_epoch(kCoordinatorEpoch + 1));
+    SenderPersisted failed = persisted(kCoordinatorEpoch + 1);
+    failed.succeeded = false;
+    script.when(failed).expect({"reply 1 execute#1 refused not_ready not_executed"});
+}
+
+TEST(Interactive, ATransactionOfAnOlderProcessIsRefused) {
+    Script script;
+    script.given(started());
+    script.when(execute_of_epoch(kCoordinatorEpoch - 1))
+        .expect({"reply 1 execute#1 refused stale_sender not_executed"});
+}
+
 }  // namespace
 }  // namespace twofold::participant::test

@@ -40,6 +40,9 @@ struct Limits {
 struct PostgresOptions {
     std::string dsn;                   // a libpq connection string or URI; direct, no pooler
     std::size_t work_connections = 8;  // opened when needed
+    // Interactive branches at a time: each keeps a session from its first call to its end. Opened
+    // when needed.
+    std::size_t interactive_connections = 16;
     // Opened before work is accepted. Each has one COMMIT PREPARED at a time, that is one forced
     // write; the server groups those of several sessions.
     std::size_t finish_connections = 8;

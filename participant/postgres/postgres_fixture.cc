@@ -71,6 +71,31 @@ protocol::WorkResult Sidecar::prepare(const protocol::BranchKey& key,
     return result.value_or(protocol::WorkResult{});
 }
 
+protocol::WorkResult Sidecar::execute(const protocol::BranchKey& key,
+                                      std::uint32_t sequence,
+                                      const std::string& work,
+                                      protocol::BranchOptions options,
+                                      std::uint32_t deadline_ms) {
+    protocol::BranchWork item;
+    item.key = key;
+    item.gid = gid(key);
+    item.work = json_text(work);
+    item.options = options;
+    item.deadline_ms = deadline_ms;
+    std::optional<protocol::WorkResult> result;
+    resource_->execute(
+        std::move(item), sequence, [&](protocol::WorkResult r) { result.emplace(std::move(r)); });
+    EXPECT_TRUE(wait([&] { return result.has_value(); })) << "the call was not answered";
+    return result.value_or(protocol::WorkResult{});
+}
+
+protocol::WorkResult Sidecar::prepare_executed(const protocol::BranchKey& key) {
+    std::optional<protocol::WorkResult> result;
+    resource_->prepare_executed(key, [&](protocol::WorkResult r) { result.emplace(std::move(r)); });
+    EXPECT_TRUE(wait([&] { return result.has_value(); })) << "the prepare was not answered";
+    return result.value_or(protocol::WorkResult{});
+}
+
 protocol::WorkResult Sidecar::one_phase(const protocol::BranchKey& key,
                                         const std::string& work,
                                         std::optional<protocol::IdempotencyKey> idempotency) {
@@ -290,8 +315,7 @@ protocol::BranchKey PostgresTest::new_key(protocol::ParticipantNumber one_phase)
     static const protocol::Incarnation incarnation{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}};
     base::KeyedHash hash(base::HashKey{7});
     protocol::BranchKey key;
-    key.group =
-        protocol::make_txn_id(incarnation, 1, ++sequence, one_phase, hash);
+    key.group = protocol::make_txn_id(incarnation, 1, ++sequence, one_phase, hash);
     key.branch = 1;
     key.attempt = 1;
     return key;

@@ -29,6 +29,13 @@ public:
     protocol::WorkResult one_phase(const protocol::BranchKey& key,
                                    const std::string& work,
                                    std::optional<protocol::IdempotencyKey> idempotency = {});
+    // One call of an interactive branch.
+    protocol::WorkResult execute(const protocol::BranchKey& key,
+                                 std::uint32_t sequence,
+                                 const std::string& work,
+                                 protocol::BranchOptions options = {},
+                                 std::uint32_t deadline_ms = 0);
+    protocol::WorkResult prepare_executed(const protocol::BranchKey& key);
     protocol::FinishResult commit(const protocol::BranchKey& key,
                                   std::optional<protocol::ProofToken> proof = {});
     protocol::FinishResult rollback(const protocol::BranchKey& key,

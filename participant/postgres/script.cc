@@ -43,6 +43,16 @@ constexpr std::string_view kForeignServerExists =
     "EXISTS (SELECT FROM pg_catalog.pg_foreign_server)";
 constexpr std::string_view kXid = "pg_catalog.pg_current_xact_id_if_assigned()";
 
+// How long the session may wait for our next message, in milliseconds. Between the calls of an
+// interactive branch that is normal, as long as its transaction may take.
+std::int64_t idle_limit(const Context& context, const BranchRequest& request) {
+    constexpr std::int64_t kWithinMessage = 20'000;
+    if (request.part == ScriptPart::whole) return kWithinMessage;
+    std::int64_t left = request.work.deadline_ms;
+    if (left == 0) left = context.options.limits.branch.count();
+    return left + kWithinMessage;
+}
+
 // Every name is qualified here and below: the work may have changed search_path.
 Statement settings_statement(const Context& context, const BranchRequest& request) {
     const Limits& limits = context.options.limits;
@@ -51,7 +61,7 @@ Statement settings_statement(const Context& context, const BranchRequest& reques
         "SELECT pg_catalog.set_config('lock_timeout', $1, true), "
         "pg_catalog.set_config('statement_timeout', $2, true), "
         // A client that dies in the middle of its message must not hold locks until TCP notices.
-        "pg_catalog.set_config('idle_in_transaction_session_timeout', '20000', true)";
+        "pg_catalog.set_config('idle_in_transaction_session_timeout', $3, true)";
     if (request.one_phase) {
         // Another server's part of the transaction would commit apart from ours.
         sql += ", CASE WHEN " + std::string(kForeignServerExists) + " THEN " +
@@ -60,7 +70,8 @@ Statement settings_statement(const Context& context, const BranchRequest& reques
     }
     return {std::move(sql),
             {{milliseconds_text(wanted.lock_timeout_ms, limits.lock_timeout)},
-             {milliseconds_text(wanted.statement_timeout_ms, limits.statement_timeout)}}};
+             {milliseconds_text(wanted.statement_timeout_ms, limits.statement_timeout)},
+             {std::to_string(idle_limit(context, request))}}};
 }
 
 std::string xid_expression(bool one_phase, bool guarded) {
@@ -117,24 +128,31 @@ bool needs_check(const std::vector<WorkStatement>& statements) {
 
 }  // namespace
 
-Script make_script(const Context& context, const BranchRequest& request, Cleanliness session) {
-    TWOFOLD_ASSERT(request.work.gid.find('\'') == std::string::npos, "a gid that needs quoting");
-    Isolation isolation = isolation_of(context, request.work);
-    Script script;
-    script.one_phase = request.one_phase;
-    // At SERIALIZABLE even a reader must stay until the end: its reads decide who may commit.
-    script.guarded = !request.one_phase && isolation != Isolation::serializable;
+namespace {
+
+void add_beginning(const Context& context,
+                   const BranchRequest& request,
+                   Cleanliness session,
+                   Script& script) {
     std::vector<Statement>& out = script.statements;
     out = cleaning_statements(session);
     script.begin = out.size();
-    out.push_back({"BEGIN ISOLATION LEVEL " + std::string(isolation_name(isolation))});
+    out.push_back({"BEGIN ISOLATION LEVEL " +
+                   std::string(isolation_name(isolation_of(context, request.work)))});
     script.settings = out.size();
     out.push_back(settings_statement(context, request));
-    script.work = out.size();
+}
+
+void add_work(const BranchRequest& request, Script& script) {
+    script.work = script.statements.size();
     script.work_count = request.statements.size();
     for (const WorkStatement& statement : request.statements) {
-        out.push_back({statement.sql, statement.params, true});
+        script.statements.push_back({statement.sql, statement.params, true});
     }
+}
+
+void add_end(const Context& context, const BranchRequest& request, Script& script) {
+    std::vector<Statement>& out = script.statements;
     script.constraints = out.size();
     out.push_back({"SET CONSTRAINTS ALL IMMEDIATE"});
     script.tail = out.size();
@@ -145,12 +163,29 @@ Script make_script(const Context& context, const BranchRequest& request, Cleanli
     }
     script.end = out.size();
     script.end_apart = request.one_phase && needs_check(request.statements);
-    if (script.end_apart) return script;
+    if (script.end_apart) return;
     if (request.one_phase) {
         out.push_back(end_statement());
     } else {
         out.push_back({"PREPARE TRANSACTION '" + request.work.gid + "'"});
     }
+}
+
+}  // namespace
+
+Script make_script(const Context& context, const BranchRequest& request, Cleanliness session) {
+    TWOFOLD_ASSERT(request.work.gid.find('\'') == std::string::npos, "a gid that needs quoting");
+    Script script;
+    script.one_phase = request.one_phase;
+    // At SERIALIZABLE even a reader must stay until the end: its reads decide who may commit.
+    script.guarded =
+        !request.one_phase && isolation_of(context, request.work) != Isolation::serializable;
+    bool is_whole = request.part == ScriptPart::whole;
+    if (is_whole || request.part == ScriptPart::first_execute) {
+        add_beginning(context, request, session, script);
+    }
+    if (request.part != ScriptPart::prepare) add_work(request, script);
+    if (is_whole || request.part == ScriptPart::prepare) add_end(context, request, script);
     return script;
 }
 

@@ -21,6 +21,9 @@
 //
 //   PREPARE TRANSACTION, or COMMIT, and a sync
 //
+// An interactive branch's message ends after the work, and the next one begins with work, or, to
+// prepare, with SET CONSTRAINTS.
+//
 // The guard is why a read-only branch costs no forced write and no second message: its error makes
 // the server skip PREPARE. It shows in the server's log as an error that says that it is none.
 #pragma once
@@ -37,19 +40,27 @@
 
 namespace twofold::participant::postgres {
 
+// Which part of a branch one message is. An interactive branch is sent in several.
+enum class ScriptPart : std::uint8_t {
+    whole,
+    first_execute,  // up to and with the work
+    next_execute,   // the work only
+    prepare,        // what comes after the work
+};
+
 struct Script {
     static constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 
     std::vector<Statement> statements;
-    // Positions in statements and in the reply's results.
-    std::size_t begin = 0;
-    std::size_t settings = 0;
+    // Positions in statements and in the reply's results; kNone: not in this part.
+    std::size_t begin = kNone;
+    std::size_t settings = kNone;
     std::size_t work = 0;
     std::size_t work_count = 0;
-    std::size_t constraints = 0;
-    std::size_t tail = 0;
+    std::size_t constraints = kNone;
+    std::size_t tail = kNone;
     std::size_t witness = kNone;
-    std::size_t end = 0;
+    std::size_t end = kNone;
     bool one_phase = false;
     bool guarded = false;  // a branch that wrote nothing stops at the tail
     // One-phase with something to check: COMMIT is sent when the rest was judged, because it cannot
@@ -63,7 +74,7 @@ enum class Finding : std::uint8_t {
     read_only,
     refused,
     undo,       // prepared, but the answer must be no: roll it back, then refuse
-    proceed,    // end_apart: all is well so far, send the end
+    proceed,    // all is well so far, and the transaction is open: send the end, or the next call
     duplicate,  // this gid is prepared already, by somebody else: nothing was done
     key_taken,  // one-phase: the witness's unique key or gid exists already; rolled back
     examine,    // end the session, then look whether the branch is there
@@ -85,6 +96,7 @@ struct BranchRequest {
     const protocol::BranchWork& work;
     const std::vector<WorkStatement>& statements;
     bool one_phase = false;
+    ScriptPart part = ScriptPart::whole;
 };
 
 [[nodiscard]] Script make_script(const Context& context,

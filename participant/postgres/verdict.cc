@@ -88,7 +88,7 @@ private:
         }
     }
 
-    // Everything but the end was sent. The transaction is open.
+    // Everything but the end was sent, or a call of an interactive branch. The transaction is open.
     void on_rest() {
         if (std::string odd = odd_tag();
             !odd.empty() || reply_.transaction != TransactionStatus::open) {
@@ -114,7 +114,7 @@ private:
     // Empty when every statement answered as its kind does. A tag of transaction control in the
     // middle would mean that work was committed or lost on the way.
     [[nodiscard]] std::string odd_tag() const {
-        if (reply_.results[script_.begin].tag != "BEGIN")
+        if (script_.begin != Script::kNone && reply_.results[script_.begin].tag != "BEGIN")
             return "BEGIN was answered with another tag";
         for (std::size_t i = 0; i < script_.work_count; ++i) {
             const std::string& tag = reply_.results[script_.work + i].tag;
@@ -150,7 +150,7 @@ private:
     void on_failure(std::size_t failed) {
         const StatementResult& result = reply_.results[failed];
         verdict_.executed = failed >= script_.work;
-        if (failed < script_.begin) {
+        if (script_.begin != Script::kNone && failed < script_.begin) {
             verdict_.after = Cleanliness::broken;
             return find(Finding::refused,
                         reason::kUnavailable,

@@ -50,14 +50,22 @@ void WorkRunner::execute(protocol::BranchWork work,
         return refuse(
             run, make_reason(reason::kStaleParticipantEpoch, context_.fenced_text), false);
     }
-    ParsedWork parsed = parse_work(run->work.work, context_.options);
-    if (!parsed.refusal.empty()) return refuse(run, std::move(parsed.refusal), false);
-    run->statements = std::move(parsed.statements);
+    if (!parse(run)) return;
     milliseconds limit = context_.options.limits.branch;
     if (run->work.deadline_ms != 0) limit = milliseconds(run->work.deadline_ms);
     run->until = steady_clock::now() + limit;
     run->ticket = work_.acquire(
         limit, [this, run](const Result<SessionPtr>& session) { on_session(run, session); });
+}
+
+bool WorkRunner::parse(const RunPtr& run) {
+    ParsedWork parsed = parse_work(run->work.work, context_.options);
+    if (!parsed.refusal.empty()) {
+        refuse(run, std::move(parsed.refusal), false);
+        return false;
+    }
+    run->statements = std::move(parsed.statements);
+    return true;
 }
 
 void WorkRunner::on_session(const RunPtr& run, const Result<SessionPtr>& session) {
@@ -69,6 +77,7 @@ void WorkRunner::on_session(const RunPtr& run, const Result<SessionPtr>& session
     }
     run->session = session.value();
     run->backend = run->session->backend;
+    if (run->part != ScriptPart::whole) return send_part(run, ScriptPart::first_execute);
     run->script = make_script(
         context_, {run->work, run->statements, run->one_phase}, run->session->cleanliness);
     TWOFOLD_CRASH_POINT(pg_before_prepare);
@@ -93,7 +102,10 @@ void WorkRunner::on_reply(const RunPtr& run, Reply reply) {
     if (!run->done) return;  // answered by stop()
     Verdict verdict = judge(run->script, run->statements, context_.options.limits, reply);
     if (verdict.finding == Finding::lost) return on_lost(run, std::move(verdict), reply.loss);
-    if (verdict.finding == Finding::proceed) return send_end(run, std::move(reply));
+    if (verdict.finding == Finding::proceed) {
+        bool is_interactive = run->part != ScriptPart::whole;
+        return is_interactive ? answer_executed(run, reply) : send_end(run, std::move(reply));
+    }
     on_judged(run, std::move(verdict));
 }
 
@@ -145,7 +157,8 @@ void WorkRunner::on_judged(const RunPtr& run, Verdict verdict) {
         result.proof = verdict.proof;
         if (verdict.replicated) context_.note_position(verdict.proof->position);
     }
-    result.results = json_text(std::move(verdict.results));
+    // An interactive branch's results were answered call by call.
+    if (run->part == ScriptPart::whole) result.results = json_text(std::move(verdict.results));
     answer(run, std::move(result));
 }
 
@@ -309,9 +322,11 @@ void WorkRunner::cancel(const protocol::BranchKey& key, ResourcePort::DoneCallba
         run->cancellers.push_back(std::move(done));
         Reason why = make_reason(reason::kBranchLost, "the branch was cancelled");
         if (run->session == nullptr && !run->settling) {
-            work_.withdraw(run->ticket);
+            pool_of(*run).withdraw(run->ticket);
             return refuse(run, std::move(why), false);
         }
+        if (!run->done && !run->settling) return end_idle(run);
+        if (!run->done) return;
         return give_up(run, std::move(why));
     }
     auto orphan = orphans_.find(key);
@@ -344,7 +359,7 @@ void WorkRunner::give_back(const RunPtr& run, Cleanliness cleanliness) {
     SessionPtr session = std::exchange(run->session, nullptr);
     if (session == nullptr) return;
     session->cleanliness = cleanliness;
-    work_.release(session);
+    pool_of(*run).release(session);
 }
 
 void WorkRunner::refuse(const RunPtr& run, Reason why, bool executed) {
@@ -375,6 +390,10 @@ void WorkRunner::answer(const RunPtr& run, WorkResult result) {
     bool session_gone = !orphans_.contains(run->work.key);
     auto cancellers = std::exchange(run->cancellers, {});
     done(std::move(result));
+    tell(cancellers, session_gone);
+}
+
+void WorkRunner::tell(std::vector<ResourcePort::DoneCallback>& cancellers, bool session_gone) {
     for (auto& canceller : cancellers) {
         if (session_gone) {
             canceller(base::ok());

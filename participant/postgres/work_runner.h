@@ -20,10 +20,26 @@ namespace twofold::participant::postgres {
 
 class WorkRunner {
 public:
-    WorkRunner(Context& context, Pool& work, Pool& admin, Finisher& finisher)
-        : context_(context), work_(work), admin_(admin), finisher_(finisher) {}
+    // `interactive` has the sessions that stay with their branch from its first call to its end.
+    struct Pools {
+        Pool& work;
+        Pool& interactive;
+        Pool& admin;
+    };
+    WorkRunner(Context& context, Pools pools, Finisher& finisher)
+        : context_(context),
+          work_(pools.work),
+          interactive_(pools.interactive),
+          admin_(pools.admin),
+          finisher_(finisher) {}
 
     void execute(protocol::BranchWork work, bool one_phase, ResourcePort::WorkCallback done);
+    // interactive.cc
+    void execute_part(protocol::BranchWork work,
+                      std::uint32_t sequence,
+                      ResourcePort::WorkCallback done);
+    void prepare_executed(const protocol::BranchKey& key, ResourcePort::WorkCallback done);
+
     void cancel(const protocol::BranchKey& key, ResourcePort::DoneCallback done);
     // Something of this branch may still run, so that it may become prepared.
     [[nodiscard]] bool may_run(const protocol::BranchKey& key) const {
@@ -41,6 +57,7 @@ private:
 
         protocol::BranchWork work;
         bool one_phase;
+        ScriptPart part = ScriptPart::whole;  // of the message that runs; whole: not interactive
         ResourcePort::WorkCallback done;
         std::vector<WorkStatement> statements;
         Pool::Ticket ticket = 0;
@@ -56,6 +73,8 @@ private:
     };
     using RunPtr = std::shared_ptr<Run>;
 
+    // Its JSON becomes its statements. False: it was refused.
+    bool parse(const RunPtr& run);
     void on_session(const RunPtr& run, const base::Result<SessionPtr>& session);
     void send(const RunPtr& run, Exchange exchange, Connection::ReplyCallback on_reply);
     void on_reply(const RunPtr& run, Reply reply);
@@ -67,6 +86,18 @@ private:
     // Is the backend waiting for a synchronous standby? The server has no timeout for that.
     void arm_probe(const RunPtr& run);
     void probe(const RunPtr& run);
+
+    // interactive.cc
+    [[nodiscard]] RunPtr find_idle(const protocol::BranchKey& key,
+                                   const ResourcePort::WorkCallback& done);
+    void send_part(const RunPtr& run, ScriptPart part);
+    void answer_executed(const RunPtr& run, const Reply& reply);
+    void end_idle(const RunPtr& run);
+    void end_idle_backend(const RunPtr& run);
+    void on_idle_ended(const RunPtr& run, bool is_clean);
+    [[nodiscard]] Pool& pool_of(const Run& run) {
+        return run.part == ScriptPart::whole ? work_ : interactive_;
+    }
 
     void undo(const RunPtr& run,
               const protocol::Reason& reason,
@@ -80,9 +111,11 @@ private:
     void refuse(const RunPtr& run, protocol::Reason reason, bool executed);
     void answer_unknown(const RunPtr& run, protocol::Reason reason, bool session_gone);
     void answer(const RunPtr& run, protocol::WorkResult result);
+    static void tell(std::vector<ResourcePort::DoneCallback>& cancellers, bool session_gone);
 
     Context& context_;
     Pool& work_;
+    Pool& interactive_;
     Pool& admin_;
     Finisher& finisher_;
     std::map<protocol::BranchKey, RunPtr> runs_;

@@ -224,6 +224,7 @@ base::Result<void> Store::Impl::refresh_schema() {
 }
 
 base::Result<protocol::ResourceStart> Store::Impl::start() {
+    close_session();  // of an older epoch
     TWOFOLD_TRY(begin_operation());
     TWOFOLD_TRY(r_->begin_immediate(finish_wait()));
     {
@@ -265,7 +266,10 @@ base::Result<std::vector<protocol::PreparedBranch>> Store::Impl::list() {
 
 base::Result<void> Store::Impl::persist_sender(const protocol::Incarnation& incarnation,
                                                protocol::Epoch epoch) {
-    TWOFOLD_TRY(begin_operation());
+    bool is_newer = session_.has_value() && session_->work.key.group.incarnation() == incarnation &&
+                    session_->work.key.group.epoch() < epoch;
+    if (is_newer) close_session();
+    TWOFOLD_TRY(begin_own_write());
     TWOFOLD_TRY(r_->begin_immediate(finish_wait()));
     TransactionGuard guard(*r_);
     TWOFOLD_TRY(check_meta(*r_));
@@ -302,6 +306,16 @@ base::Result<protocol::ResourceStart> Store::start() { return impl_->start(); }
 protocol::WorkResult Store::execute_prepare(const protocol::BranchWork& work) {
     return impl_->execute_prepare(work);
 }
+
+protocol::WorkResult Store::execute(const protocol::BranchWork& work, std::uint32_t sequence) {
+    return impl_->execute(work, sequence);
+}
+
+protocol::WorkResult Store::prepare_executed(const protocol::BranchKey& key) {
+    return impl_->prepare_executed(key);
+}
+
+void Store::end_session(const protocol::BranchKey& key) { impl_->end_session(key); }
 
 protocol::WorkResult Store::one_phase(const protocol::BranchWork& work) {
     return impl_->one_phase(work);

@@ -93,6 +93,17 @@ public:
     // Runs the work and prepares. `prepared` is answered only when record and lock are durable.
     [[nodiscard]] protocol::WorkResult execute_prepare(const protocol::BranchWork& work);
 
+    // One call of an interactive branch. The first (sequence 1) takes the file's write lock and
+    // opens the branch's session, which stays open until prepare_executed() or end_session(); while
+    // it is, nothing else can be written to the file, here and elsewhere. `prepared` means here:
+    // the statements ran. `refused` has ended the session.
+    [[nodiscard]] protocol::WorkResult execute(const protocol::BranchWork& work,
+                                               std::uint32_t sequence);
+    // Prepares what was executed, as execute_prepare does. The session ends.
+    [[nodiscard]] protocol::WorkResult prepare_executed(const protocol::BranchKey& key);
+    // Rolls back and closes the session of this branch, if it is open.
+    void end_session(const protocol::BranchKey& key);
+
     // Runs the work and commits it together with its witness, in one SQLite transaction. Nothing
     // written: committed, recorded = false.
     [[nodiscard]] protocol::WorkResult one_phase(const protocol::BranchWork& work);
@@ -108,6 +119,9 @@ public:
 
     [[nodiscard]] base::Result<std::vector<protocol::PreparedBranch>> list();
 
+    // An open session of a transaction of an older process of this coordinator is ended as lost:
+    // that process is gone, and its interactive transactions with it. One of another coordinator is
+    // not: then this is unavailable until it has ended.
     [[nodiscard]] base::Result<void> persist_sender(const protocol::Incarnation& incarnation,
                                                     protocol::Epoch epoch);
 

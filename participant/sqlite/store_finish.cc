@@ -37,7 +37,7 @@ FinishResult Store::Impl::broken_promise(const protocol::BranchKey& key, const s
 }
 
 FinishResult Store::Impl::commit(const protocol::FinishRequest& request) {
-    base::Result<void> begun = begin_operation();
+    base::Result<void> begun = begin_own_write();
     if (!begun.has_value()) return finish_failed(begun.error());
     base::Result<FinishResult> result = commit_in(request);
     r_->rollback();
@@ -102,7 +102,7 @@ base::Result<FinishResult> Store::Impl::not_prepared(const std::string& gid) {
 }
 
 FinishResult Store::Impl::rollback(const protocol::FinishRequest& request) {
-    base::Result<void> begun = begin_operation();
+    base::Result<void> begun = begin_own_write();
     if (!begun.has_value()) return finish_failed(begun.error());
     base::Result<FinishResult> result = rollback_in(request);
     r_->rollback();
@@ -138,7 +138,7 @@ base::Result<FinishResult> Store::Impl::rollback_in(const protocol::FinishReques
 }
 
 FinishResult Store::Impl::settle_one_phase(const protocol::BranchKey& key) {
-    base::Result<void> begun = begin_operation();
+    base::Result<void> begun = begin_own_write();
     if (!begun.has_value()) return finish_failed(begun.error());
     base::Result<FinishResult> result = settle_in(key);
     r_->rollback();

@@ -29,6 +29,11 @@ public:
     base::Result<std::string> describe_changes(const std::string& gid);
     void interrupt(const protocol::BranchKey& key);
 
+    // store_session.cc
+    protocol::WorkResult execute(const protocol::BranchWork& work, std::uint32_t sequence);
+    protocol::WorkResult prepare_executed(const protocol::BranchKey& key);
+    void end_session(const protocol::BranchKey& key);
+
     // store_prepare.cc, store_one_phase.cc
     protocol::WorkResult execute_prepare(const protocol::BranchWork& work);
     protocol::WorkResult one_phase(const protocol::BranchWork& work);
@@ -81,9 +86,30 @@ private:
     base::Result<MaybeWork> answered_before(const protocol::BranchWork& work, bool one_phase);
     base::Result<MaybeWork> answered_by_witness(const protocol::BranchWork& work);
     RunOutcome run(const protocol::BranchWork& work, bool must_be_recordable);
+    // One call's statements, between begin_capture() and end_capture().
+    RunOutcome run_call(const protocol::BranchWork& work, bool must_be_recordable);
+    void begin_capture();
+    // Adds to the outcome what can only be judged at the end of all statements.
+    void end_capture(bool must_be_recordable, RunOutcome& outcome);
     [[nodiscard]] RunContext run_context(const protocol::BranchWork& work, bool must_be_recordable);
     protocol::WorkResult read_only(RunOutcome& outcome);
     [[nodiscard]] bool has_open_foreign_keys();
+
+    // --- store_session.cc
+    // An interactive branch between its first call and its end: W is in its transaction.
+    struct Session {
+        protocol::BranchWork work;  // of the first call
+        std::int64_t data_version = 0;
+        std::optional<Sequences> sequences;
+        bool executed = false;
+    };
+    MaybeWork open_session(const protocol::BranchWork& work, bool& repeat);
+    void close_session();
+    protocol::WorkResult no_session();
+    static protocol::Reason session_open();
+    // begin_operation() of what writes by itself: unavailable while a session is open, because that
+    // holds the lock that is needed. Waiting for it would keep the session from going on.
+    base::Result<void> begin_own_write();
 
     // --- store_prepare.cc
     struct Gap {
@@ -126,6 +152,8 @@ private:
     std::optional<std::string> stopped_;
 
     std::vector<WorkStatement> statements_;  // of the running branch
+    std::int64_t counted_before_ = 0;        // SQLite's counter of changes when it began
+    std::optional<Session> session_;
 
     std::mutex running_mutex_;
     std::optional<protocol::BranchKey> running_;  // guarded by running_mutex_

@@ -16,6 +16,7 @@ WorkResult Store::Impl::one_phase(const protocol::BranchWork& work) {
     if (!started_) {
         return refuse({std::string(reason::kNotReady), "the store has not started", -1, {}}, false);
     }
+    if (session_.has_value()) return refuse(session_open(), false);
     ParsedWork parsed = parse_work(work.work, options_);
     if (!parsed.refusal.empty()) return refuse(std::move(parsed.refusal), false);
     statements_ = std::move(parsed.statements);

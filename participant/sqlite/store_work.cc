@@ -163,13 +163,27 @@ RunContext Store::Impl::run_context(const protocol::BranchWork& work, bool must_
 }
 
 RunOutcome Store::Impl::run(const protocol::BranchWork& work, bool must_be_recordable) {
-    authorizer_->restrict(schema_, must_be_recordable);
+    begin_capture();
+    RunOutcome outcome = run_call(work, must_be_recordable);
+    end_capture(must_be_recordable, outcome);
+    return outcome;
+}
+
+void Store::Impl::begin_capture() {
     capture_->begin(schema_, options_.limits.redo_bytes_max);
-    std::int64_t counted = sqlite3_total_changes64(w_->handle());
+    counted_before_ = sqlite3_total_changes64(w_->handle());
+}
+
+RunOutcome Store::Impl::run_call(const protocol::BranchWork& work, bool must_be_recordable) {
+    authorizer_->restrict(schema_, must_be_recordable);
     RunOutcome outcome = run_statements(run_context(work, must_be_recordable), statements_);
-    counted = sqlite3_total_changes64(w_->handle()) - counted;
-    capture_->end();
     authorizer_->lift();
+    return outcome;
+}
+
+void Store::Impl::end_capture(bool must_be_recordable, RunOutcome& outcome) {
+    std::int64_t counted = sqlite3_total_changes64(w_->handle()) - counted_before_;
+    capture_->end();
     // A change that the hook was not told of would be missing from the record.
     if (must_be_recordable && outcome.refusal.empty() &&
         static_cast<std::uint64_t>(counted) > capture_->changes()) {
@@ -185,7 +199,6 @@ RunOutcome Store::Impl::run(const protocol::BranchWork& work, bool must_be_recor
                            -1,
                            "SQLITE_CONSTRAINT_FOREIGNKEY"};
     }
-    return outcome;
 }
 
 // The same two counters that COMMIT looks at.
