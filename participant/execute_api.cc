@@ -47,7 +47,7 @@ constexpr ProblemCode kKeyConflict{
     "idempotency_key_conflict", 422, "The Idempotency-Key came with another body before", false};
 constexpr ProblemCode kKeyInProgress{"idempotency_key_in_progress",
                                      409,
-                                     "The first call with this Idempotency-Key still runs",
+                                     "The first request under this key still runs",
                                      true};
 constexpr ProblemCode kKeysExhausted{
     "keys_exhausted", 429, "Too many idempotency keys are remembered", true};
