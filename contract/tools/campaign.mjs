@@ -53,6 +53,12 @@ export class Campaign {
     }
     yield* this.wrong_parameters(operation, parameters, bodies);
     if (operation.body) yield* this.wrong_types(parameters, bodies);
+    const body = bodies[0] === undefined ? undefined : JSON.stringify(bodies[0]);
+    yield { parameters: parameters[0], body, surplus: 'a=%zz', status: 400, about: 'a broken query' };
+    if (!operation.body) {
+      const headers = { 'content-type': 'text/plain' };
+      yield { parameters: parameters[0], body: 'x', headers, status: 415, about: 'a body where none belongs' };
+    }
   }
 
   samples(operation, arbitrary, count, label) {

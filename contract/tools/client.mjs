@@ -12,7 +12,10 @@ export class Client {
   // long as `listen_ms` says, everything else to its end.
   send({ method, target, headers = {}, body, listen_ms = 0, timeout_ms = 20000 }) {
     return new Promise((resolve, reject) => {
-      const options = { host: '127.0.0.1', port: this.port, agent: this.agent, method, path: target, headers };
+      // Node leaves the length out where a body is unusual, and the body would be taken for the next request.
+      const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
+      const options = { host: '127.0.0.1', port: this.port, agent: this.agent, method, path: target,
+        headers: { ...length, ...headers } };
       const request = http.request(options, (response) => {
         const pieces = [];
         const finish = () => {

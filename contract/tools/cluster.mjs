@@ -1,6 +1,6 @@
 // The real programs: a coordinator and four participants on SQLite files, in a temporary folder, on loopback. `north`,
-// `south` and `spare` (which will be retired) are the coordinator's; `lab` is nobody's: it gets made-up messages of
-// made-up coordinators.
+// `south` and `spare` (which will be retired) are the coordinator's, which also knows an `absent` one that nobody runs;
+// `lab` is nobody's: it gets made-up messages of made-up coordinators.
 import { spawn, execFileSync } from 'node:child_process';
 import { mkdtempSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -59,6 +59,7 @@ participants:
   - {name: north, url: "http://127.0.0.1:${this.ports.north}"}
   - {name: south, url: "http://127.0.0.1:${this.ports.south}"}
   - {name: spare, url: "http://127.0.0.1:${this.ports.spare}"}
+  - {name: absent, url: "http://127.0.0.1:${await free_port()}"}
 `);
     for (const name of PARTICIPANTS) this.run(name, 'participant');
     this.run('coordinator', 'coordinator');
@@ -118,6 +119,37 @@ ${STATEMENTS}`);
       await sleep(50);
     }
     throw new Error('the coordinator does not reach its participants');
+  }
+
+  // A participant whose database does not answer: {client, stop()}.
+  async start_without_database() {
+    const name = `late${this.processes.size}`;
+    const [port, nobody] = [await free_port(), await free_port()];
+    const client = new Client(port);
+    this.#write(`${name}.yaml`, `
+name: late
+listen: 127.0.0.1:${port}
+coordinators: ["http://127.0.0.1:${this.ports.coordinator}"]
+postgres: {dsn: "host=127.0.0.1 port=${nobody} dbname=none user=none"}
+`);
+    this.run(name, 'participant');
+    await this.#alive(name, client);
+    const stop = async () => {
+      const child = this.processes.get(name);
+      child.removeAllListeners('exit');
+      child.kill('SIGTERM');
+      await ended(child);
+      client.close();
+    };
+    return { client, stop };
+  }
+
+  async #alive(name, client) {
+    for (let i = 0; i < 600; ++i) {
+      if (await client.send({ method: 'GET', target: '/livez' }).catch(() => null)) return;
+      await sleep(50);
+    }
+    throw new Error(`${name} does not answer after 30 s:\n${this.log_of(name, 4000)}`);
   }
 
   async stop() {

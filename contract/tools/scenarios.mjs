@@ -24,6 +24,8 @@ export class Scenarios {
     await this.enlisting();
     await this.pages();
     await this.a_participant_that_stands_still();
+    await this.a_participant_that_was_never_there();
+    await this.a_database_that_is_not_there();
     await this.an_inquiry();
     await this.what_a_person_decides();
   }
@@ -146,9 +148,40 @@ export class Scenarios {
     this.must(waiting.value.decision === 'none', 'nothing is known yet');
     const late = await this.on('abortTransaction', waiting.value.id, {}, 200);
     this.must(late.value.outcome === 'aborted', 'it can still be aborted');
+    const { value } = await this.submit({ deadline_ms: 3000 }, 201);
+    await this.on('enlistBranch', value.id, { participant: 'south' }, 201);
+    await this.on('commitTransaction', value.id, { answer_within_ms: 30, executes: { south: 0 } }, 202);
+    await this.on('abortTransaction', value.id, {}, 200);
     south.kill('SIGCONT');
     const after = await this.submit(transfer, 200);
     this.must(after.value.outcome === 'committed', 'it works again');
+  }
+
+  async a_participant_that_was_never_there() {
+    const body = { branches: [{ participant: 'absent', work: [read] }, { participant: 'south', work: [read] }] };
+    const refused = await this.submit(body, 503);
+    this.must(refused.value.code === 'no_room', 'nothing can be enlisted there');
+    const { value } = await this.submit({ deadline_ms: 2000 }, 201);
+    await this.on('enlistBranch', value.id, { participant: 'absent' }, 503);
+    await this.on('commitTransaction', value.id, { executes: { absent: 1 } }, 503);
+    await this.on('abortTransaction', value.id, {}, 200);
+    const parameters = { name: 'absent', reason: 'a test' };
+    await this.call('coordinator.retireParticipant', { parameters }, 404);
+  }
+
+  // The participant waits for its database, and says so.
+  async a_database_that_is_not_there() {
+    const { cluster } = this.world;
+    const late = await cluster.start_without_database();
+    const campaign = this.campaigns.participant;
+    for (const path of ['/readyz', '/v1/participant']) {
+      const operation = campaign.document.operations.find((one) => one.path === path);
+      const answer = await late.client.send({ method: 'GET', target: path });
+      this.last = { operation, answer };
+      this.journal.answered(operation, answer);
+      campaign.judge(operation, { status: 503, about: 'no database' }, { answer, line: path });
+    }
+    await late.stop();
   }
 
   // A branch that cannot be told to abort: a person says how it ended, and that this was seen.
