@@ -51,7 +51,8 @@ public:
     // sent instead, and logged.
     void send(Response response);
 
-    // A chunked answer; `head.body` must be empty. Then write() any number of times, then end().
+    // A chunked answer; `head.body` must be empty. Then write() any number of times, then end(). To
+    // HEAD the head is the whole answer: `closed` is returned, and nothing else is sent.
     WriteStatus begin_stream(int status, std::string_view content_type);
     WriteStatus begin_stream(Response head);
     WriteStatus write(std::string_view chunk);

@@ -163,6 +163,21 @@ TEST_F(ServerTest, AHeadRequestToAStreamGetsTheHead) {
     EXPECT_EQ(got.find("abc"), std::string::npos);
 }
 
+TEST_F(ServerTest, AHeadRequestToAnEndlessStreamHoldsNothingUp) {
+    std::vector<ResponseSink> held;
+    serve([&](const Request& request, ResponseSink sink) {
+        if (request.path == "/next") {
+            return sink.send(text_response(200, "next"));
+        }
+        EXPECT_EQ(sink.begin_stream(200, "text/plain"), WriteStatus::closed);
+        held.push_back(std::move(sink));  // and never ended
+    });
+    const std::string got = exchange(
+        "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"
+        "GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    EXPECT_TRUE(got.ends_with("next")) << got;
+}
+
 TEST_F(ServerTest, ASlowReaderOfAStreamIsToldAndThenCut) {
     ServerOptions options;
     options.stream_backlog_soft = 64UL * 1024;

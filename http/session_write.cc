@@ -72,6 +72,11 @@ WriteStatus Session::begin_stream(std::uint64_t exchange, Response head) {
     framing_ = http_1_0_ ? Framing::until_close : Framing::chunked;
     exchange_ = Exchange::streaming;
     append_head(head, framing_);
+    if (to_head_) {
+        // The head is the whole answer: a stream without an end would hold up the next request.
+        finish_exchange();
+        return WriteStatus::closed;
+    }
     // The head goes when the stream ends its turn, although more may follow on this connection.
     flush_in_this_turn();
     return peer_ended_ ? WriteStatus::closed : WriteStatus::accepted;
@@ -82,9 +87,6 @@ WriteStatus Session::write(std::uint64_t exchange, std::string_view chunk) {
         return WriteStatus::closed;
     }
     TWOFOLD_ASSERT(exchange_ == Exchange::streaming, "begin_stream() comes before write()");
-    if (to_head_) {
-        return WriteStatus::accepted;
-    }
     stream_data_ += chunk;
     if (backlog() > host_->options.stream_backlog_hard) {
         base::log_event(base::LogLevel::warning,
@@ -105,7 +107,7 @@ void Session::end(std::uint64_t exchange) {
     }
     TWOFOLD_ASSERT(exchange_ == Exchange::streaming, "begin_stream() comes before end()");
     frame_stream_data();
-    if (framing_ == Framing::chunked && !to_head_) {
+    if (framing_ == Framing::chunked) {
         output_ += kLastChunk;
     }
     finish_exchange();
