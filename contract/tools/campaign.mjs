@@ -30,7 +30,10 @@ export class Campaign {
   async run(count) {
     for (const operation of this.document.operations) {
       const share = SLOW.includes(operation.path) ? Math.ceil(count / 8) : count;
-      for (const request of this.requests(operation, share)) await this.exchange(operation, request);
+      for (const request of this.requests(operation, share)) {
+        await this.world.prepare(operation);
+        await this.exchange(operation, request);
+      }
       await this.wrong_methods(operation);
     }
     await this.wire();
@@ -132,7 +135,6 @@ export class Campaign {
   }
 
   async exchange(operation, request) {
-    await this.world.prepare(operation);
     const sent = await this.world.send(this.document, operation, request);
     this.journal.answered(operation, sent.answer);
     this.judge(operation, request, sent);

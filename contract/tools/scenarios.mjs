@@ -22,6 +22,7 @@ export class Scenarios {
     await this.nothing_to_commit();
     await this.abort_first();
     await this.enlisting();
+    await this.executing();
     await this.pages();
     await this.a_participant_that_stands_still();
     await this.a_participant_that_was_never_there();
@@ -127,6 +128,20 @@ export class Scenarios {
     this.must(end.value.code === 'transaction_aborted', 'it can only abort');
   }
 
+  // An interactive transaction: work at a sidecar, which enlists itself, and a commit that counts it.
+  async executing() {
+    const { value } = await this.submit({ deadline_ms: 8000 }, 201);
+    const execute = (body, status) => this.call('participant.execute', { parameters: { id: value.id }, body }, status);
+    await execute({ work: [debit] }, 200);
+    const second = await execute({ work: [read] }, 200);
+    this.must(second.value.results[0].rows.length === 2, 'a query returns its rows');
+    const done = await this.on('commitTransaction', value.id, { executes: { north: 2 } }, 200);
+    this.must(done.value.outcome === 'committed', 'what was executed is committed');
+    const other = await this.submit({ deadline_ms: 8000 }, 201);
+    await this.call('participant.execute', { parameters: { id: other.value.id }, body: { work: [debit] } }, 200);
+    await this.on('commitTransaction', other.value.id, { executes: { north: 3 } }, 409);
+  }
+
   // Following next_cursor gives every transaction once, in order.
   async pages() {
     const seen = [];
@@ -195,7 +210,8 @@ export class Scenarios {
     const id = value.transaction_id;
     const held = await this.on('getTransaction', id, undefined, 200);
     this.must(held.value.state === 'aborting', 'the abort is not acknowledged');
-    const if_match = async () => ({ 'if-match': (await this.on('explainTransaction', id, undefined, 200)).headers.etag });
+    const etag = async () => (await this.on('explainTransaction', id, undefined, 200)).headers.etag;
+    const if_match = async () => ({ 'if-match': await etag() });
     const branch = held.value.branches.find((one) => one.participant === 'spare').branch;
     const found = { branch, outcome: 'aborted', reason: 'looked into the file' };
     const dry = await this.on('resolveBranch', id, { ...found, dry_run: true }, 200, await if_match());

@@ -12,6 +12,10 @@ export function verify(document, response, answer, catalogue) {
   if (!(type in value.content)) {
     return [...complaints, `Content-Type is ${type}, documented are ${Object.keys(value.content).join(', ')}`];
   }
+  if (type === 'text/event-stream') {
+    return [...complaints, ...verify_events(document, `${pointer}/content/text~1event-stream`, value.content[type],
+      answer.body)];
+  }
   const schema = `${pointer}/content/${type.replaceAll('/', '~1')}/schema`;
   for (const part of parts_of(type, answer.body, complaints)) {
     const validate = document.validator(schema);
@@ -39,10 +43,23 @@ function verify_headers(document, pointer, value, answer) {
   return complaints;
 }
 
+// Complete events of a stream that was left in the middle.
+function verify_events(document, pointer, content, body) {
+  const complaints = [];
+  const validate = document.validator(`${pointer}/x-data`);
+  for (const event of body.split('\n\n').slice(0, -1)) {
+    if (event.startsWith(':')) continue;
+    const fields = Object.fromEntries(event.split('\n').map((line) => line.split(/: (.*)/s).slice(0, 2)));
+    if (!content['x-events'].includes(fields.event)) complaints.push(`an event of the kind ${fields.event}`);
+    if (fields.event !== 'gap' && !/^\d+$/.test(fields.id ?? '')) complaints.push('an event without a number');
+    if (!validate(JSON.parse(fields.data))) complaints.push(`data: ${explain(validate.errors)}`);
+  }
+  return complaints;
+}
+
 // The JSON values of a body: one, or one for each line.
 function parts_of(type, body, complaints) {
   if (type === 'text/plain') return [body];
-  if (type === 'text/event-stream') return [body];
   const texts = type === 'application/x-ndjson' ? body.split('\n').slice(0, -1) : [body];
   if (type === 'application/x-ndjson' && body.length > 0 && !body.endsWith('\n')) {
     complaints.push('the last line is not complete');

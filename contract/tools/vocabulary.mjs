@@ -33,6 +33,7 @@ export function vocabulary(name) {
     // A newer start of a made-up coordinator would shut the older ones out.
     Sender: { only: fc.record({ incarnation: fc.constantFrom(INCARNATIONS[0], ...INCARNATIONS), epoch: fc.constant(1),
       nonce: big, position: big }) },
+    'post id': { only: fc.nat(9999).map((n) => `@txn:${n}`) },
     'delete name': { only: fc.constantFrom('spare', 'nobody') },
     'If-Match': { only: fc.constantFrom('@version', '@version', '"0"', '"18446744073709551615"') },
     wait_ms: { only: fc.constantFrom(0, 1, 5, 20) },  // the rest is only slow

@@ -58,16 +58,22 @@ export class World {
   // Calls about one transaction find a new one now and then. Branches of other calls' transactions must not wait for
   // those that nobody will end: a participant on SQLite has one at a time.
   async prepare(operation) {
-    if (operation.document.name !== 'coordinator') return;
+    const executes = operation.path.endsWith('/execute');
+    if (operation.document.name !== 'coordinator' && !executes) return;
     this.calls += 1;
+    if (executes) await this.#abort_enlisted();
     if (is_about_one(operation) && this.calls % 4 === 0) {
       const answer = await this.#post('/v1/transactions', { deadline_ms: 2000 });
       this.learn({ document: { name: 'coordinator' }, path: '' }, answer);
     }
-    while (!is_about_one(operation) && this.enlisted.size > 0) {
+    if (!is_about_one(operation)) await this.#abort_enlisted();
+  }
+
+  async #abort_enlisted() {
+    while (this.enlisted.size > 0) {
       const [id] = this.enlisted;
-      await this.#post(`/v1/transactions/${id}/abort`, {});
       this.enlisted.delete(id);
+      await this.#post(`/v1/transactions/${id}/abort`, {});
     }
   }
 
@@ -80,6 +86,7 @@ export class World {
     const { clients } = this.cluster;
     if (document.name === 'coordinator') return clients.coordinator;
     if (operation?.path === '/v1/branches:batch') return clients.lab;
+    if (operation?.path.endsWith('/execute')) return clients.north;
     return [clients.north, clients.lab][this.turn++ % 2];
   }
 
@@ -141,6 +148,9 @@ export class World {
   }
 
   learn(operation, answer) {
+    if (operation.path.endsWith('/execute') && answer.status === 200) {
+      this.enlisted.add(JSON.parse(answer.body).transaction);
+    }
     if (operation.document.name !== 'coordinator') return;
     const version = /"id":"([\w-]{48})".*?"version":(\d+)/.exec(answer.body);
     if (version) this.versions.set(version[1], `"${version[2]}"`);
