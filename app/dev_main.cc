@@ -73,6 +73,19 @@ struct Dev {
     std::size_t ready = 0;  // of all three
 };
 
+// What clients call by name. Its SQL is part of the program: it compiles.
+participant::work::Catalog statements() {
+    namespace work = participant::work;
+    auto compile = [](const char* sql) {
+        work::StatementText text{sql, {{"id", "integer"}, {"amount", "integer"}}, 1};
+        return work::compile(text, work::kSqliteSql).value();
+    };
+    return {{"debit",
+             compile("UPDATE account SET balance = balance - :amount"
+                     " WHERE id = :id AND balance >= :amount")},
+            {"credit", compile("UPDATE account SET balance = balance + :amount WHERE id = :id")}};
+}
+
 ParticipantConfig participant_config(const DevOptions& options,
                                      const std::string& folder,
                                      const std::string& name,
@@ -83,6 +96,7 @@ ParticipantConfig participant_config(const DevOptions& options,
                              ? std::uint16_t{0}
                              : static_cast<std::uint16_t>(options.first_participant_port + offset);
     config.raw_sql = true;
+    config.statements = statements();
     config.inquiry_interval = std::chrono::milliseconds(500);
     config.in_doubt_age = std::chrono::milliseconds(500);
     config.coordinators = {{"127.0.0.1", options.coordinator_port}};
@@ -106,9 +120,10 @@ void print_welcome(const Dev& dev, const std::string& folder) {
         "    {\"participant\": \"north\", \"work\": [{\"sql\": \"UPDATE account SET balance = "
         "balance - ?"
         " WHERE id = ? AND balance >= ?\", \"params\": [30, 1, 30], \"expect\": {\"rows\": 1}}]},\n"
-        "    {\"participant\": \"south\", \"work\": [{\"sql\": \"UPDATE account SET balance = "
-        "balance + ?"
-        " WHERE id = ?\", \"params\": [30, 1], \"expect\": {\"rows\": 1}}]}]}'\n\n"
+        "    {\"participant\": \"south\", \"work\": [{\"statement\": \"credit\", "
+        "\"params\": {\"id\": 1, \"amount\": 30}}]}]}'\n\n"
+        "north gets SQL text, south a statement of its configuration (debit and credit are "
+        "there).\n"
         "Paste it four times: the fourth is refused by north, and south keeps what it has.\n"
         "Stop with Ctrl-C.\n\n",
         url.c_str(),

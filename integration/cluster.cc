@@ -145,6 +145,12 @@ void Cluster::write_participant_config(std::size_t index) {
     text += "coordinators: [" + url(coordinator_port_) + "]\n";
     text += "inquiry_interval: " + spec_.inquiry + "\nin_doubt_age: " + spec_.inquiry + "\n";
     text += "raw_sql: true\n";
+    text +=
+        "statements:\n"
+        "  record:\n"
+        "    sql: \"INSERT INTO ledger (ref, amount) VALUES (:ref, :amount)\"\n"
+        "    params: {ref: text, amount: integer}\n"
+        "    expect_rows: 1\n";
     if (wanted.postgres_dsn.empty()) {
         text += "sqlite: { path: " + sqlite_path(index) + ", create: true, shared: false }\n";
     } else {
@@ -235,9 +241,8 @@ std::string Cluster::transfer_body(const Transfer& transfer) const {
                                            "UPDATE accounts SET balance = balance + ? WHERE id = ?",
                                            "[" + number + "," + std::to_string(account) + "]",
                                            1),
-                            statement_json(kind,
-                                           "INSERT INTO ledger (ref, amount) VALUES (?, ?)",
-                                           "[" + quoted(transfer.reference) + "," + number + "]")});
+                            R"({"statement":"record","params":{"ref":)" +
+                                quoted(transfer.reference) + ",\"amount\":" + number + "}}"});
     };
     std::string more;
     if (transfer.deadline_ms != 0) {
