@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -94,16 +95,40 @@ base::Result<void> check_file(const std::string& path, bool shared) {
     return base::ok();
 }
 
+// So that who is refused can be told whom to look for. Nobody relies on it: the lock is the flock.
+void write_holder(int file) {
+    std::string text = std::to_string(getpid()) + "\n";
+    bool written = ftruncate(file, 0) == 0 &&
+                   pwrite(file, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
+    static_cast<void>(written);
+}
+
+// " (process 123)", or "" when nobody has written it.
+std::string holder_of(int file) {
+    std::array<char, 16> text{};
+    ssize_t size = pread(file, text.data(), text.size(), 0);
+    std::string_view number(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+    number = number.substr(0, number.find('\n'));
+    bool is_number =
+        !number.empty() && number.find_first_not_of("0123456789") == std::string_view::npos;
+    return is_number ? " (process " + std::string(number) + ")" : "";
+}
+
 base::Result<int> take_lock(const std::string& path) {
     std::string name = path + "-twofold";
     int file = open(name.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0) return os_failure(Errc::permission_denied, "opening " + name);
-    if (flock(file, LOCK_EX | LOCK_NB) == 0) return file;
+    if (flock(file, LOCK_EX | LOCK_NB) == 0) {
+        write_holder(file);
+        return file;
+    }
     bool held = errno == EWOULDBLOCK;
     base::Error error = os_failure(Errc::io_error, "locking " + name);
+    std::string holder = holder_of(file);
     close(file);
     if (!held) return error;
-    return base::fail(Errc::locked, path + ": another participant process has it open");
+    return base::fail(Errc::locked,
+                      path + ": another participant process" + holder + " has it open");
 }
 
 }  // namespace

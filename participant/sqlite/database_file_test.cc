@@ -93,7 +93,10 @@ TEST_F(DatabaseFileTest, OwnedFilesArePrivate) {
 
 TEST_F(DatabaseFileTest, OnlyOneProcess) {
     auto store = open_store(path_);
-    expect_refused(options_for(path_), Errc::locked, "another participant process");
+    expect_refused(
+        options_for(path_),
+        Errc::locked,
+        "another participant process (process " + std::to_string(getpid()) + ") has it open");
 }
 
 TEST_F(DatabaseFileTest, NotADatabase) {
