@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <csignal>
 #include <future>
 
 namespace twofold::integration {
@@ -216,6 +217,21 @@ TEST_P(InteractivePostgres, ABackendThatIsEndedBetweenTwoCallsEndsTheBranch) {
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
         " WHERE state = 'idle in transaction' AND application_name LIKE 'twofold %'");
     ASSERT_TRUE(ended.has_value());
+    expect_ended(execute(0, txn, take(0)), "branch_lost");
+    expect_can_only_abort(txn);
+}
+
+TEST_P(InteractivePostgres, ASidecarThatDiesWithinACallLeavesNothing) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
+    ASSERT_TRUE(cluster().start_participant(0, {{"TWOFOLD_CRASH_AT", "part_during_work:1"}}));
+    ASSERT_TRUE(cluster().wait_participants_up());
+    std::string txn = begin();
+    expect_ran(execute(1, txn, take(1)));
+    RestReply lost = execute(0, txn, take(0));
+    EXPECT_FALSE(lost.answered()) << lost.summary();
+    auto status = cluster().participant(0).wait(kPatience);
+    ASSERT_TRUE(status && status->killed_by(SIGKILL)) << cluster().logs();
+    ASSERT_TRUE(cluster().start_participant(0));
     expect_ended(execute(0, txn, take(0)), "branch_lost");
     expect_can_only_abort(txn);
 }

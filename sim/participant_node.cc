@@ -6,6 +6,11 @@
 
 namespace twofold::sim {
 
+namespace {
+// Longer than most transactions take, shorter than some: sessions end by time, too.
+constexpr std::uint32_t kSessionMs = 1'000;
+}  // namespace
+
 using participant::ReplyTicket;
 using protocol::BranchKey;
 using protocol::ItemOp;
@@ -158,7 +163,7 @@ void ParticipantNode::execute(std::uint32_t operation,
         if (sent.execute.has_value()) reply(sent.execute->status);
     });
     step(participant::ExecuteReceived{
-        ticket, known->second.key, known->second.epoch, sequence, std::move(work), {}});
+        ticket, known->second.key, known->second.epoch, sequence, std::move(work), {}, kSessionMs});
 }
 
 // ---- effects --------------------------------------------------------------------------------
