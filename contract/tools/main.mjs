@@ -50,6 +50,7 @@ async function run(cluster, documents, journal) {
   for (let round = 0; journal.requests < Number(options.requests); ++round) {
     const seed = Number(options.seed) + round;
     const campaigns = documents.map((document) => new Campaign(document, world, journal, seed));
+    await world.settle();
     await new Scenarios({ coordinator: campaigns[0], participant: campaigns[1] }, world, journal, `${seed}`).run();
     await Promise.all(campaigns.map((campaign) => campaign.run(ROUND)));
     console.log(`contract: ${journal.requests} requests, ${journal.violation_count()} violations`);

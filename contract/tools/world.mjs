@@ -61,15 +61,16 @@ export class World {
     const executes = operation.path.endsWith('/execute');
     if (operation.document.name !== 'coordinator' && !executes) return;
     this.calls += 1;
-    if (executes) await this.#abort_enlisted();
+    if (executes) await this.settle();
     if (is_about_one(operation) && this.calls % 4 === 0) {
       const answer = await this.#post('/v1/transactions', { deadline_ms: 2000 });
       this.learn({ document: { name: 'coordinator' }, path: '' }, answer);
     }
-    if (!is_about_one(operation)) await this.#abort_enlisted();
+    if (!is_about_one(operation)) await this.settle();
   }
 
-  async #abort_enlisted() {
+  // Nothing that was enlisted goes on holding its participant up.
+  async settle() {
     while (this.enlisted.size > 0) {
       const [id] = this.enlisted;
       this.enlisted.delete(id);
@@ -148,9 +149,9 @@ export class World {
   }
 
   learn(operation, answer) {
-    if (operation.path.endsWith('/execute') && answer.status === 200) {
-      this.enlisted.add(JSON.parse(answer.body).transaction);
-    }
+    // It may be enlisted although the work was refused.
+    const worked = /"transaction(?:_id)?":"([\w-]{48})"/.exec(answer.body);
+    if (operation.path.endsWith('/execute') && worked) this.enlisted.add(worked[1]);
     if (operation.document.name !== 'coordinator') return;
     const version = /"id":"([\w-]{48})".*?"version":(\d+)/.exec(answer.body);
     if (version) this.versions.set(version[1], `"${version[2]}"`);
