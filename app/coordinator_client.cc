@@ -68,7 +68,7 @@ EnlistReply read_refusal(const http::ClientReply& reply, const std::string& url)
     out.code = code;
     out.detail = json_text(reply.body, "detail");
     if (reply.status == 404) out.status = EnlistStatus::not_mine;
-    if (reply.status == 503 || reply.status >= 500) out.status = EnlistStatus::unreachable;
+    if (reply.status >= 500) out.status = EnlistStatus::unreachable;
     return out;
 }
 }  // namespace
