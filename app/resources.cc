@@ -54,9 +54,9 @@ void set_common(const ParticipantConfig& config, Options& options) {
     options.limits.lock_timeout = config.lock_timeout;
 }
 
-template <class Resource, class Counters, std::size_t kCount>
+template <class Resource, class Counters, std::size_t Count>
 MadeResource made(std::unique_ptr<Resource> resource,
-                  const NamedCounter<Counters> (&names)[kCount]) {
+                  const NamedCounter<Counters> (&names)[Count]) {
     MadeResource out;
     out.counters = [raw = resource.get(), &names] {
         std::map<std::string, std::uint64_t> values;

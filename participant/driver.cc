@@ -210,12 +210,18 @@ void Driver::handle(SettleOnePhase&& effect) {
 }
 
 void Driver::handle(PersistSender&& effect) {
-    resource_.persist_sender(effect.incarnation,
-                             effect.epoch,
-                             [this, incarnation = effect.incarnation, epoch = effect.epoch](
-                                 const base::Result<void>& done) {
-                                 submit(SenderPersisted{incarnation, epoch, done.has_value()});
-                             });
+    resource_.persist_sender(
+        effect.incarnation,
+        effect.epoch,
+        [this, incarnation = effect.incarnation, epoch = effect.epoch](
+            const base::Result<void>& done) {
+            SenderPersisted persisted{incarnation, epoch, done.has_value(), {}};
+            if (!done.has_value() && done.error().code == Errc::timed_out) {
+                persisted.reason = {
+                    std::string(protocol::reason::kLockTimeout), done.error().context, -1, {}};
+            }
+            submit(std::move(persisted));
+        });
 }
 
 void Driver::handle(NoteMarks&& effect) {

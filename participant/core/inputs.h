@@ -80,6 +80,7 @@ struct SenderPersisted {
     protocol::Incarnation incarnation;
     protocol::Epoch epoch = 0;
     bool succeeded = true;
+    protocol::Reason reason;  // when it did not; empty: the database is not ready
 };
 struct Listed {
     bool known = false;  // false: the listing failed, which proves nothing

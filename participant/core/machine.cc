@@ -127,13 +127,18 @@ Fence::Admission Machine::Impl::admit(const protocol::SenderStamp& sender) {
 
 void Machine::Impl::wait_in_fence(Fence::Waiting input) {
     protocol::Incarnation incarnation = std::visit(IncarnationOf{}, input);
-    if (!fence_.has_room(incarnation)) return refuse_waiting(input);
+    if (!fence_.has_room(incarnation)) return refuse_waiting(input, {});
     fence_.wait(incarnation, std::move(input));
 }
 
-void Machine::Impl::refuse_waiting(const Fence::Waiting& input) {
+void Machine::Impl::refuse_waiting(const Fence::Waiting& input, const protocol::Reason& why) {
     if (const auto* item = std::get_if<ItemReceived>(&input)) {
-        refuse(*item, protocol::reason::kNotReady, "the sender's epoch could not be made durable");
+        // Decisions and one-phase work must stay unknown, whatever it was.
+        bool is_plain_work = is_work(item->item.op) && item->item.op != ItemOp::one_phase;
+        bool says_why = is_plain_work && !why.empty();
+        refuse(*item,
+               says_why ? std::string_view(why.code) : protocol::reason::kNotReady,
+               says_why ? why.message : "the sender's epoch could not be made durable");
     }
     if (const auto* execute = std::get_if<ExecuteReceived>(&input)) {
         reply_execute(execute->ticket,
@@ -205,7 +210,7 @@ void Machine::Impl::on(SenderPersisted&& input) {
     }
     for (Fence::Waiting& waiting : fence_.persisted(input)) {
         if (!input.succeeded) {
-            refuse_waiting(waiting);
+            refuse_waiting(waiting, input.reason);
             continue;
         }
         std::visit([this](auto& alternative) { on(std::move(alternative)); }, waiting);

@@ -63,7 +63,7 @@ private:
     // accepted, stale, or wait: then the input belongs into the fence.
     [[nodiscard]] Fence::Admission admit(const protocol::SenderStamp& sender);
     void wait_in_fence(Fence::Waiting input);
-    void refuse_waiting(const Fence::Waiting& input);
+    void refuse_waiting(const Fence::Waiting& input, const protocol::Reason& why);
     void refuse(const ItemReceived& input, std::string_view code, std::string message);
     void note_marks(const protocol::SenderStamp& sender, const SenderMarks& marks);
     void tell_marks(const protocol::Incarnation& incarnation);

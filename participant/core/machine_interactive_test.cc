@@ -237,8 +237,7 @@ TEST(Interactive, ARunningStatementIsEndedWhenItsTimeIsOver) {
 TEST(Interactive, WhoWaitsForASlotLeavesWhenItsTimeIsOver) {
     Script script = with_open_session();
     script.when(execute_within(2, 1, 1'000)).expect({"timer 1500..1500", "timer 1000..1000"});
-    script.when_timer(milliseconds(1'000))
-        .expect({"reply 2 execute#1 failed lock_timeout"});
+    script.when_timer(milliseconds(1'000)).expect({"reply 2 execute#1 failed lock_timeout"});
     script.when_timer(milliseconds(1'500)).expect({});
 }
 

@@ -353,5 +353,24 @@ TEST(OnePhase, TheTombstoneRefusesWorkThatComesLate) {
     script.when(one_phase(1)).expect({"reply 2 one_phase refused after_abort"});
 }
 
+TEST(Work, ALockedDatabaseIsNamedAtTheFirstContact) {
+    auto failed = [] {
+        SenderPersisted input = persisted(kCoordinatorEpoch + 1);
+        input.succeeded = false;
+        input.reason = {"lock_timeout", "another process keeps the file locked", -1, {}};
+        return input;
+    };
+    auto newer = [](ItemReceived input) {
+        input.sender.epoch = kCoordinatorEpoch + 1;
+        return input;
+    };
+    Script script;
+    script.given(started()).given(newer(work(1))).given(newer(one_phase(2)));
+    script.given(newer(abort_of(3)));
+    script.when(failed()).expect({"reply 1 execute_prepare refused lock_timeout not_executed",
+                                  "reply 2 one_phase unknown not_ready",
+                                  "reply 3 abort unknown not_ready"});
+}
+
 }  // namespace
 }  // namespace twofold::participant::test

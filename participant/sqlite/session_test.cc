@@ -182,5 +182,19 @@ TEST_F(SessionTest, DeferredForeignKeysAreJudgedAtPrepare) {
     EXPECT_EQ(store_->prepare_executed(key_of(2)).status, WorkStatus::prepared);
 }
 
+TEST_F(SessionTest, AnotherProgramsLockIsNamedAtTheFirstContact) {
+    store_.reset();
+    StoreOptions options = options_for(path_);
+    options.limits.finish_wait = std::chrono::milliseconds(20);
+    store_ = open_store(options);
+    Plain other(path_);
+    other.exec("BEGIN IMMEDIATE");
+    auto persisted = store_->persist_sender(protocol::Incarnation{{1}}, 5);
+    ASSERT_FALSE(persisted.has_value());
+    EXPECT_EQ(persisted.error().code, base::Errc::timed_out);
+    other.exec("ROLLBACK");
+    EXPECT_TRUE(store_->persist_sender(protocol::Incarnation{{1}}, 5).has_value());
+}
+
 }  // namespace
 }  // namespace twofold::participant::sqlite::test

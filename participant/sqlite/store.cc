@@ -270,7 +270,11 @@ base::Result<void> Store::Impl::persist_sender(const protocol::Incarnation& inca
                     session_->work.key.group.epoch() < epoch;
     if (is_newer) close_session();
     TWOFOLD_TRY(begin_own_write());
-    TWOFOLD_TRY(r_->begin_immediate(finish_wait()));
+    base::Result<void> locked = r_->begin_immediate(finish_wait());
+    if (!locked.has_value() && (errors_.code() & 0xff) == SQLITE_BUSY) {
+        return base::fail(Errc::timed_out, "another process keeps the file locked");
+    }
+    TWOFOLD_TRY(locked);
     TransactionGuard guard(*r_);
     TWOFOLD_TRY(check_meta(*r_));
     TWOFOLD_TRY(raise_sender(*r_, incarnation, epoch));
