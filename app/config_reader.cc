@@ -21,7 +21,8 @@ struct ConfigReader::Impl {
     std::string path;
     YAML::Node root;
     std::set<std::string, std::less<>> known;  // asked for, parents included
-    std::optional<base::Error> error;
+    std::vector<std::string> problems;
+    std::set<std::string, std::less<>> blamed;  // the keys that have one
 
     void know(std::string_view key) {
         for (std::size_t dot = key.find('.'); dot != std::string_view::npos;
@@ -116,14 +117,14 @@ Result<ConfigReader> ConfigReader::load(const std::string& path) {
 }
 
 void ConfigReader::fail(std::string_view key, const std::string& message) {
-    if (impl_->error) return;
+    if (!impl_->blamed.emplace(key).second) return;
     YAML::Node node = impl_->find(key);
     bool from_environment = std::getenv(environment_name(key).c_str()) != nullptr;
     std::string where = from_environment      ? environment_name(key)
                         : node.IsDefined()    ? impl_->place(node) + ": " + std::string(key)
                         : impl_->path.empty() ? std::string(key)
                                               : impl_->path + ": " + std::string(key);
-    impl_->error = base::fail(Errc::invalid_argument, where + ": " + message);
+    impl_->problems.push_back(where + ": " + message);
 }
 
 bool ConfigReader::has(std::string_view key) {
@@ -273,32 +274,47 @@ std::vector<std::pair<std::string, std::string>> ConfigReader::named_urls(std::s
 
 namespace {
 
-// Finds a key of the file that nobody asked for, depth first; lists are read as a whole.
-std::optional<std::pair<std::string, int>> find_unknown(
-    const YAML::Node& node,
-    const std::string& prefix,
-    const std::set<std::string, std::less<>>& known) {
-    if (!node.IsMap()) return std::nullopt;
+using KeyPlaces = std::vector<std::pair<std::string, int>>;
+
+using Keys = std::set<std::string, std::less<>>;
+
+// Adds the keys of the file that nobody asked for, with their lines. Lists are read as a whole;
+// what is below an unknown key, or below one that has a problem already, is not looked at.
+void find_unknown(const YAML::Node& node,
+                  const std::string& prefix,
+                  const Keys& known,
+                  const Keys& blamed,
+                  KeyPlaces& out) {
+    if (!node.IsMap()) return;
     for (const auto& entry : node) {
         std::string key = prefix + entry.first.Scalar();
-        if (!known.contains(key)) return std::make_pair(key, entry.first.Mark().line + 1);
-        if (auto nested = find_unknown(entry.second, key + ".", known)) return nested;
+        if (blamed.contains(key)) continue;
+        if (known.contains(key)) {
+            find_unknown(entry.second, key + ".", known, blamed, out);
+        } else {
+            out.emplace_back(key, entry.first.Mark().line + 1);
+        }
     }
-    return std::nullopt;
 }
 
 }  // namespace
 
 Result<void> ConfigReader::finish() {
-    if (impl_->error) return *impl_->error;
-    if (auto unknown = find_unknown(impl_->root, "", impl_->known)) {
-        std::string hint = nearest(impl_->known, unknown->first);
-        std::string message = impl_->path + ":" + std::to_string(unknown->second) +
-                              ": unknown key \"" + unknown->first + "\"";
+    KeyPlaces unknown;
+    find_unknown(impl_->root, "", impl_->known, impl_->blamed, unknown);
+    for (const auto& [key, line] : unknown) {
+        std::string hint = nearest(impl_->known, key);
+        std::string message =
+            impl_->path + ":" + std::to_string(line) + ": unknown key \"" + key + "\"";
         if (!hint.empty()) message += "; did you mean \"" + hint + "\"?";
-        return base::fail(Errc::invalid_argument, std::move(message));
+        impl_->problems.push_back(std::move(message));
     }
-    return base::ok();
+    if (impl_->problems.empty()) return base::ok();
+    std::string all;
+    for (const std::string& problem : impl_->problems) {
+        all += (all.empty() ? "" : "\n") + problem;
+    }
+    return base::fail(Errc::invalid_argument, std::move(all));
 }
 
 Result<HostPort> parse_host_port(std::string_view text) {

@@ -1,7 +1,8 @@
 // Configuration from one YAML file and the environment, read strictly: every key has a path such as
 // "log.segment_size_bytes" and an environment form (TWOFOLD_LOG_SEGMENT_SIZE_BYTES) that wins over
-// the file. A key that nobody asked for is refused with file, line and the nearest known key. The
-// first error is kept and returned by finish(), so that reading code has no branches.
+// the file. A key that nobody asked for is refused with file, line and the nearest known key.
+// Problems are collected, the first of each key, and returned by finish(), so that reading code has
+// no branches and people see all of them at once.
 #pragma once
 
 #include "base/result.h"
@@ -47,7 +48,7 @@ public:
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> named_urls(std::string_view key);
 
     void fail(std::string_view key, const std::string& message);
-    // The first error, or an unknown key.
+    // All problems, a line each; unknown keys last.
     [[nodiscard]] base::Result<void> finish();
 
 private:

@@ -37,8 +37,10 @@ protected:
     }
     std::string shortened(std::string message) const {
         std::string folder = path_.string();
-        std::size_t at = message.find(folder);
-        if (at != std::string::npos) message.replace(at, folder.size(), "FILE");
+        for (std::size_t at = message.find(folder); at != std::string::npos;
+             at = message.find(folder)) {
+            message.replace(at, folder.size(), "FILE");
+        }
         return message;
     }
 
@@ -82,6 +84,24 @@ TEST_F(ConfigFile, ErrorsNamePlaceKeyAndFix) {
         "a dot");
     EXPECT_EQ(load_coordinator_config("/nonexistent.yaml").error().context,
               "/nonexistent.yaml: cannot be read");
+}
+
+TEST_F(ConfigFile, AllProblemsAreSaidAtOnceAndEachKeyIsBlamedOnce) {
+    EXPECT_EQ(coordinator_error("retry_max: soon\n"
+                                "body_size_max: -1\n"
+                                "participant: []\n"
+                                "log: {segment_size: 5, checkpoint: 6}\n"),
+              "FILE: data_dir: is required, for example /var/lib/twofold\n"
+              "FILE:1: retry_max: must be a duration such as 250ms, 5s or 2m, from 20ms to "
+              "600000ms, found \"soon\"\n"
+              "FILE:2: body_size_max: must be an integer from 1024 to 67108864, found \"-1\"\n"
+              "FILE:3: unknown key \"participant\"; did you mean \"participants\"?\n"
+              "FILE:4: unknown key \"log.segment_size\"; did you mean "
+              "\"log.segment_size_bytes\"?\n"
+              "FILE:4: unknown key \"log.checkpoint\"; did you mean \"log.checkpoint_bytes\"?");
+    EXPECT_EQ(participant_error("coordinators: [http://127.0.0.1:8420]\n"
+                                "sqlite: {path: /data/north.db}\n"),
+              "FILE: name: is required, for example orders");
 }
 
 TEST_F(ConfigFile, APublicBindNeedsTheUglyKey) {

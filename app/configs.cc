@@ -101,13 +101,15 @@ void read_statements(ConfigReader& in,
     for (const std::string& name : in.names("statements")) {
         if (!is_name(name) || name.find('.') != std::string::npos) {
             in.fail("statements", "\"" + name + "\" must be 1 to 64 of A-Z a-z 0-9 - _");
-            return;
+            continue;
         }
         std::string key = "statements." + name;
-        auto compiled = participant::work::compile(read_statement(in, key), dialect);
+        participant::work::StatementText text = read_statement(in, key);
+        if (text.sql.empty()) continue;  // was said
+        auto compiled = participant::work::compile(std::move(text), dialect);
         if (!compiled.has_value()) {
             in.fail(key, compiled.error().context);
-            return;
+            continue;
         }
         catalog[name] = std::move(compiled.value());
     }
