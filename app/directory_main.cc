@@ -1,0 +1,103 @@
+// `twofold participant list|retire|rebind`: the coordinator's directory of participants.
+#include "app/answer_view.h"
+#include "app/client.h"
+#include "app/commands.h"
+#include "app/indoubt_list.h"
+#include "app/text_table.h"
+#include "base/json_writer.h"
+
+#include <boost/json/array.hpp>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace twofold::app {
+
+namespace {
+
+namespace json = base::json;
+
+// Tells the person what is at stake. The exit code, when it cannot be found out.
+std::optional<int> show_open_work(const Client& client, const ReasonOptions& options) {
+    auto participant = client.get("/v1/participants/" + percent_encode(options.name));
+    if (!participant.has_value()) return report_failure(participant.error(), Effect::reads);
+    if (participant.value().status != 200) {
+        return report_refusal(client, participant.value(), Effect::reads, options.client.output);
+    }
+    auto found = read_in_doubt(client, options.name);
+    if (!found.has_value()) return report_failure(found.error(), Effect::reads);
+    if (const auto* refusal = std::get_if<Answer>(&found.value())) {
+        return report_refusal(client, *refusal, Effect::reads, options.client.output);
+    }
+    const auto& reports = std::get<boost::json::array>(found.value());
+    say("in doubt at " + options.name + ": " + counted(reports.size(), "transaction") +
+        (reports.empty() ? "" : "; see twofold indoubt list --participant " + options.name));
+    return std::nullopt;
+}
+
+int report_participant(const Client& client,
+                       const base::Result<Answer>& answer,
+                       const ReasonOptions& options) {
+    if (!answer.has_value()) return report_failure(answer.error(), Effect::changes);
+    const Answer& value = answer.value();
+    if (value.status != 200 || !value.json.is_object()) {
+        return report_refusal(client, value, Effect::changes, options.client.output);
+    }
+    if (options.dry_run) say("it could be done; this was a dry run and changed nothing");
+    print(options.client.output == Output::json
+              ? value.text
+              : participants_table(boost::json::array{value.json}));
+    return kExitOk;
+}
+
+}  // namespace
+
+int list_participants(const ClientOptions& options) {
+    Client client(options.address);
+    auto answer = client.get("/v1/participants");
+    if (!answer.has_value()) return report_failure(answer.error(), Effect::reads);
+    if (answer.value().status != 200 || !answer.value().json.is_object()) {
+        return report_refusal(client, answer.value(), Effect::reads, options.output);
+    }
+    print(options.output == Output::json
+              ? answer.value().text
+              : participants_table(list_of(answer.value().json, "participants")));
+    return kExitOk;
+}
+
+int retire_participant(const ReasonOptions& options) {
+    Client client(options.client.address);
+    if (auto code = show_open_work(client, options)) return *code;
+    if (!options.dry_run) {
+        Consent consent =
+            ask_consent("Retire " + options.name +
+                            " for good? Its unfinished branches are recorded as heuristic-hazard.",
+                        options.yes);
+        if (consent != Consent::given) return without_consent(consent);
+    }
+    std::string target = "/v1/participants/" + percent_encode(options.name) +
+                         "?reason=" + percent_encode(options.reason);
+    if (options.dry_run) target += "&dry_run=true";
+    return report_participant(client, client.remove(target), options);
+}
+
+int rebind_participant(const ReasonOptions& options) {
+    Client client(options.client.address);
+    if (auto code = show_open_work(client, options)) return *code;
+    if (!options.dry_run) {
+        Consent consent =
+            ask_consent("Accept the database that answers now as the one of " + options.name + "?",
+                        options.yes);
+        if (consent != Consent::given) return without_consent(consent);
+    }
+    std::string body = "{";
+    json::text(body, "reason", options.reason);
+    if (options.dry_run) json::flag(body, "dry_run", true);
+    return report_participant(
+        client,
+        client.post("/v1/participants/" + percent_encode(options.name) + "/rebind", body + "}"),
+        options);
+}
+
+}  // namespace twofold::app
