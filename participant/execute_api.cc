@@ -45,10 +45,8 @@ constexpr ProblemCode kBusy{
     "participant_busy", 503, "The participant takes no new work for the moment", true};
 constexpr ProblemCode kKeyConflict{
     "idempotency_key_conflict", 422, "The Idempotency-Key came with another body before", false};
-constexpr ProblemCode kKeyInProgress{"idempotency_key_in_progress",
-                                     409,
-                                     "The first request under this key still runs",
-                                     true};
+constexpr ProblemCode kKeyInProgress{
+    "idempotency_key_in_progress", 409, "The first request under this key still runs", true};
 constexpr ProblemCode kKeysExhausted{
     "keys_exhausted", 429, "Too many idempotency keys are remembered", true};
 

@@ -6,11 +6,11 @@
 #include "participant/sqlite/test_store.h"
 
 #include <fcntl.h>
-#include <csignal>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <set>
 
