@@ -95,13 +95,17 @@ NumberedSql number_parameters(std::string_view sql,
     return out;
 }
 
+std::vector<std::string> names_of(const std::vector<Parameter>& params) {
+    std::vector<std::string> names(params.size());
+    std::ranges::transform(params, names.begin(), &Parameter::name);
+    return names;
+}
+
 Result<NamedStatement> compile(const StatementText& text, const SqlDialect& dialect) {
     NamedStatement statement;
     TWOFOLD_TRY(statement.params, read_parameters(text));
     if (text.sql.find('\0') != std::string::npos) return wrong("sql", "has a zero byte in it");
-    std::vector<std::string> names;
-    for (const Parameter& parameter : statement.params) names.push_back(parameter.name);
-    NumberedSql numbered = number_parameters(text.sql, std::move(names), dialect);
+    NumberedSql numbered = number_parameters(text.sql, names_of(statement.params), dialect);
     TWOFOLD_TRY(check(numbered, statement.params));
     for (const Parameter& parameter : statement.params) {
         if (!is_used(text.sql, parameter.name, dialect)) {

@@ -44,6 +44,8 @@ struct NamedStatement {
 
 using Catalog = std::map<std::string, NamedStatement, std::less<>>;
 
+[[nodiscard]] std::vector<std::string> names_of(const std::vector<Parameter>& params);
+
 // Refused: no statement or several, one that may not run in a branch, a parameter without a type or
 // without use, a placeholder of another form. The error names the part: "sql: …", "params.id: …".
 [[nodiscard]] base::Result<NamedStatement> compile(const StatementText& text,

@@ -133,15 +133,13 @@ private:
                          "\"" + name + "\" is not a statement of the participant's configuration");
         }
         const NamedStatement& named = found->second;
-        static const json::object kNone;
-        const json::object* object = params == nullptr ? &kNone : params->if_object();
+        const json::object none;
+        const json::object* object = params == nullptr ? &none : params->if_object();
         if (object == nullptr) {
             return wrong(params_path(),
                          "must be an object: the parameters of \"" + name + "\" have names");
         }
-        std::vector<std::string> names;
-        for (const Parameter& parameter : named.params) names.push_back(parameter.name);
-        TWOFOLD_TRY(check_names(*object, params_path(), names));
+        TWOFOLD_TRY(check_names(*object, params_path(), names_of(named.params)));
         for (const Parameter& parameter : named.params) {
             TWOFOLD_TRY(Value value,
                         parse_value(object->at(parameter.name),
