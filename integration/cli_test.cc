@@ -317,6 +317,25 @@ TEST_F(CommandLine, WatchSaysEachChangeUntilTheEnd) {
     EXPECT_GE(count, 2U) << lines;
 }
 
+TEST_F(CommandLine, WatchOutlivesARestartOfTheCoordinator) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    std::string id = begun({"--deadline-ms", "600000"});
+    auto started = Process::start({.program = sibling_program("twofold"),
+                                   .arguments = {"txn", "watch", id, "--patience", "600"},
+                                   .environment = {{"TWOFOLD_ADDR", address()}},
+                                   .output_path = cluster().directory() + "/watch.log"});
+    ASSERT_TRUE(started.has_value());
+    Process& watch = started.value();
+    ASSERT_TRUE(watch.wait_for_output("v1  active", kPatience)) << watch.output();
+    cluster().coordinator().kill();
+    ASSERT_TRUE(watch.wait_for_output("asking again", kPatience)) << watch.output();
+    ASSERT_TRUE(cluster().start_coordinator()) << cluster().logs();
+    // What was not decided is aborted by the restart.
+    auto status = watch.wait(kPatience);
+    EXPECT_TRUE(status && status->exited_with(5)) << watch.output();
+    EXPECT_NE(watch.output().find("it answers again"), std::string::npos) << watch.output();
+}
+
 // ---- in doubt -------------------------------------------------------------------------
 
 TEST_F(CommandLine, WhatIsInDoubtIsListedExplainedResolvedAndForgotten) {
