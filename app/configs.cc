@@ -104,9 +104,9 @@ void read_statements(ConfigReader& in,
             continue;
         }
         std::string key = "statements." + name;
-        participant::work::StatementText text = read_statement(in, key);
+        const participant::work::StatementText text = read_statement(in, key);
         if (text.sql.empty()) continue;  // was said
-        auto compiled = participant::work::compile(std::move(text), dialect);
+        auto compiled = participant::work::compile(text, dialect);
         if (!compiled.has_value()) {
             in.fail(key, compiled.error().context);
             continue;

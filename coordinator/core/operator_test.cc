@@ -13,7 +13,6 @@ using protocol::CallOutcome;
 using protocol::Decision;
 using protocol::Outcome;
 using protocol::ParticipantNumber;
-namespace reason = protocol::reason;
 
 constexpr std::uint64_t kTicket = 90;
 
