@@ -97,6 +97,7 @@ TEST_F(EventsApi, StreamsEndWhenTheCoordinatorStops) {
 
 TEST_F(EventsApi, ReadersAreLimited) {
     std::vector<std::shared_ptr<http::FakeResponsePort>> streams;
+    streams.reserve(64);
     for (int i = 0; i < 64; ++i) streams.push_back(follow());
     EXPECT_TRUE(streams.back()->streaming);
     EXPECT_EQ(follow()->response.status, 503);
