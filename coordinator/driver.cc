@@ -453,7 +453,10 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
 // it holds from earlier epochs instead of waiting for its interval. One without batches learns it
 // with its next item.
 void Driver::greet(Peer& peer) {
-    if (!peer.status.info.batch) return;
+    if (!peer.status.info.batch) {
+        submit(ParticipantGreeted{peer.status.number});  // nobody waits for that
+        return;
+    }
     protocol::BatchRequest batch;
     complete(peer, batch);
     peer.port->send(

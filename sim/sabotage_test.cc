@@ -9,7 +9,7 @@
 namespace twofold::sim {
 namespace {
 
-constexpr std::uint64_t kSeedsMax = 6'000;
+constexpr std::uint64_t kSeedsMax = 12'000;
 
 // Too rare for random seeds: it has a script that catches it (script_test.cc).
 bool has_script(std::string_view name) { return name == "coordinator.inquiry_abort_below_horizon"; }

@@ -53,6 +53,7 @@ protected:
 TEST_F(PrunerTest, TwoPhaseBelowTheLowWaterMarkOnePhaseBelowTheHorizon) {
     protocol::BranchKey at_once = committed_at_once();
     std::vector<protocol::BranchKey> old;
+    old.reserve(5);
     for (int i = 0; i < 5; ++i) old.push_back(committed());
     protocol::BranchKey later_at_once = committed_at_once();
     protocol::BranchKey at_the_mark = committed();
