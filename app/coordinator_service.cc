@@ -172,6 +172,7 @@ void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state) {
 
 std::string CoordinatorService::Impl::not_ready_reason() const {
     if (stopping) return "shutting down";
+    if (driver->machine().stopped()) return "a newer coordinator has taken this log over";
     if (!log->has_room_for_new_work()) return "the disk of the log is full";
     return {};
 }

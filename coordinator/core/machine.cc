@@ -29,6 +29,7 @@ Machine& Machine::operator=(Machine&&) noexcept = default;
 
 void Machine::start(Effects& effects) { impl_->start(effects); }
 void Machine::step(Input input, Effects& effects) { impl_->step(std::move(input), effects); }
+bool Machine::stopped() const { return impl_->stopped(); }
 Answer Machine::query(const TxnId& txn) const { return impl_->query(txn); }
 std::vector<TransactionReport> Machine::list(const ListFilter& filter) const {
     return impl_->list(filter);

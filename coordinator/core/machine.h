@@ -88,6 +88,9 @@ public:
     // Transactions in memory by (epoch, sequence).
     [[nodiscard]] std::vector<TransactionReport> list(const ListFilter& filter) const;
 
+    // A newer coordinator of this log drives: this one says and decides nothing any more.
+    [[nodiscard]] bool stopped() const;
+
     // Everything known of a transaction in memory, for people; nothing when it is not in memory.
     [[nodiscard]] std::optional<Explanation> explain(const protocol::TxnId& txn) const;
 

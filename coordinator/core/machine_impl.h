@@ -43,6 +43,7 @@ public:
     void step(Input input, Effects& effects);
     [[nodiscard]] Answer query(const protocol::TxnId& id) const;
     [[nodiscard]] std::vector<TransactionReport> list(const ListFilter& filter) const;
+    [[nodiscard]] bool stopped() const { return stopped_; }
     [[nodiscard]] std::optional<Explanation> explain(const protocol::TxnId& id) const;
     [[nodiscard]] protocol::IdPosition low_water(protocol::ParticipantNumber participant) const;
     [[nodiscard]] protocol::IdPosition horizon() const { return outcomes_.horizon(); }

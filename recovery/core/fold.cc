@@ -16,7 +16,7 @@ base::Error Fold::inconsistent(std::string what) const {
     return fail(Errc::corrupt,
                 "log record " + std::to_string(lsn_) + ": " + std::move(what) +
                     ". No crash explains this; the log is not used. Look at it with: twofold wal "
-                    "inspect");
+                    "dump");
 }
 
 base::Error Fold::inconsistent(const TxnId& id, std::string what) const {
