@@ -35,8 +35,7 @@ struct SocketPair {
 };
 
 // One end of a pair, watched.
-class FdWatchTest : public ::testing::Test {
-protected:
+struct FdWatchTest : ::testing::Test {
     void SetUp() override { ASSERT_TRUE(watch.watch(pair.ends[0]).has_value()); }
 
     EventLoop loop;

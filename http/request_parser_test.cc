@@ -190,7 +190,7 @@ TEST(RequestParser, RefusesMalformedChunks) {
         {"chunk size with a prefix", kChunked + "0x3\r\nabc\r\n0\r\n\r\n", 400},
         {"chunk size after a space", kChunked + " 3\r\nabc\r\n0\r\n\r\n", 400},
         {"negative chunk size", kChunked + "-3\r\nabc\r\n0\r\n\r\n", 400},
-        {"NUL in a chunk size", kChunked + std::string("3\0\r\nabc\r\n0\r\n\r\n", 16), 400},
+        {"NUL in a chunk size", kChunked + std::string("3\0\r\nabc\r\n0\r\n\r\n", 14), 400},
         {"chunk without its end", kChunked + "3\r\nabc0\r\n\r\n", 400},
         {"bare CR after a chunk size", kChunked + "3\rabc\r\n0\r\n\r\n", 400},
         {"chunk size with a sign", kChunked + "+3\r\nabc\r\n", 400},

@@ -50,7 +50,7 @@ struct Policy {
 
 Policy random_policy(std::uint64_t seed) {
     auto rng = std::make_shared<base::SeededRng>(seed);
-    std::uint32_t per_mille = static_cast<std::uint32_t>(rng->between(50, 950));
+    auto per_mille = static_cast<std::uint32_t>(rng->between(50, 950));
     return {.name = "random " + std::to_string(seed),
             .power_loss = true,
             .survives = [rng, per_mille](const MemoryDisk::Unforced&) {

@@ -18,8 +18,7 @@ namespace {
 
 using testing::HasSubstr;
 
-class PosixTest : public testing::Test {
-protected:
+struct PosixTest : testing::Test {
     void SetUp() override {
         std::string pattern = testing::TempDir() + "/twofold-wal-XXXXXX";
         ASSERT_NE(::mkdtemp(pattern.data()), nullptr);

@@ -10,8 +10,7 @@ namespace {
 
 using testing::HasSubstr;
 
-class ReaderTest : public testing::Test {
-protected:
+struct ReaderTest : testing::Test {
     // One running log over several segments.
     void SetUp() override {
         ASSERT_TRUE(log.open());

@@ -9,7 +9,7 @@ namespace twofold::wal {
 
 namespace {
 
-constexpr std::uint64_t kWindowSizeBytes = 64 * 1024;
+constexpr std::uint64_t kWindowSizeBytes = std::uint64_t{64} * 1024;
 
 // The segments of one start, as indexes into ScannedLog::segments, both ends included.
 struct StartRange {
