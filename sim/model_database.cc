@@ -218,9 +218,16 @@ void ModelDatabase::after_work(Session& session) {
 
 // ---- the durable moments of a session -------------------------------------------------------
 
+bool ModelDatabase::stands_still(const Session& session, Action again) {
+    if (session.still_until <= world_.now()) return false;
+    world_.after(session.still_until - world_.now(), process_, std::move(again));
+    return true;
+}
+
 void ModelDatabase::prepare_point(std::uint64_t id) {
     Session* session = find(id);
     if (session == nullptr) return;
+    if (stands_still(*session, [this, id] { prepare_point(id); })) return;
     WorkResult result;
     if (!session->wrote) {
         ever_read_only_.insert(session->key);
@@ -264,6 +271,7 @@ void ModelDatabase::prepare_point(std::uint64_t id) {
 void ModelDatabase::one_phase_point(std::uint64_t id) {
     Session* session = find(id);
     if (session == nullptr) return;
+    if (stands_still(*session, [this, id] { one_phase_point(id); })) return;
     WorkResult result;
     result.status = WorkStatus::committed;
     const protocol::BranchKey key = session->key;

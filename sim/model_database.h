@@ -154,6 +154,7 @@ private:
         std::vector<std::uint32_t> work;   // executed so far
         std::vector<std::uint32_t> locks;  // accounts
         Time lock_until = 0;
+        Time still_until = 0;  // it makes nothing durable before
         bool executed = false;
         bool wrote = false;
         std::uint64_t call = 0;  // what is answered when it ends
@@ -202,6 +203,8 @@ private:
     void begin(Session session, WorkCallback done, std::uint32_t work);
     void run_work(std::uint64_t id, std::uint32_t work);
     [[nodiscard]] bool lock_all(Session& session, const WorkSpec& spec);
+    // Calls `again` when the session stops standing still. False: it does not stand still.
+    bool stands_still(const Session& session, Action again);
     [[nodiscard]] bool would_overdraw(const Session& session, const WorkSpec& spec) const;
     void after_work(Session& session);
     void prepare_point(std::uint64_t id);

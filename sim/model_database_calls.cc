@@ -220,6 +220,11 @@ void ModelDatabase::client_died(ProcessId client) {
         if (!goes_on) unlock(entry.first, session.locks);
         return !goes_on;
     });
+    if (options_.late_pause == 0) return;
+    for (auto& [id, session] : sessions_) {
+        if (session.client != client) continue;
+        session.still_until = world_.now() + world_.between(0, options_.late_pause);
+    }
 }
 
 void ModelDatabase::crash() {

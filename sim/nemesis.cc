@@ -28,7 +28,11 @@ Nemesis::Nemesis(Cluster& cluster) : cluster_(cluster), world_(cluster.world) {
 }
 
 void Nemesis::start() {
-    if (!faults_.empty() && cluster_.options.nemesis.interval != 0) strike_later();
+    if (faults_.empty() || cluster_.options.nemesis.interval == 0) return;
+    strike_later();
+    // Once for sure, and early: much must happen before what the backup holds is forgotten.
+    if (!cluster_.options.nemesis.restore_database) return;
+    world_.after(world_.between(ms(1), ms(300)), kWorld, [this] { restore_database(); });
 }
 
 void Nemesis::strike_later() {
@@ -120,9 +124,17 @@ void Nemesis::swap_databases() {
     });
 }
 
-// A backup is taken now, and some time later it replaces the database.
-void Nemesis::restore_database() {
-    auto index = some_participant();
+// A backup is taken while a branch is prepared if one is soon; some time later it replaces the
+// database.
+void Nemesis::restore_database() { restore_database(some_participant(), 200); }
+
+void Nemesis::restore_database(std::uint32_t index, std::uint32_t waits) {
+    if (cluster_.databases[index]->prepared() == 0 && waits != 0) {
+        world_.after(ms(1), kWorld, [this, index, waits] {
+            if (!stopped_) restore_database(index, waits - 1);
+        });
+        return;
+    }
     cluster_.databases[index]->take_backup();
     world_.after(world_.between(ms(20), ms(1'500)), kWorld, [this, index] {
         if (stopped_) return;

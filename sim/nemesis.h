@@ -26,6 +26,7 @@ private:
     void operator_acts();
     void swap_databases();
     void restore_database();
+    void restore_database(std::uint32_t index, std::uint32_t waits);
     [[nodiscard]] std::uint32_t some_participant();
     Time outage();
 

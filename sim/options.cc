@@ -105,6 +105,11 @@ Options options_from_seed(std::uint64_t seed) {
     options.info_interval = ms(rng.between(300, 3'000));
     options.call_timeout = ms(rng.between(50, 2'000));
     if (rng.chance_per_mille(300)) options.replies_after_failure = 500;
+    if (rng.chance_per_mille(400)) options.database.late_pause = ms(rng.between(20, 3'000));
+    // A backup that comes back matters most when what it holds has been forgotten meanwhile.
+    if (options.nemesis.restore_database && rng.chance_per_mille(500)) {
+        options.outcomes_max = rng.between(1, 6);
+    }
     options.faults_until = options.workload.spread + ms(rng.between(100, 2'000));
     return options;
 }
@@ -122,7 +127,8 @@ std::string Options::text() const {
         << "\n  database: slots=" << database.slots << " exclusive=" << database.exclusive
         << " witness=" << database.witness << " tombstones=" << database.tombstones
         << " late_prepare=" << database.late_prepare
-        << "/1000 connection_lost=" << database.connection_lost << "/1000"
+        << "/1000 late_pause=" << database.late_pause / 1000
+        << "ms connection_lost=" << database.connection_lost << "/1000"
         << "\n  faults every " << nemesis.interval / 1000 << "ms until " << faults_until / 1000
         << "ms:" << (nemesis.kill_coordinator ? " kill-coordinator" : "")
         << (nemesis.power_loss ? " power-loss" : "")

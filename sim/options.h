@@ -27,6 +27,7 @@ struct DatabaseOptions {
     std::uint32_t listing_fails = 0;
     std::uint32_t cancel_fails = 0;
     std::uint32_t late_prepare = 500;  // a dead sidecar's session goes on until it is ended
+    Time late_pause = 0;               // and stands still for up to this long before it prepares
     Time lock_timeout = ms(300);
     std::uint32_t slots = 16;
     bool exclusive = false;
@@ -40,8 +41,8 @@ struct DiskOptions {
     std::uint32_t io_error_per_force = 0;  // parts per ten thousand
     std::uint32_t power_cut_per_call = 0;  // parts per ten thousand
     std::uint32_t survives = 500;          // chance that an unforced sector or name survives
-    std::uint64_t segment_size_bytes = 16 * 1024;
-    std::uint64_t checkpoint_after_bytes = 64 * 1024;
+    std::uint64_t segment_size_bytes = 16ULL * 1024;
+    std::uint64_t checkpoint_after_bytes = 64ULL * 1024;
 };
 
 // How often the world is hurt, while it is.
