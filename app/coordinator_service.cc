@@ -217,7 +217,9 @@ base::Result<void> CoordinatorService::Impl::listen() {
     return base::ok();
 }
 
+// Participants still answer, and timers still fire, until the process ends: nobody may append then.
 void CoordinatorService::Impl::close_log(std::function<void()> done) {
+    if (driver != nullptr) driver->cut_off();
     if (log == nullptr) return done();  // recovery failed: the process is ending already
     log->close(std::move(done));
 }

@@ -133,6 +133,7 @@ void LogAdapter::finished(Outcome outcome, Callbacks callbacks) {
     if (!outcome.durable) {
         // Those who wait go on waiting, before those who came later.
         ++figures_.disk_full;
+        if (closed_) return;
         log_event(LogLevel::error, "log_disk_full", "no room for the log; trying again", {});
         for (auto& later : waiting_) callbacks.push_back(std::move(later));
         waiting_ = std::move(callbacks);
@@ -144,7 +145,7 @@ void LogAdapter::finished(Outcome outcome, Callbacks callbacks) {
     for (auto& callback : callbacks) {
         if (callback) callback();
     }
-    if (running_) return;  // a callback appended and forced
+    if (running_ || closed_) return;  // a callback appended and forced, or close() writes the rest
     if (!waiting_.empty()) {
         begin_force(true);
     } else {

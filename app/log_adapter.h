@@ -60,7 +60,8 @@ public:
         return since > std::max(options_.checkpoint_bytes, last_size_) || !has_room_;
     }
 
-    // Writes the clean-shutdown record. Nothing may be appended afterwards.
+    // Writes what is pending and the clean-shutdown record. Nothing may be appended afterwards; who
+    // waits for a force that has not begun is not called any more.
     void close(async::UniqueFunction<void()> done);
     [[nodiscard]] const LogFigures& figures() const { return figures_; }
 

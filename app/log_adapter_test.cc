@@ -162,5 +162,25 @@ TEST_F(LogAdapterTest, CloseLeavesACleanLog) {
     EXPECT_TRUE(summary.value().clean_shutdown);
 }
 
+TEST_F(LogAdapterTest, CloseWritesWhatWaitsForTheNextForce) {
+    open();
+    bool second = false;
+    log_->append(numbered(1));
+    log_->force([] {});
+    log_->append(numbered(2));
+    log_->force([&] { second = true; });  // waits for the first one
+    bool closed = false;
+    log_->close([&] { closed = true; });
+    ASSERT_TRUE(run([&] { return closed; }));
+    for (int i = 0; i < 20; ++i) loop_.poll();
+    EXPECT_FALSE(second) << "who closed the log does not want to hear of it any more";
+    EXPECT_EQ(log_->figures().forces, 1U) << "nothing is forced behind the end";
+    log_ = nullptr;
+    EXPECT_EQ(numbers_on_disk(), (std::vector<std::uint64_t>{1, 2}));
+    auto summary = wal::read_log(disk_.directory(), [](const wal::RecoveredRecord&) {});
+    ASSERT_TRUE(summary.has_value());
+    EXPECT_TRUE(summary.value().clean_shutdown);
+}
+
 }  // namespace
 }  // namespace twofold::app

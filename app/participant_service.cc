@@ -96,6 +96,8 @@ std::string ParticipantService::url() const {
 
 void ParticipantService::stop(std::function<void()> done) {
     impl_->server->drain(impl_->config.drain_limit, [this, done = std::move(done)]() mutable {
+        // Its work, its timers and the coordinators still answer until the process ends.
+        impl_->driver->cut_off();
         impl_->resource.port->stop(std::move(done));
     });
 }

@@ -96,6 +96,7 @@ void Driver::start() {
 // --------------------------------------------------------------------------
 
 void Driver::submit(Input input) {
+    if (cut_off_) return;
     // An effect may call back at once (a refused connection, a fake in a test): its input waits
     // until the effects of the running step are done, so that a step is never entered twice.
     if (stepping_) {
@@ -263,6 +264,7 @@ void Driver::schedule_flush() {
 
 void Driver::flush() {
     flush_scheduled_ = false;
+    if (cut_off_) return;
     for (auto& peer : peers_) peer->outbox->flush();
     if (!waiting_for_log_.empty()) {
         std::vector<Input> inputs = std::exchange(waiting_for_log_, {});
@@ -280,6 +282,7 @@ void Driver::on_durable(std::vector<Input> inputs) {
 // Without room nothing new is accepted, so nothing new is forced either: a timer has to notice when
 // there is room again.
 void Driver::look_at_room() {
+    if (cut_off_) return;
     bool room = log_.has_room_for_new_work();
     if (room != room_) {
         room_ = room;
@@ -400,11 +403,11 @@ void Driver::on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& 
 }
 
 void Driver::look_at(Peer& peer) {
-    if (peer.looking) return;
+    if (peer.looking || cut_off_) return;
     peer.looking = true;
     peer.port->fetch_info([this, &peer](base::Result<protocol::ParticipantInfo> info) {
         peer.looking = false;
-        on_info(peer, std::move(info));
+        if (!cut_off_) on_info(peer, std::move(info));
     });
 }
 
@@ -539,6 +542,12 @@ void Driver::drain(milliseconds limit, async::UniqueFunction<void()> done) {
     timer->start(kStep, [this, timer, left = limit - kStep, done = std::move(done)]() mutable {
         drain(left, std::move(done));
     });
+}
+
+void Driver::cut_off() {
+    TWOFOLD_ASSERT(!stepping_, "cut off by an effect");
+    cut_off_ = true;
+    for (auto& peer : peers_) peer->outbox->drop_queued();
 }
 
 }  // namespace twofold::coordinator

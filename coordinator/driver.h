@@ -102,6 +102,9 @@ public:
 
     // No new work; calls back when nothing is undecided any more, or after `limit`.
     void drain(std::chrono::milliseconds limit, async::UniqueFunction<void()> done);
+    // From now on nothing is stepped, appended, sent or answered, whoever still calls back: the log
+    // may be closed. What is unfinished is the next start's. Not to be called by an effect.
+    void cut_off();
 
 private:
     struct Peer;
@@ -158,6 +161,7 @@ private:
     bool checkpoint_running_ = false;
     bool room_ = true;
     bool stepping_ = false;
+    bool cut_off_ = false;
     std::deque<Input> queued_inputs_;
 };
 

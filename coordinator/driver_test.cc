@@ -264,5 +264,28 @@ TEST_F(DriverTest, DrainTakesNoNewWork) {
     EXPECT_EQ(answer->kind, AnswerKind::draining);
 }
 
+TEST_F(DriverTest, WhatWasCutOffIsNeitherWrittenNorSentNorAnswered) {
+    // One waits for the force of its decision, the other has not been sent at all.
+    std::optional<Answer> decided;
+    std::optional<Answer> queued;
+    log_.hold = true;
+    run(transfer(), decided);
+    turn();
+    participants_[0]->free = false;
+    run(transfer(), queued);
+    turn();
+    std::size_t appended = log_.appended.size();
+    std::size_t batches = participants_[0]->batches.size();
+    ASSERT_EQ(log_.count<protocol::DecisionRecord>(), 1U);
+    driver_->cut_off();
+    participants_[0]->free = true;
+    log_.finish();
+    turn();
+    EXPECT_EQ(log_.appended.size(), appended);
+    EXPECT_EQ(participants_[0]->batches.size(), batches);
+    EXPECT_FALSE(decided.has_value());
+    EXPECT_FALSE(queued.has_value());
+}
+
 }  // namespace
 }  // namespace twofold::coordinator

@@ -45,6 +45,11 @@ void Outbox::add(protocol::Item item) {
 
 std::size_t Outbox::queued() const { return work_.size() + decisions_.size(); }
 
+void Outbox::drop_queued() {
+    work_.clear();
+    decisions_.clear();
+}
+
 void Outbox::flush() {
     flush_lane(Lane::decisions);
     flush_lane(Lane::work);

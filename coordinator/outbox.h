@@ -44,6 +44,8 @@ public:
     void set_batching(bool batching) { batching_ = batching; }
     // Sends what is queued as far as connections are free.
     void flush();
+    // What was not sent yet never is.
+    void drop_queued();
     [[nodiscard]] std::size_t queued() const;
 
 private:

@@ -1,5 +1,6 @@
 #include "participant/driver.h"
 
+#include "base/assert.h"
 #include "base/crash_point.h"
 #include "base/log.h"
 
@@ -37,8 +38,15 @@ void Driver::start(std::function<void(const base::Error&)> on_hopeless) {
     try_start();
 }
 
+void Driver::cut_off() {
+    TWOFOLD_ASSERT(!stepping_, "cut off by an effect");
+    cut_off_ = true;
+}
+
 void Driver::try_start() {
+    if (cut_off_) return;
     resource_.start([this](base::Result<protocol::ResourceStart> started) {
+        if (cut_off_) return;
         if (started.has_value()) {
             started_ = started.value();
             not_ready_reason_.clear();
@@ -122,6 +130,7 @@ protocol::ParticipantInfo Driver::info() const {
 }
 
 void Driver::submit(Input input) {
+    if (cut_off_) return;
     // A resource may answer at once; its input waits until the running step's effects are done.
     queued_inputs_.push_back(std::move(input));
     if (stepping_) return;

@@ -68,6 +68,10 @@ public:
     // Nobody reads these answers any more.
     void abandon(const std::vector<ReplyTicket>& tickets);
 
+    // From now on nothing is stepped and the resource is not called, whoever still calls back: it
+    // may be stopped. Prepared branches are the next start's. Not to be called by an effect.
+    void cut_off();
+
     [[nodiscard]] bool ready() const { return machine_.ready(); }
     [[nodiscard]] const std::string& not_ready_reason() const { return not_ready_reason_; }
     [[nodiscard]] const Machine& machine() const { return machine_; }
@@ -108,6 +112,7 @@ private:
     std::unordered_map<std::uint64_t, ExecuteCallback> execute_replies_;
     std::uint64_t next_ticket_ = 1;
     bool stepping_ = false;
+    bool cut_off_ = false;
     std::deque<Input> queued_inputs_;
 };
 

@@ -59,6 +59,7 @@ void SqliteResource::start(StartCallback done) {
         },
         [this, done = std::move(done)](base::Result<protocol::ResourceStart> started) {
             if (started.has_value()) {
+                open_ = true;
                 position_ = started.value().position;
                 done(std::move(started));
                 return;
@@ -142,6 +143,7 @@ void SqliteResource::note_marks(const protocol::Incarnation& incarnation,
 }
 
 void SqliteResource::stop(std::function<void()> done) {
+    if (open_) store_->interrupt();
     worker_.post([this] { store_.reset(); }, std::move(done));
 }
 

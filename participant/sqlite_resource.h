@@ -65,6 +65,7 @@ private:
 
     sqlite::StoreOptions options_;
     std::map<protocol::Incarnation, Marks> new_marks_;  // for the store, with the next call
+    bool open_ = false;                                 // store_ may be interrupted
     std::unique_ptr<sqlite::Store> store_;  // used on the worker's thread once it is open
     protocol::Position position_;
     sqlite::StoreCounters counters_;

@@ -296,6 +296,13 @@ void Store::Impl::interrupt(const protocol::BranchKey& key) {
     sqlite3_interrupt(w_->handle());
 }
 
+void Store::Impl::interrupt() {
+    std::lock_guard lock(running_mutex_);
+    if (!running_.has_value()) return;
+    cancelled_.store(true, std::memory_order_relaxed);
+    sqlite3_interrupt(w_->handle());
+}
+
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
@@ -357,6 +364,7 @@ base::Result<std::string> Store::describe_changes(const std::string& gid) {
 protocol::Position Store::position() const { return {1, impl_->counter()}; }
 
 void Store::interrupt(const protocol::BranchKey& key) { impl_->interrupt(key); }
+void Store::interrupt() { impl_->interrupt(); }
 
 bool Store::must_exit() const { return impl_->must_exit(); }
 

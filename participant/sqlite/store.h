@@ -141,6 +141,8 @@ public:
     // Ends the work of this branch if it is running just now; no effect otherwise. The work is then
     // answered with refused, or prepared when it was too late. Thread: any.
     void interrupt(const protocol::BranchKey& key);
+    // The same for whatever work is running just now. Thread: any.
+    void interrupt();
 
     // True after an error that leaves the file's state unknown to this process (an I/O error of a
     // commit can still turn out committed after a restart), or when the file is not the one that

@@ -28,6 +28,7 @@ public:
                                       protocol::Epoch epoch);
     base::Result<std::string> describe_changes(const std::string& gid);
     void interrupt(const protocol::BranchKey& key);
+    void interrupt();
 
     // store_session.cc
     protocol::WorkResult execute(const protocol::BranchWork& work, std::uint32_t sequence);
