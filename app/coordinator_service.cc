@@ -74,7 +74,7 @@ struct CoordinatorService::Impl {
     void recovered(base::Result<recovery::Recovered> result, std::chrono::nanoseconds took);
     void count(const recovery::Recovered& recovered, std::chrono::nanoseconds took);
     void make_log(std::unique_ptr<wal::Writer> writer);
-    void make_driver(coordinator::RecoveredState state);
+    void make_driver(coordinator::RecoveredState state, std::uint64_t start_position);
     void make_routes();
     void dispatch(Request request, ResponseSink sink);
     void close_log(std::function<void()> done);
@@ -111,7 +111,7 @@ void CoordinatorService::Impl::recovered(base::Result<recovery::Recovered> resul
     count(result.value(), took);
     make_log(std::move(result.value().writer));
     if (on_recovery_over) return on_recovery_over();
-    make_driver(std::move(result.value().state));
+    make_driver(std::move(result.value().state), result.value().summary.last_lsn);
     make_routes();
     driver->start();
     events.on_ready();
@@ -143,8 +143,11 @@ void CoordinatorService::Impl::make_log(std::unique_ptr<wal::Writer> writer) {
         });
 }
 
-void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state) {
+void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state,
+                                           std::uint64_t start_position) {
     coordinator::Config machine;
+    machine.start_nonce = base::random_number();
+    machine.start_position = start_position;
     machine.transactions_max = config.transactions_max;
     machine.deadline_default = config.deadline_default;
     machine.deadline_max = config.deadline_max;
@@ -158,7 +161,6 @@ void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state) {
         participants.push_back({named.name, std::make_unique<ParticipantClient>(loop, options)});
     }
     coordinator::DriverOptions options;
-    options.start_nonce = base::random_number();
     options.jitter_seed = base::random_number();
     options.info_interval = config.info_interval;
     options.info_retry_interval = std::min(options.info_retry_interval, config.info_interval);
@@ -172,9 +174,9 @@ void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state) {
 
 std::string CoordinatorService::Impl::not_ready_reason() const {
     if (stopping) return "shutting down";
-    if (driver->machine().stopped()) return "a newer coordinator has taken this log over";
+    if (driver->machine().stopped()) return driver->machine().not_ready().message;
     if (!log->has_room_for_new_work()) return "the disk of the log is full";
-    return {};
+    return driver->machine().not_ready().message;
 }
 
 void CoordinatorService::Impl::make_routes() {

@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "protocol/json.h"
 
+#include <memory>
+#include <optional>
 #include <utility>
 
 namespace twofold::app {
@@ -21,6 +23,15 @@ std::unique_ptr<http::Client> make_client(async::EventLoop& loop,
     client.port = options.port;
     client.connections_max = connections;
     return std::make_unique<http::Client>(loop, std::move(client));
+}
+
+http::Request batch_request(const protocol::BatchRequest& batch) {
+    http::Request request;
+    request.method = http::Method::post;
+    request.target = "/v1/branches:batch";
+    request.headers.add("Content-Type", "application/json");
+    protocol::append_batch_request(request.body, batch);
+    return request;
 }
 
 BatchEnd end_of(const http::CallResult& result, const std::string& url) {
@@ -72,11 +83,6 @@ void ParticipantClient::send(const protocol::BatchRequest& batch,
                              std::chrono::milliseconds deadline,
                              ResultCallback on_result,
                              EndCallback on_end) {
-    http::Request request;
-    request.method = http::Method::post;
-    request.target = "/v1/branches:batch";
-    request.headers.add("Content-Type", "application/json");
-    protocol::append_batch_request(request.body, batch);
     http::CallOptions call;
     call.deadline = deadline;
     call.on_line = [this,
@@ -108,11 +114,33 @@ void ParticipantClient::send(const protocol::BatchRequest& batch,
     LaneState& lane_state = state(lane);
     ++lane_state.in_flight;
     lane_state.client->request(
-        std::move(request),
+        batch_request(batch),
         std::move(call),
         [this, lane, on_end = std::move(on_end)](const http::CallResult& result) mutable {
             --state(lane).in_flight;
             on_end(end_of(result, url_));
+        });
+}
+
+void ParticipantClient::offer(const protocol::BatchRequest& batch,
+                              std::chrono::milliseconds deadline,
+                              OfferCallback done) {
+    http::CallOptions call;
+    call.deadline = deadline;
+    auto reply = std::make_shared<std::optional<protocol::OfferReply>>();
+    call.on_line = [reply](std::string_view line) {
+        auto parsed = protocol::parse_offer_reply(line);
+        if (parsed.has_value()) *reply = std::move(parsed.value());
+    };
+    decisions_.client->request(
+        batch_request(batch),
+        std::move(call),
+        [this, reply, done = std::move(done)](const http::CallResult& result) mutable {
+            if (reply->has_value()) {
+                done(std::move(**reply));
+            } else {
+                done(base::fail(base::Errc::unavailable, end_of(result, url_).why));
+            }
         });
 }
 

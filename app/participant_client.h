@@ -32,6 +32,9 @@ public:
               std::chrono::milliseconds deadline,
               ResultCallback on_result,
               EndCallback on_end) override;
+    void offer(const protocol::BatchRequest& batch,
+               std::chrono::milliseconds deadline,
+               OfferCallback done) override;
     void fetch_info(InfoCallback done) override;
     [[nodiscard]] bool has_free_connection(coordinator::Lane lane) const override;
     [[nodiscard]] const std::string& url() const override { return url_; }

@@ -94,9 +94,20 @@ TEST(ParticipantsPage, EveryExampleHasAKindThatIsParsed) {
                                      "inquiry-reply",
                                      "inquiry-request",
                                      "item-result",
+                                     "offer-reply",
                                      "participant-info",
                                      "problem"}));
     EXPECT_GE(count["item-result"], 30);
+}
+
+TEST(ParticipantsPage, AnOfferIsAcceptedOrRefused) {
+    std::set<bool> answers;
+    for (const auto& reply :
+         parsed<protocol::OfferReply>("offer-reply", &protocol::parse_offer_reply)) {
+        EXPECT_EQ(reply.accepted, reply.reason.empty());
+        answers.insert(reply.accepted);
+    }
+    EXPECT_EQ(answers.size(), 2U);
 }
 
 TEST(ParticipantsPage, EveryOperationAndStatusHasAnExample) {

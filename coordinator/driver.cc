@@ -347,10 +347,7 @@ void Driver::wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iter
 // ---- participants
 // --------------------------------------------------------------------------------
 
-protocol::SenderStamp Driver::stamp() const {
-    return {
-        machine_.incarnation(), machine_.epoch(), options_.start_nonce, log_.durable_position()};
-}
+protocol::SenderStamp Driver::stamp() const { return machine_.stamp(log_.durable_position()); }
 
 bool Driver::is_older_than(const protocol::TxnId& txn, milliseconds age) const {
     auto found = started_.find(txn);
@@ -444,7 +441,6 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
                                   info.value().uuid.text() + ")";
         }
         submit(ParticipantSeen{peer.status.number, info.value()});
-        if (!was_up && peer.status.problem.empty()) greet(peer);
     } else {
         peer.status.problem = "it answers and is being registered";
         submit(RegisterParticipant{info.value().uuid, peer.status.name, info.value().identity});
@@ -452,24 +448,26 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
     schedule_look(peer, options_.info_interval);
 }
 
-// A batch without items: the participant learns our epoch and position, and asks at once about what
-// it holds from earlier epochs instead of waiting for its interval. One without batches learns it
-// with its next item.
-void Driver::greet(Peer& peer) {
-    if (!peer.status.info.batch) {
-        submit(ParticipantGreeted{peer.status.number});  // nobody waits for that
+// Before anything is known of it, or without batches, there is nothing to send: it learns of us
+// with its first item.
+void Driver::handle(Offer&& effect) {
+    auto found = by_number_.find(effect.participant);
+    const protocol::ParticipantInfo* info =
+        found != by_number_.end() ? &found->second->status.info : nullptr;
+    if (info == nullptr || info->epoch == 0 || !info->batch) {
+        submit(OfferAnswered{effect.participant, effect.offer, std::nullopt});
         return;
     }
+    Peer& peer = *found->second;
     protocol::BatchRequest batch;
     complete(peer, batch);
-    peer.port->send(
-        batch,
-        Lane::decisions,
-        options_.outbox.decision_deadline,
-        [](const protocol::ItemResult&) {},
-        [this, number = peer.status.number](const BatchEnd&) {
-            submit(ParticipantGreeted{number});
-        });
+    peer.port->offer(batch,
+                     options_.offer_deadline,
+                     [this, effect](base::Result<protocol::OfferReply> answered) {
+                         OfferAnswered input{effect.participant, effect.offer, std::nullopt};
+                         if (answered.has_value()) input.reply = std::move(answered.value());
+                         submit(std::move(input));
+                     });
 }
 
 void Driver::peer_failed(Peer& peer, const std::string& why) {

@@ -25,10 +25,10 @@
 namespace twofold::coordinator {
 
 struct DriverOptions {
-    std::uint64_t start_nonce = 0;  // random, of this process
     std::uint64_t jitter_seed = 0;
     std::chrono::milliseconds info_interval{5'000};      // between looks at a participant
     std::chrono::milliseconds info_retry_interval{500};  // while it is not there
+    std::chrono::milliseconds offer_deadline{2'000};
     OutboxOptions outbox;
     std::size_t events_max = 4'096;  // remembered for readers who come back
 };
@@ -117,6 +117,7 @@ private:
     void handle(AppendForced&& effect);
     void handle(Propose&& effect);
     void handle(Send&& effect);
+    void handle(Offer&& effect);
     void handle(ArmTimer&& effect);
     void handle(CancelTimer&& effect);
     void handle(Answer&& effect);
@@ -132,7 +133,6 @@ private:
     void look_at(Peer& peer);
     void on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info);
     void schedule_look(Peer& peer, std::chrono::milliseconds delay);
-    void greet(Peer& peer);
     void peer_failed(Peer& peer, const std::string& why);
     void tell_participant(const Peer& peer);
     void complete(const Peer& peer, protocol::BatchRequest& batch) const;

@@ -83,6 +83,21 @@ public:
         }
         on_end({protocol::CallOutcome::unknown, ""});
     }
+    void offer(const protocol::BatchRequest& batch,
+               std::chrono::milliseconds /*deadline*/,
+               OfferCallback done) override {
+        offers.push_back(batch);
+        if (down) {
+            done(base::fail(base::Errc::unavailable, "connection refused"));
+            return;
+        }
+        protocol::OfferReply reply;
+        reply.participant = info.uuid;
+        reply.identity = info.identity;
+        reply.accepted = refusal.empty();
+        reply.reason.code = refusal;
+        done(std::move(reply));
+    }
     void fetch_info(InfoCallback done) override {
         if (down) {
             done(base::fail(base::Errc::unavailable, "connection refused"));
@@ -120,6 +135,8 @@ public:
     protocol::ParticipantInfo info;
     std::function<void(const protocol::Item&, ResultCallback&)> answer;
     std::vector<protocol::BatchRequest> batches;
+    std::vector<protocol::BatchRequest> offers;
+    std::string refusal;  // code of the answer to an offer; empty: accepted
     std::vector<Lane> lanes;
     bool down = false;
     bool free = true;  // false: no connection is free, items wait

@@ -53,6 +53,7 @@ public:
     using ResultCallback = async::UniqueFunction<void(protocol::ItemResult)>;
     using EndCallback = async::UniqueFunction<void(BatchEnd)>;
     using InfoCallback = async::UniqueFunction<void(base::Result<protocol::ParticipantInfo>)>;
+    using OfferCallback = async::UniqueFunction<void(base::Result<protocol::OfferReply>)>;
 
     ParticipantPort() = default;
     ParticipantPort(const ParticipantPort&) = delete;
@@ -66,6 +67,10 @@ public:
                       std::chrono::milliseconds deadline,
                       ResultCallback on_result,
                       EndCallback on_end) = 0;
+    // Sends a batch without items.
+    virtual void offer(const protocol::BatchRequest& batch,
+                       std::chrono::milliseconds deadline,
+                       OfferCallback done) = 0;
     virtual void fetch_info(InfoCallback done) = 0;
     // Batches under way in this lane, and how many there may be: the driver sends the next batch
     // when one is free and collects items meanwhile.

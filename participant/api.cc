@@ -44,6 +44,14 @@ void answer_item(Stream& stream, const protocol::ItemResult& result) {
     if (--stream.open == 0) stream.sink.end();
 }
 
+// The only line of an answer to a batch without items.
+void answer_offer(Stream& stream, const protocol::OfferReply& reply) {
+    stream.line.clear();
+    protocol::append_offer_reply(stream.line, reply);
+    stream.sink.write(stream.line);
+    stream.sink.end();
+}
+
 void receive_batch(Driver& driver,
                    const ApiOptions& options,
                    const Request& request,
@@ -59,15 +67,16 @@ void receive_batch(Driver& driver,
     stream->sink = std::move(sink);
     stream->open = batch.value().items.size();
     stream->sink.begin_stream(200, "application/x-ndjson");
-    if (stream->open == 0) {
-        driver.receive(batch.value(), {}, stream->tickets);
-        stream->sink.end();
-        return;
-    }
     std::weak_ptr<Stream> weak = stream;
     stream->sink.on_closed([&driver, weak] {
         if (auto closed = weak.lock()) driver.abandon(closed->tickets);
     });
+    if (stream->open == 0) {
+        stream->tickets.push_back(driver.receive_offer(
+            batch.value(),
+            [stream](const protocol::OfferReply& reply) { answer_offer(*stream, reply); }));
+        return;
+    }
     driver.receive(
         batch.value(),
         [stream](const protocol::ItemResult& result) { answer_item(*stream, result); },

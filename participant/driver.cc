@@ -83,11 +83,6 @@ void Driver::try_start() {
 void Driver::receive(const protocol::BatchRequest& batch,
                      const ResultCallback& on_result,
                      std::vector<ReplyTicket>& tickets) {
-    if (batch.items.empty()) {
-        submit(SenderSeen{
-            batch.sender, batch.participant, batch.identity, batch.low_water, batch.horizon});
-        return;
-    }
     // All tickets exist before the first step: a step may answer at once.
     for (std::size_t i = 0; i < batch.items.size(); ++i) {
         ReplyTicket ticket(next_ticket_++);
@@ -111,9 +106,19 @@ void Driver::execute(ExecuteReceived call, ExecuteCallback done) {
     submit(std::move(call));
 }
 
+ReplyTicket Driver::receive_offer(const protocol::BatchRequest& batch, OfferCallback on_answer) {
+    ReplyTicket ticket(next_ticket_++);
+    offers_.emplace(ticket.value, std::move(on_answer));
+    submit(SenderSeen{
+        batch.sender, batch.participant, batch.identity, batch.low_water, batch.horizon, ticket});
+    return ticket;
+}
+
 void Driver::abandon(const std::vector<ReplyTicket>& tickets) {
     for (ReplyTicket ticket : tickets) {
-        if (replies_.erase(ticket.value) > 0) submit(ReplyAbandoned{ticket});
+        if (replies_.erase(ticket.value) + offers_.erase(ticket.value) > 0) {
+            submit(ReplyAbandoned{ticket});
+        }
     }
 }
 
@@ -220,11 +225,8 @@ void Driver::handle(SettleOnePhase&& effect) {
 
 void Driver::handle(PersistSender&& effect) {
     resource_.persist_sender(
-        effect.incarnation,
-        effect.epoch,
-        [this, incarnation = effect.incarnation, epoch = effect.epoch](
-            const base::Result<void>& done) {
-            SenderPersisted persisted{incarnation, epoch, done.has_value(), {}};
+        effect.sender, [this, sender = effect.sender](const base::Result<void>& done) {
+            SenderPersisted persisted{sender, done.has_value(), {}};
             if (!done.has_value() && done.error().code == Errc::timed_out) {
                 persisted.reason = {
                     std::string(protocol::reason::kLockTimeout), done.error().context, -1, {}};
@@ -257,6 +259,7 @@ void Driver::handle(SendInquiry&& effect) {
     request.identity = started_.identity;
     request.participant_epoch = started_.epoch;
     request.position = resource_.position();
+    request.senders = std::move(effect.senders);
     request.items = std::move(effect.items);
     if (coordinators_.empty()) {
         submit(InquiryFailed{});
@@ -299,6 +302,14 @@ void Driver::handle(SendReply&& effect) {
     effect.result.position = resource_.position();
     metrics_.item_answered(to_string(effect.result.op), to_string(effect.result.status));
     on_result(effect.result);
+}
+
+void Driver::handle(AnswerOffer&& effect) {
+    auto found = offers_.find(effect.ticket.value);
+    if (found == offers_.end()) return;
+    OfferCallback on_answer = std::move(found->second);
+    offers_.erase(found);
+    on_answer(effect.reply);
 }
 
 void Driver::handle(ArmTimer&& effect) {

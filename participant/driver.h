@@ -32,6 +32,7 @@ struct DriverOptions {
 class Driver {
 public:
     using ResultCallback = std::function<void(const protocol::ItemResult&)>;
+    using OfferCallback = std::function<void(const protocol::OfferReply&)>;
 
     Driver(async::EventLoop& loop,
            Machine machine,
@@ -47,7 +48,9 @@ public:
     // person can mend it (a setting, a permission).
     void start(std::function<void(const base::Error&)> on_hopeless);
 
-    // All items of one batch; `on_result` once per item, in any order.
+    // A batch without items: a coordinator shows itself.
+    ReplyTicket receive_offer(const protocol::BatchRequest& batch, OfferCallback on_answer);
+    // All items of one batch, at least one; `on_result` once per item, in any order.
     void receive(const protocol::BatchRequest& batch,
                  const ResultCallback& on_result,
                  std::vector<ReplyTicket>& tickets);
@@ -94,6 +97,7 @@ private:
     void handle(ListPrepared&& effect);
     void handle(SendInquiry&& effect);
     void handle(SendReply&& effect);
+    void handle(AnswerOffer&& effect);
     void handle(ArmTimer&& effect);
     void handle(RaiseAlarm&& effect);
 
@@ -110,6 +114,7 @@ private:
     std::string not_ready_reason_ = "starting";
     std::unordered_map<std::uint64_t, ResultCallback> replies_;
     std::unordered_map<std::uint64_t, ExecuteCallback> execute_replies_;
+    std::unordered_map<std::uint64_t, OfferCallback> offers_;
     std::uint64_t next_ticket_ = 1;
     bool stepping_ = false;
     bool cut_off_ = false;

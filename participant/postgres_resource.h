@@ -48,9 +48,7 @@ public:
     void rollback(protocol::FinishRequest request, FinishCallback done) override;
     void settle_one_phase(const protocol::BranchKey& key, FinishCallback done) override;
     void list(ListCallback done) override;
-    void persist_sender(const protocol::Incarnation& incarnation,
-                        protocol::Epoch epoch,
-                        DoneCallback done) override;
+    void persist_sender(const protocol::SenderStamp& sender, DoneCallback done) override;
     void note_marks(const protocol::Incarnation& incarnation,
                     protocol::IdPosition low_water,
                     protocol::IdPosition horizon) override;

@@ -73,10 +73,9 @@ public:
     // error means "not known", never "none".
     virtual void list(ListCallback done) = 0;
 
-    // Makes "this incarnation's messages below `epoch` are refused" durable.
-    virtual void persist_sender(const protocol::Incarnation& incarnation,
-                                protocol::Epoch epoch,
-                                DoneCallback done) = 0;
+    // Makes the newest start of this incarnation durable, and how far its log has been: its older
+    // starts, and copies of its log, are refused from then on. Neither ever goes back.
+    virtual void persist_sender(const protocol::SenderStamp& sender, DoneCallback done) = 0;
 
     // Tombstones and witnesses of two-phase branches below low_water, and witnesses of one-phase
     // branches below the horizon, will not be asked for again: they may go when it costs least. No

@@ -128,12 +128,8 @@ void SqliteResource::list(ListCallback done) {
     run([](sqlite::Store& store) { return store.list(); }, std::move(done));
 }
 
-void SqliteResource::persist_sender(const protocol::Incarnation& incarnation,
-                                    protocol::Epoch epoch,
-                                    DoneCallback done) {
-    run([incarnation,
-         epoch](sqlite::Store& store) { return store.persist_sender(incarnation, epoch); },
-        std::move(done));
+void SqliteResource::persist_sender(const protocol::SenderStamp& sender, DoneCallback done) {
+    run([sender](sqlite::Store& store) { return store.persist_sender(sender); }, std::move(done));
 }
 
 void SqliteResource::note_marks(const protocol::Incarnation& incarnation,

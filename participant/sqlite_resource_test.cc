@@ -79,7 +79,7 @@ TEST_F(SqliteResourceTest, AFileThatIsNoDatabaseIsNamedAndNeedsAPerson) {
 
 // A coordinator that has just started shows itself to every participant with an empty batch: from
 // then on its predecessor is refused, after a restart of the sidecar too.
-TEST_F(SqliteResourceTest, AnEmptyBatchMakesItsSendersEpochDurable) {
+TEST_F(SqliteResourceTest, AnEmptyBatchIsAnsweredWhenItsSendersStartIsDurable) {
     make_driver();
     ASSERT_TRUE(wait([this] { return driver_->ready(); }));
     protocol::BatchRequest greeting;
@@ -87,12 +87,13 @@ TEST_F(SqliteResourceTest, AnEmptyBatchMakesItsSendersEpochDurable) {
     greeting.sender.epoch = 9;
     greeting.participant = driver_->info().uuid;
     greeting.identity = driver_->info().identity;
-    std::vector<ReplyTicket> tickets;
-    driver_->receive(greeting, {}, tickets);
-    EXPECT_TRUE(tickets.empty());
-    bool is_listed = false;
-    resource_->list([&](const auto& /*listed*/) { is_listed = true; });  // answered in order
-    ASSERT_TRUE(wait([&] { return is_listed; }));
+    greeting.sender.start_nonce = 77;
+    greeting.sender.position = 500;
+    std::optional<protocol::OfferReply> answer;
+    driver_->receive_offer(greeting, [&](const protocol::OfferReply& reply) { answer = reply; });
+    ASSERT_TRUE(wait([&] { return answer.has_value(); }));
+    EXPECT_TRUE(answer->accepted) << answer->reason.message;
+    EXPECT_EQ(answer->participant, driver_->info().uuid);
     driver_.reset();
     resource_.reset();
     sqlite::StoreOptions options;
@@ -101,7 +102,7 @@ TEST_F(SqliteResourceTest, AnEmptyBatchMakesItsSendersEpochDurable) {
     ASSERT_TRUE(store.has_value());
     auto started = store.value()->start();
     ASSERT_TRUE(started.has_value());
-    EXPECT_EQ(started.value().sender_epochs.at(greeting.sender.incarnation), 9U);
+    EXPECT_EQ(started.value().senders.at(greeting.sender.incarnation), greeting.sender);
 }
 
 }  // namespace

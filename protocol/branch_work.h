@@ -80,7 +80,7 @@ struct ResourceStart {
     Position position;
     std::uint32_t slots = 0;                     // branches that may be prepared at a time
     bool exclusive = false;                      // one at a time, taken before its work starts
-    std::map<Incarnation, Epoch> sender_epochs;  // the highest accepted, durable
+    std::map<Incarnation, SenderStamp> senders;  // the newest accepted start of each, durable
     std::vector<PreparedBranch> prepared;
 };
 

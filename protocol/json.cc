@@ -52,14 +52,21 @@ void proof_member(std::string& out, const std::optional<ProofToken>& proof) {
     out += '}';
 }
 
-void sender_member(std::string& out, const SenderStamp& sender) {
-    json::member(out, "sender");
+void append_sender(std::string& out, const SenderStamp& sender) {
     out += '{';
     json::text(out, "incarnation", sender.incarnation.text());
     json::number(out, "epoch", sender.epoch);
     json::big_number(out, "nonce", sender.start_nonce);
     json::big_number(out, "position", sender.position);
+    if (sender.start_position != 0) {
+        json::big_number(out, "start_position", sender.start_position);
+    }
     out += '}';
+}
+
+void sender_member(std::string& out, const SenderStamp& sender) {
+    json::member(out, "sender");
+    append_sender(out, sender);
 }
 
 void options_member(std::string& out, const BranchOptions& options) {
@@ -176,14 +183,21 @@ std::optional<ProofToken> read_proof(ObjectReader& in) {
     return proof;
 }
 
+SenderStamp read_stamp(ObjectReader& in) {
+    SenderStamp sender;
+    sender.incarnation =
+        parsed<Incarnation>(in, "incarnation", &Incarnation::parse, "20 hexadecimal digits");
+    sender.epoch = in.integer<Epoch>("epoch", 1);
+    sender.start_nonce = in.big_integer("nonce");
+    sender.position = in.big_integer("position");
+    if (in.has("start_position")) sender.start_position = in.big_integer("start_position");
+    return sender;
+}
+
 SenderStamp read_sender(ObjectReader& in) {
     SenderStamp sender;
     read_object(in, "sender", in.required("sender"), [&sender](ObjectReader& nested) {
-        sender.incarnation = parsed<Incarnation>(
-            nested, "incarnation", &Incarnation::parse, "20 hexadecimal digits");
-        sender.epoch = nested.integer<Epoch>("epoch", 1);
-        sender.start_nonce = nested.big_integer("nonce");
-        sender.position = nested.big_integer("position");
+        sender = read_stamp(nested);
     });
     return sender;
 }
@@ -301,29 +315,33 @@ void read_capabilities(ObjectReader& in, ParticipantInfo& info) {
     });
 }
 
-// Appends what `read(element, path)` makes of each element of the array member "items".
+// Appends what `read(element, path)` makes of each element of the array member `name`.
 template <class Items, class Read>
-Result<void> read_items(ObjectReader& in, std::size_t count_max, Items& items, Read read) {
-    constexpr std::string_view kName = "items";
-    const auto* value = in.required(kName);
+Result<void> read_array(
+    ObjectReader& in, std::string_view name, std::size_t count_max, Items& items, Read read) {
+    const auto* value = in.required(name);
     const auto* array = value != nullptr ? value->if_array() : nullptr;
     if (array == nullptr) {
-        in.fail(kName, "an array");
+        in.fail(name, "an array");
         return in.finish();
     }
     if (array->size() > count_max) {
         return base::fail(
             Errc::limit_exceeded,
-            in.path_of(kName) + ": more than " + std::to_string(count_max) + " elements");
+            in.path_of(name) + ": more than " + std::to_string(count_max) + " elements");
     }
     std::size_t index = 0;
     for (const auto& element : *array) {
-        TWOFOLD_TRY(auto item,
-                    read(element, in.path_of(kName) + "[" + std::to_string(index) + "]"));
+        TWOFOLD_TRY(auto item, read(element, in.path_of(name) + "[" + std::to_string(index) + "]"));
         items.push_back(std::move(item));
         ++index;
     }
     return base::ok();
+}
+
+template <class Items, class Read>
+Result<void> read_items(ObjectReader& in, std::size_t count_max, Items& items, Read read) {
+    return read_array(in, "items", count_max, items, read);
 }
 
 // Reads a whole document; `read(in, message)` takes the members.
@@ -345,6 +363,13 @@ Result<InquiryItem> read_inquiry_item(const boost::json::value& value, std::stri
     item.proof = read_proof(in);
     TWOFOLD_TRY(in.finish());
     return item;
+}
+
+Result<SenderStamp> read_known_sender(const boost::json::value& value, std::string path) {
+    ObjectReader in(value, std::move(path));
+    SenderStamp sender = read_stamp(in);
+    TWOFOLD_TRY(in.finish());
+    return sender;
 }
 
 Result<InquiryAnswerItem> read_inquiry_answer(const boost::json::value& value, std::string path) {
@@ -393,6 +418,33 @@ Result<BatchRequest> parse_batch_request(std::string_view text, const JsonLimits
         });
 }
 
+void append_offer_reply(std::string& out, const OfferReply& reply) {
+    out += '{';
+    json::text(out, "participant", reply.participant.text());
+    json::text(out, "identity", reply.identity.text());
+    json::flag(out, "accepted", reply.accepted);
+    reason_member(out, reply.reason);
+    if (reply.known.epoch != 0) {
+        json::member(out, "known");
+        append_sender(out, reply.known);
+    }
+    out += "}\n";
+}
+
+Result<OfferReply> parse_offer_reply(std::string_view line, const JsonLimits& limits) {
+    return read_message<OfferReply>(
+        line, limits, [](ObjectReader& in, OfferReply& reply) -> Result<void> {
+            reply.participant = read_uuid(in, "participant");
+            reply.identity = read_identity(in);
+            reply.accepted = in.boolean("accepted");
+            reply.reason = read_reason(in);
+            read_object(in, "known", in.optional("known"), [&reply](ObjectReader& nested) {
+                reply.known = read_stamp(nested);
+            });
+            return base::ok();
+        });
+}
+
 void append_item_result(std::string& out, const ItemResult& result) {
     out += '{';
     json::text(out, "op", to_string(result.op));
@@ -435,6 +487,7 @@ void append_inquiry_request(std::string& out, const InquiryRequest& request) {
     json::text(out, "identity", request.identity.text());
     json::number(out, "participant_epoch", request.participant_epoch);
     position_member(out, request.position);
+    if (!request.senders.empty()) json::array(out, "senders", request.senders, append_sender);
     json::array(out, "items", request.items, [](std::string& to, const InquiryItem& item) {
         to += '{';
         key_members(to, item.key);
@@ -451,6 +504,10 @@ Result<InquiryRequest> parse_inquiry_request(std::string_view text, const JsonLi
             request.identity = read_identity(in);
             request.participant_epoch = in.integer<std::uint32_t>("participant_epoch");
             request.position = read_position_if_any(in);
+            if (in.has("senders")) {
+                TWOFOLD_TRY(
+                    read_array(in, "senders", limits.items, request.senders, read_known_sender));
+            }
             return read_items(in, limits.items, request.items, read_inquiry_item);
         });
 }

@@ -29,6 +29,11 @@ void append_item_result(std::string& out, const ItemResult& result);
 [[nodiscard]] base::Result<ItemResult> parse_item_result(std::string_view line,
                                                          const JsonLimits& limits = {});
 
+// The only line of the answer to a batch without items, newline included.
+void append_offer_reply(std::string& out, const OfferReply& reply);
+[[nodiscard]] base::Result<OfferReply> parse_offer_reply(std::string_view line,
+                                                         const JsonLimits& limits = {});
+
 void append_inquiry_request(std::string& out, const InquiryRequest& request);
 [[nodiscard]] base::Result<InquiryRequest> parse_inquiry_request(std::string_view text,
                                                                  const JsonLimits& limits = {});

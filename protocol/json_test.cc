@@ -17,7 +17,7 @@ TxnId test_id() {
 
 BatchRequest test_batch() {
     BatchRequest batch;
-    batch.sender = {Incarnation{}, 3, ~0ULL, 1ULL << 60U};
+    batch.sender = {Incarnation{}, 3, ~0ULL, 1ULL << 60U, 1ULL << 59U};
     batch.participant.bytes.fill(0x22);
     batch.identity = {"postgresql", {"7312", "16384"}};
     batch.low_water = {2, 4};
@@ -76,6 +76,31 @@ TEST(Json, ResultRoundTrips) {
     EXPECT_EQ(again, line);
     EXPECT_EQ(parsed.value().reason, result.reason);
     EXPECT_EQ(parsed.value().identity, result.identity);
+}
+
+TEST(Json, OffersAndWhatIsKnownOfSendersRoundTrip) {
+    SenderStamp known{Incarnation{}, 3, ~0ULL, 1ULL << 60U};
+    OfferReply reply;
+    reply.identity = {"sqlite", {"x"}};
+    reply.reason = {"sender_conflict", "two", -1, {}};
+    reply.known = known;
+    std::string line;
+    append_offer_reply(line, reply);
+    auto parsed = parse_offer_reply(line);
+    ASSERT_TRUE(parsed.has_value()) << parsed.error().text();
+    EXPECT_FALSE(parsed.value().accepted);
+    EXPECT_EQ(parsed.value().reason, reply.reason);
+    EXPECT_EQ(parsed.value().known, known);
+
+    InquiryRequest request;
+    request.identity = {"sqlite", {"x"}};
+    request.participant_epoch = 1;
+    request.senders = {known};
+    std::string text;
+    append_inquiry_request(text, request);
+    auto asked = parse_inquiry_request(text);
+    ASSERT_TRUE(asked.has_value()) << asked.error().text();
+    EXPECT_EQ(asked.value().senders, request.senders);
 }
 
 TEST(Json, InquiryAndInfoRoundTrip) {

@@ -80,6 +80,10 @@ enum class ItemStatus : std::uint8_t {
 namespace reason {
 inline constexpr std::string_view kStaleParticipantEpoch = "stale_participant_epoch";
 inline constexpr std::string_view kStaleSender = "stale_sender";
+// Of a coordinator whose log was restored from a copy: another start had its epoch, or its log ends
+// before what an older start has told.
+inline constexpr std::string_view kSenderConflict = "sender_conflict";
+inline constexpr std::string_view kLogWentBack = "log_went_back";
 inline constexpr std::string_view kIdentityMismatch = "identity_mismatch";
 inline constexpr std::string_view kBelowLowWater = "below_low_water";
 inline constexpr std::string_view kAfterAbort = "after_abort";
@@ -151,6 +155,16 @@ struct BatchRequest {
     std::vector<Item> items;
 };
 
+// The answer to a batch without items, in which a coordinator only shows itself. Given when its
+// start is durable at the participant: from then on no older one is obeyed there.
+struct OfferReply {
+    ParticipantUuid participant;
+    Identity identity;
+    bool accepted = false;
+    Reason reason;      // why not
+    SenderStamp known;  // the newest start of this incarnation that was accepted; epoch 0: none
+};
+
 // POST /v1/branches:inquire, from a participant about branches in doubt
 struct InquiryItem {
     BranchKey key;
@@ -161,6 +175,9 @@ struct InquiryRequest {
     Identity identity;
     std::uint32_t participant_epoch = 0;
     Position position;
+    // What it knows of the coordinators that it asks about: the newest start that it has accepted,
+    // and how far that one's log has been.
+    std::vector<SenderStamp> senders;
     std::vector<InquiryItem> items;
 };
 enum class InquiryAnswer : std::uint8_t {

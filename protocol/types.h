@@ -84,8 +84,11 @@ struct ProofToken {
 struct SenderStamp {
     Incarnation incarnation;
     Epoch epoch = 0;
-    std::uint64_t start_nonce = 0;
-    std::uint64_t position = 0;  // durable LSN of the sender's log
+    std::uint64_t start_nonce = 0;  // random, of this start; 0 = unknown
+    std::uint64_t position = 0;     // durable LSN of the sender's log
+    // LSN up to which this start had read its log; 0 = unknown. Smaller than a position that an
+    // older epoch had told: the log went back, it was restored from a copy.
+    std::uint64_t start_position = 0;
 
     friend auto operator<=>(const SenderStamp&, const SenderStamp&) = default;
 };

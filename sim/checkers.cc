@@ -231,7 +231,12 @@ void Checkers::on_committed(std::uint32_t participant, const BranchKey& key) {
         heuristic_.insert(key.group);
         return;
     }
-    const Group& group = groups_[key.group];
+    Group& group = groups_[key.group];
+    // The message was on its way when the log was replaced: the decision is not gone after all.
+    if (group.lost.contains(key) && !group.abort_said) {
+        group.decision = Decision::commit;
+        group.in_decision = std::exchange(group.lost, {});
+    }
     if (group.decision != Decision::commit || !group.in_decision.contains(key)) {
         violate("agreement", short_text(key) + " is committed without a durable decision");
     }

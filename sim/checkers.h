@@ -40,6 +40,7 @@ public:
                    const coordinator::Answer& answer,
                    const protocol::IdPosition& horizon);
     // ---- what a participant does ----
+    void on_batch_received(const protocol::BatchRequest& batch);
     void on_work_started(std::uint32_t participant,
                          const protocol::BranchKey& key,
                          const protocol::SenderStamp& sender);
@@ -57,6 +58,15 @@ public:
     // From now on effects may be missing that were there; decisions still hold.
     void database_restored() { restored_ = true; }
     [[nodiscard]] bool restored() const { return restored_; }
+    // From now on the coordinator may have forgotten ids that it had given out. A commit decision
+    // that has reached a participant still holds, and nobody may be told its opposite; what nobody
+    // has heard of is gone, and no program could know it.
+    void log_restored();
+    [[nodiscard]] bool is_log_restored() const { return log_restored_; }
+    // A participant has heard a commit, and another one has not carried it out.
+    [[nodiscard]] bool is_commit_under_way() const;
+    // Decided commit, whatever the log of today says.
+    [[nodiscard]] std::vector<protocol::TxnId> committed_groups() const;
     [[nodiscard]] bool is_heuristic(const protocol::TxnId& group) const {
         return heuristic_.contains(group);
     }
@@ -77,6 +87,8 @@ private:
         std::optional<protocol::Decision> decision;  // durable
         std::set<protocol::BranchKey> in_decision;   // that voted yes
         bool abort_said = false;                     // to a participant or a client
+        bool commit_heard = false;                   // by a participant
+        std::set<protocol::BranchKey> lost;          // of a decision that went with the log
         std::set<std::uint16_t> branches;            // sent or executed
         std::map<protocol::BranchKey, std::uint32_t> participants;
     };
@@ -117,6 +129,7 @@ private:
     bool operator_acts_ = false;
     std::optional<protocol::BatchRequest> last_work_sent_;  // while tracing
     bool restored_ = false;
+    bool log_restored_ = false;
     std::uint64_t commits_ = 0;
 };
 

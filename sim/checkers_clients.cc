@@ -35,6 +35,44 @@ bool Checkers::all_read_only(const Group& group) const {
     });
 }
 
+void Checkers::on_batch_received(const protocol::BatchRequest& batch) {
+    for (const protocol::Item& item : batch.items) {
+        if (item.op == protocol::ItemOp::commit) groups_[item.key.group].commit_heard = true;
+    }
+}
+
+void Checkers::log_restored() {
+    log_restored_ = true;
+    for (auto& [id, group] : groups_) {
+        if (group.decision != Decision::commit || group.commit_heard || applied_anywhere(id)) {
+            continue;
+        }
+        group.decision.reset();
+        group.lost = std::exchange(group.in_decision, {});
+        told_txn_.erase(id);
+        auto operation = operation_of_.find(id);
+        if (operation != operation_of_.end()) told_.erase(operation->second);
+    }
+}
+
+bool Checkers::is_commit_under_way() const {
+    for (const auto& [id, group] : groups_) {
+        if (group.decision != Decision::commit || !group.commit_heard) continue;
+        for (const auto& [key, participant] : group.participants) {
+            if (databases_[participant]->is_prepared(key)) return true;
+        }
+    }
+    return false;
+}
+
+std::vector<TxnId> Checkers::committed_groups() const {
+    std::vector<TxnId> committed;
+    for (const auto& [id, group] : groups_) {
+        if (group.decision == Decision::commit) committed.push_back(id);
+    }
+    return committed;
+}
+
 // An id belongs to one intention of one client, and an (epoch, sequence) to one id.
 void Checkers::check_identity(std::uint32_t operation, const TxnId& txn) {
     auto [known, is_new] = operation_of_.emplace(txn, operation);
@@ -42,7 +80,7 @@ void Checkers::check_identity(std::uint32_t operation, const TxnId& txn) {
         violate("unique-ids", short_text(txn) + " was given to two clients");
     }
     auto [issued, first] = issued_.emplace(txn.position(), Issued{txn, operation});
-    if (issued->second.txn != txn) {
+    if (issued->second.txn != txn && !log_restored_) {
         violate("unique-ids", "two ids share the place " + short_text(txn));
     }
 }
@@ -86,7 +124,7 @@ void Checkers::on_answer(std::uint32_t operation,
     if (txn == TxnId{}) return;
     switch (answer.kind) {
         case AnswerKind::not_found:
-            if (operation_of_.contains(txn)) {
+            if (operation_of_.contains(txn) && !log_restored_) {
                 violate("no-lies", short_text(txn) + " is said never to have existed");
             }
             return;

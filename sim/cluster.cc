@@ -74,6 +74,14 @@ void Cluster::make_zombie() {
     world.after(world.between(ms(100), seconds(4)), kWorld, [zombie] { zombie->kill(); });
 }
 
+void Cluster::restore_log() {
+    kill_coordinator(false);
+    if (world.tracing()) world.say("nemesis", "the copy of the log is put in its place");
+    disk.restore_copy();
+    checkers.log_restored();
+    heal();
+}
+
 void Cluster::swap_databases(std::uint32_t first, std::uint32_t second) {
     if (world.tracing()) {
         world.say(

@@ -68,6 +68,9 @@ public:
     void kill_coordinator(bool power);
     void coordinator_died(bool power);
     void make_zombie();
+    // Puts the disk's copy of the log in its place, starts a coordinator on it, and ends all
+    // faults.
+    void restore_log();
     // Restarts two sidecars, each in front of what was the other's database.
     void swap_databases(std::uint32_t first, std::uint32_t second);
     // Ends all zombies and starts what is down; no fault comes from the world any more.

@@ -44,6 +44,8 @@ void CoordinatorNode::recover_now() {
     coordinator::Config config;
     config.outcomes_max = cluster_.options.outcomes_max;
     config.retry_max = coordinator::Milliseconds(cluster_.options.retry_max / 1000);
+    config.start_nonce = start_nonce_;
+    config.start_position = recovered.value().summary.last_lsn;
     config.sabotage = cluster_.sabotage.coordinator;
     machine_.emplace(config, std::move(state));
     world_.after(world_.between(us(100), ms(20)), process_, [this] { open_for_business(); });

@@ -81,6 +81,7 @@ private:
     void handle(coordinator::AppendForced&& effect);
     void handle(coordinator::Propose&& effect);
     void handle(coordinator::Send&& effect);
+    void handle(coordinator::Offer&& effect);
     void handle(coordinator::ArmTimer&& effect);
     void handle(coordinator::CancelTimer&& effect);
     void handle(coordinator::Answer&& effect);
@@ -107,6 +108,7 @@ private:
     void look_at(Peer& peer);
     void on_info(Peer& peer, const protocol::ParticipantInfo& info);
     void send_queue(Peer& peer, bool decisions);
+    [[nodiscard]] protocol::BatchRequest new_batch(const Peer& peer) const;
     void send_batch(Peer& peer, std::vector<protocol::Item> items);
     void on_result(Peer& peer, std::uint64_t call, const protocol::ItemResult& result);
     void end_call(Peer& peer, std::uint64_t call, protocol::CallOutcome outcome);

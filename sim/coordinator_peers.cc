@@ -13,10 +13,7 @@ using protocol::Item;
 using protocol::ItemOp;
 
 protocol::SenderStamp CoordinatorNode::stamp() const {
-    return {machine_->incarnation(),
-            machine_->epoch(),
-            start_nonce_,
-            writer_ == nullptr ? 0 : writer_->durable_lsn()};
+    return machine_->stamp(writer_ == nullptr ? 0 : writer_->durable_lsn());
 }
 
 // ---- looking --------------------------------------------------------------------------------
@@ -46,9 +43,6 @@ void CoordinatorNode::on_info(Peer& peer, const protocol::ParticipantInfo& info)
     peer.info = info;
     if (peer.number.value != 0) {
         step(coordinator::ParticipantSeen{peer.number, info});
-        // Shows itself and its marks, work or not.
-        send_batch(peer, {});
-        step(coordinator::ParticipantGreeted{peer.number});
     } else if (info.uuid == cluster_.databases[peer.index]->uuid()) {
         // A first registration is looked at by a person: mixed-up addresses come later.
         step(coordinator::RegisterParticipant{info.uuid, info.name, info.identity});
@@ -88,7 +82,7 @@ void CoordinatorNode::handle(coordinator::Send&& effect) {
     });
 }
 
-void CoordinatorNode::send_batch(Peer& peer, std::vector<Item> items) {
+protocol::BatchRequest CoordinatorNode::new_batch(const Peer& peer) const {
     protocol::BatchRequest batch;
     batch.sender = stamp();
     const auto& enlisted = machine_->participants().at(peer.number);
@@ -97,6 +91,38 @@ void CoordinatorNode::send_batch(Peer& peer, std::vector<Item> items) {
     batch.low_water = machine_->low_water(peer.number);
     batch.horizon = machine_->horizon();
     if (cluster_.sabotage.stale_low_water) batch.low_water = {machine_->epoch() + 1, 0};
+    return batch;
+}
+
+void CoordinatorNode::handle(coordinator::Offer&& effect) {
+    auto done = std::make_shared<bool>(false);
+    auto answer = [this, done, effect](std::optional<protocol::OfferReply> reply) {
+        if (std::exchange(*done, true)) return;
+        step(coordinator::OfferAnswered{effect.participant, effect.offer, std::move(reply)});
+    };
+    auto found = by_number_.find(effect.participant);
+    if (found == by_number_.end()) {
+        answer(std::nullopt);
+        return;
+    }
+    Peer& peer = *found->second;
+    auto batch = std::make_shared<const protocol::BatchRequest>(new_batch(peer));
+    cluster_.checkers.on_batch_sent(*batch);
+    Address to = Cluster::address_of(peer.index);
+    cluster_.net.send(address_, to, kWorld, [this, to, batch, answer, &peer] {
+        ParticipantNode& receiver = *cluster_.participants[peer.index];
+        if (!receiver.alive()) return;
+        world_.after(us(1), receiver.process(), [this, to, batch, answer, &receiver] {
+            receiver.receive_offer(*batch, [this, to, answer](const auto& reply) {
+                cluster_.net.send(to, address_, process_, [answer, reply] { answer(reply); });
+            });
+        });
+    });
+    world_.after(cluster_.options.call_timeout, process_, [answer] { answer(std::nullopt); });
+}
+
+void CoordinatorNode::send_batch(Peer& peer, std::vector<Item> items) {
+    protocol::BatchRequest batch = new_batch(peer);
     batch.items = std::move(items);
     cluster_.checkers.on_batch_sent(batch);
     if (world_.tracing()) {
@@ -106,7 +132,7 @@ void CoordinatorNode::send_batch(Peer& peer, std::vector<Item> items) {
         }
     }
     std::uint64_t id = next_call_++;
-    if (!batch.items.empty()) calls_.emplace(id, Call{peer.index, batch.items});
+    calls_.emplace(id, Call{peer.index, batch.items});
     Address to = Cluster::address_of(peer.index);
     ParticipantNode& node = *cluster_.participants[peer.index];
     bool reachable =

@@ -224,6 +224,20 @@ void Disk::crash() {
         [this](const wal::MemoryDisk::Unforced&) { return world_.chance(options_.survives); });
 }
 
+void Disk::take_copy() { copy_ = memory_.copy(); }
+
+void Disk::restore_copy() {
+    power_was_cut_ = false;
+    observer_->forget_unforced();
+    observer_->files.clear();
+    memory_.crash_keeping_unforced();
+    for (const std::string& name : memory_.names()) memory_.erase(name);
+    for (const std::string& name : copy_->names()) {
+        memory_.put(name, copy_->content(name));
+        observer_->facts(name)->name_is_durable = true;
+    }
+}
+
 bool Disk::take_power_cut() { return std::exchange(power_was_cut_, false); }
 
 void Disk::skip_force(bool on) { observer_->skip_force = on; }

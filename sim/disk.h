@@ -34,6 +34,12 @@ public:
     // Power is lost: what was not forced survives or not, sector by sector, by seed.
     void crash();
 
+    // Somebody copies the files of the log, and later puts the copy in their place. Nobody may have
+    // them open then.
+    void take_copy();
+    [[nodiscard]] bool has_copy() const { return copy_ != nullptr; }
+    void restore_copy();
+
     void set_faults(bool on) { faults_ = on; }
     void set_full(bool on) { full_ = on; }
     // True once when an operation failed because the power was cut in it.
@@ -56,6 +62,7 @@ private:
     wal::MemoryDisk memory_;
     std::shared_ptr<Observer> observer_;
     std::unique_ptr<wal::Directory> directory_;
+    std::unique_ptr<wal::MemoryDisk> copy_;
     bool faults_ = true;
     bool full_ = false;
     bool power_was_cut_ = false;

@@ -102,8 +102,8 @@ bool ModelDatabase::is_running(const protocol::BranchKey& key) const {
 }
 
 protocol::Epoch ModelDatabase::accepted(const protocol::Incarnation& incarnation) const {
-    auto found = durable_.sender_epochs.find(incarnation);
-    return found == durable_.sender_epochs.end() ? 0 : found->second;
+    auto found = durable_.senders.find(incarnation);
+    return found == durable_.senders.end() ? 0 : found->second.epoch;
 }
 
 std::uint64_t ModelDatabase::open_work(ProcessId client, WorkCallback done) {

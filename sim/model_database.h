@@ -70,10 +70,7 @@ public:
     void rollback(ProcessId client, protocol::FinishRequest request, FinishCallback done);
     void settle_one_phase(ProcessId client, const protocol::BranchKey& key, FinishCallback done);
     void list(ProcessId client, ListCallback done);
-    void persist_sender(ProcessId client,
-                        const protocol::Incarnation& incarnation,
-                        protocol::Epoch epoch,
-                        DoneCallback done);
+    void persist_sender(ProcessId client, const protocol::SenderStamp& sender, DoneCallback done);
     // Forgets what the marks allow, at once.
     void note_marks(const protocol::Incarnation& incarnation,
                     protocol::IdPosition low_water,
@@ -179,7 +176,7 @@ private:
         std::uint32_t timeline = 1;
         std::uint64_t position = 1;
         std::uint64_t next_xid = 100;
-        std::map<protocol::Incarnation, protocol::Epoch> sender_epochs;
+        std::map<protocol::Incarnation, protocol::SenderStamp> senders;
         std::vector<std::int64_t> balances;
         std::vector<std::uint32_t> appended;
         std::map<protocol::BranchKey, Prepared> prepared;

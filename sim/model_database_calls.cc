@@ -54,7 +54,7 @@ void ModelDatabase::take_over(ProcessId client, const StartCallback& done, std::
     start.position = position();
     start.slots = options_.slots;
     start.exclusive = options_.exclusive;
-    start.sender_epochs = durable_.sender_epochs;
+    start.senders = durable_.senders;
     start.prepared = listing();
     say("epoch " + std::to_string(durable_.epoch) +
         ", prepared: " + std::to_string(durable_.prepared.size()));
@@ -183,14 +183,16 @@ void ModelDatabase::list(ProcessId client, ListCallback done) {
 }
 
 void ModelDatabase::persist_sender(ProcessId client,
-                                   const protocol::Incarnation& incarnation,
-                                   protocol::Epoch epoch,
+                                   const protocol::SenderStamp& sender,
                                    DoneCallback done) {
     std::uint64_t call = open_call(client, [done] { done(false); });
-    later([this, incarnation, epoch, done, call] {
-        protocol::Epoch& known = durable_.sender_epochs[incarnation];
-        known = std::max(known, epoch);
-        say("accepts sender epoch " + std::to_string(known));
+    later([this, sender, done, call] {
+        protocol::SenderStamp& known = durable_.senders[sender.incarnation];
+        if (sender.epoch != known.epoch)
+            say("accepts sender epoch " + std::to_string(sender.epoch));
+        std::uint64_t position = std::max(known.position, sender.position);
+        if (sender.epoch >= known.epoch) known = sender;
+        known.position = position;
         answer(call, [done] { done(true); });
     });
 }

@@ -25,6 +25,7 @@ Nemesis::Nemesis(Cluster& cluster) : cluster_(cluster), world_(cluster.world) {
     add(options.heuristics, [this] { operator_acts(); });
     add(options.swap_databases && cluster.databases.size() > 1, [this] { swap_databases(); });
     add(options.restore_database, [this] { restore_database(); });
+    add(options.restore_log, [this] { restore_log(); });
 }
 
 void Nemesis::start() {
@@ -146,6 +147,40 @@ void Nemesis::restore_database(std::uint32_t index, std::uint32_t waits) {
         cluster_.databases[index]->restart();
         cluster_.participants[index]->start();
     });
+}
+
+// The files of the log are copied, while a branch is prepared if one is soon, and some time later,
+// after more or fewer starts, the copy replaces them: while a commit is on its way if one is soon.
+// Who has heard of what came in between can be reached then.
+void Nemesis::restore_log() {
+    if (!std::exchange(copies_log_, true)) copy_log(200);
+}
+
+void Nemesis::copy_log(std::uint32_t waits) {
+    // Without a log there is nothing to restore: the next start would be another coordinator.
+    bool has_log = cluster_.coordinator() != nullptr && cluster_.coordinator()->is_ready();
+    bool prepared = std::ranges::any_of(
+        cluster_.databases, [](const auto& database) { return database->prepared() != 0; });
+    if (stopped_) return;
+    if (!has_log || (!prepared && waits != 0)) {
+        world_.after(ms(1), kWorld, [this, waits] { copy_log(waits == 0 ? 0 : waits - 1); });
+        return;
+    }
+    cluster_.disk.take_copy();
+    if (world_.tracing()) world_.say("nemesis", "the log is copied");
+    Time later =
+        world_.chance(500) ? world_.between(us(500), ms(20)) : world_.between(ms(20), ms(1'500));
+    world_.after(later, kWorld, [this] { put_copy_back(200); });
+}
+
+void Nemesis::put_copy_back(std::uint32_t waits) {
+    if (stopped_) return;
+    if (!cluster_.checkers.is_commit_under_way() && waits != 0) {
+        world_.after(ms(1), kWorld, [this, waits] { put_copy_back(waits - 1); });
+        return;
+    }
+    stopped_ = true;
+    cluster_.restore_log();
 }
 
 }  // namespace twofold::sim

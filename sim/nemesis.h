@@ -27,6 +27,9 @@ private:
     void swap_databases();
     void restore_database();
     void restore_database(std::uint32_t index, std::uint32_t waits);
+    void restore_log();
+    void copy_log(std::uint32_t waits);
+    void put_copy_back(std::uint32_t waits);
     [[nodiscard]] std::uint32_t some_participant();
     Time outage();
 
@@ -34,6 +37,7 @@ private:
     World& world_;
     std::vector<std::function<void()>> faults_;
     bool stopped_ = false;
+    bool copies_log_ = false;
 };
 
 }  // namespace twofold::sim

@@ -85,6 +85,17 @@ void draw_workload(SeededRng& rng, WorkloadOptions& load) {
     load.client_patience = ms(rng.between(50, 1'500));
 }
 
+// A log that was restored is recognised by what participants have heard and not forgotten: no other
+// fault may make them forget, or nobody could.
+void only_what_remembers(NemesisOptions& nemesis) {
+    nemesis.kill_participant = false;
+    nemesis.crash_database = false;
+    nemesis.restore_database = false;
+    nemesis.swap_databases = false;
+    nemesis.heuristics = false;
+    nemesis.zombie = false;
+}
+
 }  // namespace
 
 Options options_from_seed(std::uint64_t seed) {
@@ -111,6 +122,8 @@ Options options_from_seed(std::uint64_t seed) {
         options.outcomes_max = rng.between(1, 6);
     }
     options.faults_until = options.workload.spread + ms(rng.between(100, 2'000));
+    options.nemesis.restore_log = rng.chance_per_mille(60);
+    if (options.nemesis.restore_log) only_what_remembers(options.nemesis);
     return options;
 }
 
@@ -140,7 +153,8 @@ std::string Options::text() const {
         << (nemesis.heuristics ? " heuristics" : "")
         << (nemesis.swap_databases ? " swap-databases" : "")
         << (nemesis.restore_database ? " restore-database" : "")
-        << "\n  outcomes_max=" << outcomes_max << " deadline=" << workload.deadline / 1000
+        << (nemesis.restore_log ? " restore-log" : "") << "\n  outcomes_max=" << outcomes_max
+        << " deadline=" << workload.deadline / 1000
         << "ms patience=" << workload.client_patience / 1000
         << "ms call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000 << "ms";
     return out.str();

@@ -60,6 +60,7 @@ struct NemesisOptions {
     bool heuristics = false;
     bool swap_databases = false;  // an address leads to another participant's database for a while
     bool restore_database = false;  // a database goes back to an older state of itself
+    bool restore_log = false;       // the coordinator's log goes back; it ends the faults
     Time outage_max = ms(800);
 };
 

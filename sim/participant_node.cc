@@ -55,6 +55,7 @@ void ParticipantNode::kill() {
     database().client_died(process_);
     machine_.reset();
     tickets_.clear();
+    offers_.clear();
     senders_.clear();
     enlisted_.clear();
 }
@@ -74,11 +75,15 @@ std::optional<protocol::ParticipantInfo> ParticipantNode::info() const {
     return info;
 }
 
+void ParticipantNode::receive_offer(const protocol::BatchRequest& batch, OfferAnswer reply) {
+    ReplyTicket ticket(next_ticket_++);
+    offers_.emplace(ticket, std::move(reply));
+    step(participant::SenderSeen{
+        batch.sender, batch.participant, batch.identity, batch.low_water, batch.horizon, ticket});
+}
+
 void ParticipantNode::receive_batch(const protocol::BatchRequest& batch, const ResultReply& reply) {
-    if (batch.items.empty()) {
-        step(participant::SenderSeen{
-            batch.sender, batch.participant, batch.identity, batch.low_water, batch.horizon});
-    }
+    cluster_.checkers.on_batch_received(batch);
     for (const protocol::Item& item : batch.items) {
         ReplyTicket ticket(next_ticket_++);
         tickets_.emplace(ticket,
@@ -251,10 +256,9 @@ void ParticipantNode::handle(participant::SettleOnePhase&& effect) {
 }
 
 void ParticipantNode::handle(participant::PersistSender&& effect) {
-    database().persist_sender(
-        process_, effect.incarnation, effect.epoch, [this, effect](bool succeeded) {
-            step(participant::SenderPersisted{effect.incarnation, effect.epoch, succeeded});
-        });
+    database().persist_sender(process_, effect.sender, [this, effect](bool succeeded) {
+        step(participant::SenderPersisted{effect.sender, succeeded});
+    });
 }
 
 void ParticipantNode::handle(participant::NoteMarks&& effect) {
@@ -275,6 +279,7 @@ void ParticipantNode::handle(participant::SendInquiry&& effect) {
                                      database().identity(),
                                      epoch_,
                                      database().position(),
+                                     std::move(effect.senders),
                                      std::move(effect.items)};
     say("inquires about " + std::to_string(request.items.size()));
     if (cluster_.options.foreign_coordinator) ask_foreign(request);
@@ -319,6 +324,11 @@ void ParticipantNode::handle(participant::SendReply&& effect) {
             (effect.result.reason.empty() ? "" : " (" + effect.result.reason.code + ")"));
     }
     reply.mapped()(effect);
+}
+
+void ParticipantNode::handle(participant::AnswerOffer&& effect) {
+    auto reply = offers_.extract(effect.ticket);
+    if (!reply.empty()) reply.mapped()(effect.reply);
 }
 
 void ParticipantNode::handle(participant::ArmTimer&& effect) {

@@ -19,6 +19,7 @@ namespace twofold::sim {
 class ParticipantNode {
 public:
     using ResultReply = std::function<void(const protocol::ItemResult&)>;
+    using OfferAnswer = std::function<void(const protocol::OfferReply&)>;
     using ExecuteAnswer = std::function<void(participant::ExecuteStatus)>;
 
     ParticipantNode(Cluster& cluster, std::uint32_t index);
@@ -34,6 +35,8 @@ public:
     [[nodiscard]] const participant::Machine& machine() const { return *machine_; }
 
     void receive_batch(const protocol::BatchRequest& batch, const ResultReply& reply);
+    // A batch without items.
+    void receive_offer(const protocol::BatchRequest& batch, OfferAnswer reply);
     // Nothing while it is not ready.
     [[nodiscard]] std::optional<protocol::ParticipantInfo> info() const;
     // An application executes work inside an interactive transaction; enlists on first touch.
@@ -64,6 +67,7 @@ private:
     void handle(participant::ListPrepared&& effect);
     void handle(participant::SendInquiry&& effect);
     void handle(participant::SendReply&& effect);
+    void handle(participant::AnswerOffer&& effect);
     void handle(participant::ArmTimer&& effect);
     void handle(participant::RaiseAlarm&& effect);
 
@@ -86,6 +90,7 @@ private:
     std::uint64_t next_ticket_ = 1;
     std::uint64_t next_session_ = 1;
     std::map<participant::ReplyTicket, std::function<void(const participant::SendReply&)>> tickets_;
+    std::map<participant::ReplyTicket, OfferAnswer> offers_;
     std::map<protocol::BranchKey, protocol::SenderStamp> senders_;  // who sent the work
     std::map<protocol::TxnId, Enlisted> enlisted_;
 };

@@ -26,6 +26,11 @@ public:
         nemesis_.stop();
         if (cluster_.world.tracing()) cluster_.world.say("nemesis", "faults stop, all is mended");
         cluster_.heal();
+        if (cluster_.checkers.is_log_restored()) {
+            cluster_.world.run_until(cluster_.world.now() + seconds(10));
+            check_restored_log();
+            return report();
+        }
         if (cluster_.checkers.restored()) {
             // Until an operator has accepted the restored database some branches stay as they are.
             cluster_.world.run_until(cluster_.world.now() + seconds(5));
@@ -105,6 +110,34 @@ private:
             coordinator::Answer answer = node.machine().query(txn);
             answer.report.txn = txn;
             cluster_.checkers.on_answer(operation, answer, node.machine().horizon());
+        }
+    }
+
+    // Either nothing is missing, or a person was called and nothing is said any more.
+    void check_restored_log() {
+        const CoordinatorNode* node = cluster_.coordinator();
+        if (!fine()) return;
+        if (node == nullptr || !node->is_ready()) {
+            cluster_.world.violate("log-restored", "no coordinator is ready");
+            return;
+        }
+        protocol::Reason why = node->machine().not_ready();
+        if (!why.empty()) {
+            if (!cluster_.alarms().contains(why.code)) {
+                cluster_.world.violate("log-restored", "it is not ready, and no alarm was raised");
+            }
+            return;
+        }
+        for (const protocol::TxnId& id : cluster_.checkers.committed_groups()) {
+            coordinator::Answer answer = node->machine().query(id);
+            bool known = answer.kind == coordinator::AnswerKind::expired ||
+                         answer.kind == coordinator::AnswerKind::decided ||
+                         (answer.kind == coordinator::AnswerKind::finished &&
+                          answer.report.outcome != protocol::Outcome::aborted);
+            if (known) continue;
+            cluster_.world.violate(
+                "log-restored",
+                "the commit of " + short_text(id) + " is forgotten, and nobody was called");
         }
     }
 

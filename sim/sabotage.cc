@@ -47,6 +47,7 @@ const std::vector<NamedSabotage>& all_sabotage() {
         TWOFOLD_PARTICIPANT(forget_tombstone, "an abort is forgotten"),
         TWOFOLD_PARTICIPANT(accept_any_participant_epoch, "work enlisted in another epoch is run"),
         TWOFOLD_PARTICIPANT(accept_stale_sender, "a replaced coordinator is obeyed"),
+        TWOFOLD_PARTICIPANT(accept_copied_log, "a coordinator on a copy of its log is obeyed"),
         TWOFOLD_PARTICIPANT(commit_unknown_is_success, "commit of an unknown branch is a success"),
         TWOFOLD_PARTICIPANT(resolve_alone_after_restart,
                             "a restarted participant aborts without asking"),

@@ -9,7 +9,7 @@
 namespace twofold::sim {
 namespace {
 
-constexpr std::uint64_t kSeedsMax = 6'000;
+constexpr std::uint64_t kSeedsMax = 12'000;
 
 class Sabotaged : public testing::TestWithParam<std::size_t> {};
 

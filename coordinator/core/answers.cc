@@ -17,7 +17,8 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
     TransactionReport report;
     report.txn = txn.id;
     report.state = to_string(txn.state);
-    report.outcome = outcome_of(txn);
+    bool doubtful = is_presumed(txn) || (is_stopped() && txn.decision == Decision::abort);
+    report.outcome = doubtful ? Outcome::unknown : outcome_of(txn);
     report.recorded = txn.recorded;
     report.results_lost = txn.results_lost;
     report.reason = txn.reason;
@@ -79,6 +80,8 @@ std::optional<AnswerKind> Machine::Impl::kind_for(const Transaction& txn, const 
             if (w.wish == Wish::outcome || w.wait == WaitFor::decided) return AnswerKind::decided;
             return std::nullopt;
         case TransactionState::aborting:
+            if (is_presumed(txn)) return std::nullopt;
+            return AnswerKind::finished;
         case TransactionState::aborted: return AnswerKind::finished;
         case TransactionState::committed:
         case TransactionState::heuristic:
@@ -167,9 +170,12 @@ Answer Machine::Impl::query(const TxnId& id) const {
 Answer Machine::Impl::answer_now(const Transaction& txn) const {
     Answer answer;
     answer.report = report(txn);
-    if (stopped_) {
+    if (is_stopped()) {
         answer.kind = AnswerKind::cannot_tell;
-        answer.reason = make_reason(reason::kStaleSender, "a newer coordinator has taken over");
+        answer.reason = stopped_;
+    } else if (is_presumed(txn)) {
+        answer.kind = AnswerKind::cannot_tell;
+        answer.reason = not_ready();
     } else if (txn.state == TransactionState::committing) {
         answer.kind = AnswerKind::decided;
     } else if (txn.key_forcing && !txn.key_forced) {
@@ -210,6 +216,11 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
         answer.report.state = plain ? to_string(outcome) : to_string(TransactionState::heuristic);
     };
     bool this_start = id.epoch() == id_epoch_;
+    if (is_stopped()) {
+        answer.kind = AnswerKind::cannot_tell;
+        answer.reason = stopped_;
+        return answer;
+    }
     if (id.incarnation() == incarnation_ && id.epoch() > epoch_) {
         // A newer start of this log may have made it: we are a zombie, or our log went back.
         answer.kind = AnswerKind::cannot_tell;
@@ -238,6 +249,9 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
         answer.kind = AnswerKind::cannot_tell;
         answer.reason =
             make_reason(reason::kUnavailable, "only the participant knows; it is asked");
+    } else if (!this_start && !may_presume()) {
+        answer.kind = AnswerKind::cannot_tell;
+        answer.reason = not_ready();
     } else {
         finished(Outcome::aborted);
         answer.report.recorded = false;

@@ -28,9 +28,6 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
     if (config_.sabotage.reuse_sequence_after_restart && epochs_.contains(epoch_ - 1)) {
         id_epoch_ = epoch_ - 1;
     }
-    for (const auto& [number, record] : directory_.records()) {
-        if (epochs_.size() > 1 && !record.retired) ungreeted_.insert(number);
-    }
     for (const auto& [number, position] : recovered.positions) {
         Participant* participant = directory_.find(number);
         if (participant == nullptr) continue;
@@ -55,6 +52,7 @@ void Machine::Impl::start(Effects& effects) {
     scratch_.clear();
     out_ = &effects;
     horizon_rests_ = epochs_.begin()->first < epoch_;
+    await_offers();
     std::vector<protocol::IdPosition> all;
     all.reserve(transactions_.size());
     for (const auto& [position, txn] : transactions_) all.push_back(position);
@@ -66,7 +64,7 @@ void Machine::Impl::start(Effects& effects) {
                 branch.state == BranchState::committing || branch.state == BranchState::aborting;
             if (told) drive(*txn, branch);
         }
-        finish_if_done(*txn);
+        if (!is_presumed(*txn)) finish_if_done(*txn);
     }
     out_ = &scratch_;
 }

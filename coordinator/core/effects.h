@@ -30,6 +30,12 @@ struct Send {
     protocol::ParticipantNumber participant;
     protocol::Item item;
 };
+// Send a batch without items: it shows our start and our marks. Answered by OfferAnswered, always,
+// with the same number.
+struct Offer {
+    protocol::ParticipantNumber participant;
+    std::uint64_t offer = 0;
+};
 // Fires once after a random time in [delay_min, delay_max]: the shell has the randomness.
 struct ArmTimer {
     TimerId timer;
@@ -129,6 +135,7 @@ using Effect = std::variant<Append,
                             AppendForced,
                             Propose,
                             Send,
+                            Offer,
                             ArmTimer,
                             CancelTimer,
                             Answer,

@@ -146,7 +146,8 @@ struct Durable {
 struct TimerFired {
     TimerId timer;
 };
-// GET /v1/participant answered, or the participant called: it is there and is this.
+// GET /v1/participant answered, or the participant called: it is there and is this. After a start
+// this or ParticipantLost comes for every participant.
 struct ParticipantSeen {
     protocol::ParticipantNumber number;
     protocol::ParticipantInfo info;
@@ -155,10 +156,6 @@ struct ParticipantSeen {
 struct ParticipantLost {
     protocol::ParticipantNumber number;
     std::string why;
-};
-// It was sent our stamp (a batch, if only an empty one) since this start.
-struct ParticipantGreeted {
-    protocol::ParticipantNumber number;
 };
 // A configured participant without a number yet, or one whose name or uuid was just learned.
 struct RegisterParticipant {
@@ -169,6 +166,12 @@ struct RegisterParticipant {
 struct Inquire {
     Ticket ticket;
     protocol::InquiryRequest request;
+};
+// The answer to Offer; nothing when it did not answer, or cannot say.
+struct OfferAnswered {
+    protocol::ParticipantNumber participant;
+    std::uint64_t offer = 0;
+    std::optional<protocol::OfferReply> reply;
 };
 // Room in the log: without it no new work is accepted, but work that was accepted is finished.
 struct LogRoom {
@@ -194,9 +197,9 @@ using Input = std::variant<SubmitOneShot,
                            TimerFired,
                            ParticipantSeen,
                            ParticipantLost,
-                           ParticipantGreeted,
                            RegisterParticipant,
                            Inquire,
+                           OfferAnswered,
                            LogRoom,
                            Drain>;
 

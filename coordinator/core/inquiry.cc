@@ -2,6 +2,7 @@
 // so every row that is not proved is "cannot tell" or "expired", and never "abort".
 #include "coordinator/core/machine_impl.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace twofold::coordinator {
@@ -15,23 +16,33 @@ using protocol::ParticipantNumber;
 using protocol::TxnId;
 
 void Machine::Impl::handle(Inquire& input) {
+    if (!is_stopped()) {
+        note_known_senders(input.request);
+        // The answers may depend on what nobody may presume yet.
+        if (!may_presume() && asks_about_former_starts(input.request)) {
+            input.request.senders.clear();  // looked at once
+            held_inquiries_.push_back(std::move(input));
+            return;
+        }
+    }
     protocol::InquiryReply reply;
-    reply.sender.incarnation = incarnation_;
-    reply.sender.epoch = epoch_;
+    reply.sender = stamp(0);
     reply.items.reserve(input.request.items.size());
     for (const InquiryItem& item : input.request.items) {
-        if (stopped_) {
+        if (is_stopped()) {
             reply.items.push_back({item.key, InquiryAnswer::cannot_tell, std::nullopt});
         } else {
             reply.items.push_back(answer_inquiry(input.request, item));
-            InquiryAnswer& answer = reply.items.back().answer;
-            // One of those who have not heard of us yet may know that our log went back. Until they
-            // can say so, nothing of a former start is called aborted.
-            bool early = item.key.group.epoch() < epoch_ && !ungreeted_.empty();
-            if (early && answer == InquiryAnswer::abort) answer = InquiryAnswer::cannot_tell;
         }
     }
     emit(AnswerInquiry{input.ticket, std::move(reply)});
+}
+
+bool Machine::Impl::asks_about_former_starts(const InquiryRequest& request) const {
+    return std::ranges::any_of(request.items, [this](const InquiryItem& item) {
+        const TxnId& id = item.key.group;
+        return id.incarnation() == incarnation_ && id.epoch() != id_epoch_;
+    });
 }
 
 InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,

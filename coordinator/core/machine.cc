@@ -29,7 +29,7 @@ Machine& Machine::operator=(Machine&&) noexcept = default;
 
 void Machine::start(Effects& effects) { impl_->start(effects); }
 void Machine::step(Input input, Effects& effects) { impl_->step(std::move(input), effects); }
-bool Machine::stopped() const { return impl_->stopped(); }
+bool Machine::stopped() const { return impl_->is_stopped(); }
 Answer Machine::query(const TxnId& txn) const { return impl_->query(txn); }
 std::vector<TransactionReport> Machine::list(const ListFilter& filter) const {
     return impl_->list(filter);
@@ -45,58 +45,22 @@ const std::map<ParticipantNumber, protocol::ParticipantRecord>& Machine::partici
 }
 std::vector<protocol::Record> Machine::checkpoint() const { return impl_->checkpoint(); }
 Machine::Counts Machine::counts() const { return impl_->counts(); }
+protocol::SenderStamp Machine::stamp(std::uint64_t durable_position) const {
+    return impl_->stamp(durable_position);
+}
+protocol::Reason Machine::not_ready() const { return impl_->not_ready(); }
 
 // ---- steps ----------------------------------------------------------------------------
 
 void Machine::Impl::step(Input input, Effects& effects) {
     out_ = &effects;
-    if (stopped_) {
+    if (is_stopped()) {
         step_stopped(input);
     } else {
         std::visit([this](auto& alternative) { handle(alternative); }, input);
-        if (!stopped_) run_granted();
+        if (!is_stopped()) run_granted();
     }
     out_ = &scratch_;
-}
-
-// Somebody newer drives. Whatever we said now could contradict it: requests are told to ask again
-// (there), everything else is ignored. Nothing is aborted: the newer one has read our log.
-void Machine::Impl::step_stopped(Input& input) {
-    auto refuse = [this](Ticket ticket) {
-        answer_plain(ticket,
-                     AnswerKind::cannot_tell,
-                     make_reason(protocol::reason::kStaleSender,
-                                 "a newer coordinator has taken over; this one has stopped"));
-    };
-    if (auto* submit = std::get_if<SubmitOneShot>(&input)) refuse(submit->ticket);
-    if (auto* begin = std::get_if<Begin>(&input)) refuse(begin->ticket);
-    if (auto* enlist = std::get_if<Enlist>(&input)) refuse(enlist->ticket);
-    if (auto* commit = std::get_if<CommitRequest>(&input)) refuse(commit->ticket);
-    if (auto* abort = std::get_if<AbortRequest>(&input)) refuse(abort->ticket);
-    if (auto* outcome = std::get_if<OutcomeRequest>(&input)) refuse(outcome->ticket);
-    if (auto* resolve = std::get_if<ResolveBranch>(&input)) refuse(resolve->ticket);
-    if (auto* acknowledge = std::get_if<Acknowledge>(&input)) refuse(acknowledge->ticket);
-    if (auto* retire = std::get_if<RetireParticipant>(&input)) refuse(retire->ticket);
-    if (auto* rebind = std::get_if<RebindParticipant>(&input)) refuse(rebind->ticket);
-    if (auto* inquire = std::get_if<Inquire>(&input)) handle(*inquire);
-}
-
-void Machine::Impl::stop(const Transaction& txn, const Branch& branch) {
-    stopped_ = true;
-    alarm("stale_sender",
-          txn.id,
-          branch.at->number,
-          "a participant has heard from a newer coordinator of this log: this one stops driving");
-    for (auto& [position, other] : transactions_) {
-        for (const Waiter& waiter : other->waiters) {
-            answer(waiter.ticket,
-                   AnswerKind::cannot_tell,
-                   *other,
-                   make_reason(protocol::reason::kStaleSender,
-                               "a newer coordinator has taken over; ask it for the outcome"));
-        }
-        other->waiters.clear();
-    }
 }
 
 // ---- transactions ---------------------------------------------------------------------

@@ -34,6 +34,7 @@ struct Sabotage {
     bool skip_identity_check = false;
     bool give_up_after_three_tries = false;
     bool hazard_counts_as_committed = false;
+    bool presume_before_offers = false;
 };
 
 struct Config {
@@ -56,7 +57,11 @@ struct Config {
     Milliseconds key_lifetime{3'600'000};
     std::size_t keys_max = 4'000'000;
     Milliseconds settle_grace{1'000};  // for a one-phase answer after the deadline
-    bool log_preparing = true;         // lets recovery abort at once instead of waiting to be asked
+    // Who this start is, for whoever hears of it: random; and the LSN up to which it has read its
+    // log. 0: unknown.
+    std::uint64_t start_nonce = 0;
+    std::uint64_t start_position = 0;
+    bool log_preparing = true;  // lets recovery abort at once instead of waiting to be asked
     Sabotage sabotage;
 };
 
@@ -88,7 +93,8 @@ public:
     // Transactions in memory by (epoch, sequence).
     [[nodiscard]] std::vector<TransactionReport> list(const ListFilter& filter) const;
 
-    // A newer coordinator of this log drives: this one says and decides nothing any more.
+    // A participant refuses this start (a newer one drives, or this log went back): it says and
+    // decides nothing any more.
     [[nodiscard]] bool stopped() const;
 
     // Everything known of a transaction in memory, for people; nothing when it is not in memory.
@@ -101,6 +107,12 @@ public:
     [[nodiscard]] protocol::Epoch epoch() const;
     [[nodiscard]] const std::map<protocol::ParticipantNumber, protocol::ParticipantRecord>&
     participants() const;
+
+    // Of every message; `durable_position` is the log's LSN.
+    [[nodiscard]] protocol::SenderStamp stamp(std::uint64_t durable_position) const;
+    // Why it takes no new work for the moment, or not any more; empty: it does. With the code
+    // stale_sender or log_went_back it has stopped for good, and only a person can help.
+    [[nodiscard]] protocol::Reason not_ready() const;
 
     // Everything a checkpoint must hold now. Call between steps; records appended before this call
     // are covered by it, later ones are not.

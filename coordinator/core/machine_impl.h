@@ -10,6 +10,7 @@
 //   answers.cc       reports, waiters, queries
 //   keys.cc          idempotency keys
 //   inquiry.cc       what participants in doubt are told
+//   offers.cc        who we are, and what follows when a participant says that we are not
 //   participants.cc  who is there
 //   operator.cc      what a person decides
 //   explain.cc       why it is as it is, for people
@@ -31,6 +32,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace twofold::coordinator {
@@ -43,7 +45,7 @@ public:
     void step(Input input, Effects& effects);
     [[nodiscard]] Answer query(const protocol::TxnId& id) const;
     [[nodiscard]] std::vector<TransactionReport> list(const ListFilter& filter) const;
-    [[nodiscard]] bool stopped() const { return stopped_; }
+    [[nodiscard]] bool is_stopped() const { return !stopped_.empty(); }
     [[nodiscard]] std::optional<Explanation> explain(const protocol::TxnId& id) const;
     [[nodiscard]] protocol::IdPosition low_water(protocol::ParticipantNumber participant) const;
     [[nodiscard]] protocol::IdPosition horizon() const { return outcomes_.horizon(); }
@@ -52,6 +54,11 @@ public:
     [[nodiscard]] const Directory& directory() const { return directory_; }
     [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
     [[nodiscard]] Counts counts() const;
+    [[nodiscard]] protocol::SenderStamp stamp(std::uint64_t durable_position) const {
+        return {
+            incarnation_, epoch_, config_.start_nonce, durable_position, config_.start_position};
+    }
+    [[nodiscard]] protocol::Reason not_ready() const;
 
 private:
     using KeyHash = std::array<std::uint8_t, 16>;
@@ -92,12 +99,11 @@ private:
     void handle(TimerFired& input);
     void handle(ParticipantSeen& input);
     void handle(ParticipantLost& input);
-    void handle(ParticipantGreeted& input) { ungreeted_.erase(input.number); }
     void handle(RegisterParticipant& input);
     void handle(Inquire& input);
+    void handle(OfferAnswered& input);
     void handle(LogRoom& input) { room_ = input.room_for_new_work; }
     void handle(Drain&) { draining_ = true; }
-    void step_stopped(Input& input);
 
     // ---- machine.cc: lookup, gate, effects, timers
     [[nodiscard]] Transaction* find(const protocol::TxnId& id);
@@ -124,7 +130,6 @@ private:
                const protocol::TxnId& txn,
                protocol::ParticipantNumber participant,
                std::string text);
-    void stop(const Transaction& txn, const Branch& branch);
     TimerId arm(TimerTarget target, Milliseconds delay_min, Milliseconds delay_max);
     void cancel(TimerId& timer);
     void on_deadline(Transaction& txn);
@@ -240,10 +245,28 @@ private:
     [[nodiscard]] protocol::InquiryAnswerItem answer_known(const Transaction& txn,
                                                            const protocol::InquiryRequest& request,
                                                            const protocol::InquiryItem& item);
+    [[nodiscard]] bool asks_about_former_starts(const protocol::InquiryRequest& request) const;
     void alarm_finished(const protocol::TxnId& id, protocol::ParticipantNumber number);
     [[nodiscard]] protocol::InquiryAnswer answer_unknown(const protocol::InquiryRequest& request,
                                                          protocol::ParticipantNumber number,
                                                          const protocol::TxnId& id);
+
+    // ---- offers.cc
+    void await_offers();
+    void offer(protocol::ParticipantNumber number, bool wait);
+    void offer_over(protocol::ParticipantNumber number);
+    // Every participant that can be reached has accepted this start.
+    [[nodiscard]] bool may_presume() const {
+        return offers_.empty() || config_.sabotage.presume_before_offers;
+    }
+    [[nodiscard]] bool held(std::variant<SubmitOneShot, Begin> input);
+    [[nodiscard]] bool is_presumed(const Transaction& txn) const;
+    void note_known_senders(const protocol::InquiryRequest& request);
+    [[nodiscard]] bool contradicts_us(const protocol::SenderStamp& known) const;
+    void stop(const protocol::TxnId& txn,
+              protocol::ParticipantNumber number,
+              const protocol::Reason& why);
+    void step_stopped(Input& input);
 
     // ---- participants.cc
     void identity_changed(protocol::ParticipantNumber number, Participant& participant);
@@ -311,16 +334,20 @@ private:
     std::uint64_t key_generation_ = 0;  // of key_generations_.back()
     TimerId keys_timer_;
 
-    // Known from former starts, and neither greeted nor found unreachable in this one.
-    std::set<protocol::ParticipantNumber> ungreeted_;
-
     bool room_ = true;
     bool draining_ = false;
-    bool stopped_ = false;  // a newer coordinator drives: say nothing, decide nothing
+    protocol::Reason stopped_;  // why nothing is said and decided any more; empty: it is not so
+    // Participants whose answer to an offer is awaited before anything is presumed, and that offer.
+    std::map<protocol::ParticipantNumber, std::uint64_t> offers_;
+    std::uint64_t last_offer_ = 0;
+    std::vector<Inquire> held_inquiries_;  // until then
+    std::vector<std::variant<SubmitOneShot, Begin>> held_work_;
     Effects scratch_;
     Effects* out_ = &scratch_;
 };
 
 [[nodiscard]] protocol::Reason make_reason(std::string_view code, std::string message);
+// A participant refuses our start itself, not something about one message.
+[[nodiscard]] bool refuses_our_start(std::string_view code);
 
 }  // namespace twofold::coordinator

@@ -18,7 +18,6 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     const Enlistment& at = *participant->enlistment;
     bool same = info.uuid == at.uuid && info.identity == at.identity;
     if (!same && !config_.sabotage.skip_identity_check) {
-        ungreeted_.erase(input.number);  // whom we know is not there
         participant->found = Enlistment{input.number, info.uuid, info.identity};
         if (std::exchange(participant->mismatched, true)) return;
         alarm("identity_mismatch",
@@ -28,6 +27,7 @@ void Machine::Impl::handle(ParticipantSeen& input) {
                   at.uuid.text() + "), found " + info.identity.text() + " (" + info.uuid.text() +
                   ")");
         identity_changed(input.number, *participant);
+        offer_over(input.number);  // what it has heard, it has not heard there
         return;
     }
     participant->seen = true;
@@ -50,6 +50,8 @@ void Machine::Impl::handle(ParticipantSeen& input) {
         branch->delay = config_.retry_min;
         wake(*txn, *branch);
     }
+    // Idle or not, it hears our marks, and we hear when somebody newer has spoken there.
+    offer(input.number, false);
 }
 
 // New work would only wait for its deadline and hold other participants' slots meanwhile.
@@ -57,7 +59,6 @@ void Machine::Impl::handle(ParticipantLost& input) {
     Participant* participant = directory_.find(input.number);
     if (participant == nullptr) return;
     participant->reachable = false;
-    ungreeted_.erase(input.number);
     for (protocol::IdPosition position : slots_.waiting_at(input.number)) {
         Transaction* txn = find(position);
         TWOFOLD_ASSERT(txn != nullptr, "who waits for slots is in memory");
@@ -71,6 +72,7 @@ void Machine::Impl::handle(ParticipantLost& input) {
                                      " cannot be reached: " + input.why),
                      blamed);
     }
+    offer_over(input.number);
 }
 
 void Machine::Impl::handle(RegisterParticipant& input) {
@@ -124,6 +126,7 @@ void Machine::Impl::participant_recorded(const ParticipantRecord& record) {
     const Participant* known = directory_.find(record.number);
     bool bound = known != nullptr && known->enlistment->identity != record.identity;
     directory_.put(record);
+    if (record.retired) offer_over(record.number);
     Participant& participant = directory_.at(record.number);
     participant.retiring = false;
     if (bound) {  // a person accepted the other database: its positions are another's

@@ -22,8 +22,8 @@ void Machine::Impl::handle(Reply& input) {
     Branch* branch = find_branch(*txn, result.key.branch, result.key.attempt);
     if (branch == nullptr) return;
     if (!echo_fits(*txn, *branch, input)) return;
-    if (result.status == ItemStatus::refused && result.reason.code == reason::kStaleSender) {
-        stop(*txn, *branch);
+    if (result.status == ItemStatus::refused && refuses_our_start(result.reason.code)) {
+        stop(txn->id, input.from, result.reason);
         return;
     }
     note_answer(*branch, result);
@@ -119,7 +119,10 @@ void Machine::Impl::drive(Transaction& txn, Branch& branch) {
     }
     switch (branch.state) {
         case BranchState::committing: send(txn, branch, ItemOp::commit); return;
-        case BranchState::aborting: send(txn, branch, ItemOp::abort); return;
+        case BranchState::aborting:
+            if (is_presumed(txn)) return;  // offer_over() comes back to it
+            send(txn, branch, ItemOp::abort);
+            return;
         case BranchState::settling:
             send(txn, branch, branch.cancel_first ? ItemOp::abort : ItemOp::settle_one_phase);
             return;

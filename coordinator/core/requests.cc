@@ -84,7 +84,7 @@ void Machine::Impl::add_branch(Transaction& txn, ParticipantNumber participant) 
 }
 
 void Machine::Impl::handle(SubmitOneShot& input) {
-    if (attach_to_key(input.ticket, input.options, true)) return;
+    if (attach_to_key(input.ticket, input.options, true) || held(input)) return;
     if (refuse_new_work(input.ticket, input.options)) return;
     if (refuse_branches(input)) return;
     ParticipantNumber one_phase;
@@ -111,7 +111,7 @@ void Machine::Impl::handle(SubmitOneShot& input) {
 }
 
 void Machine::Impl::handle(Begin& input) {
-    if (attach_to_key(input.ticket, input.options, false)) return;
+    if (attach_to_key(input.ticket, input.options, false) || held(input)) return;
     if (refuse_new_work(input.ticket, input.options)) return;
     Transaction& txn = open(input.options, ParticipantNumber{});
     txn.idle_deadline = input.options.idle_deadline;

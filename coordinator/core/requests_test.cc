@@ -461,43 +461,6 @@ TEST(Inquiry, of_what_ended_oddly_before_this_start) {
         .expect({"alarm finished_branch_in_doubt at 1", "inquiry t1.1/1.1 expired"});
 }
 
-// A participant that has heard of a later start of ours refuses us: until all could, nothing of a
-// former start is called aborted.
-TEST(Inquiry, of_a_former_start_before_everybody_was_greeted) {
-    Script first(3);
-    first.when("work comes", first.submit({1, 2}));
-    protocol::BranchKey old = first.key(1);
-    RecoveredState state = first_start(3);
-    state.epochs[2] = epoch_record(2);
-    state.epoch = 2;
-    Machine machine({}, state);
-    Effects effects;
-    machine.start(effects);
-    auto ask = [&](const protocol::BranchKey& key) {
-        effects.clear();
-        machine.step(first.inquire(1, key), effects);
-        return describe(effects.back());
-    };
-    auto step = [&](const Input& input) { machine.step(input, effects); };
-    EXPECT_EQ(ask(old), "inquiry t1.1/1.1 cannot_tell");
-    step(ParticipantGreeted{ParticipantNumber(1)});
-    EXPECT_EQ(ask(old), "inquiry t1.1/1.1 cannot_tell");
-    step(first.lost(2));
-    EXPECT_EQ(ask(old), "inquiry t1.1/1.1 cannot_tell");
-    first.infos[3].identity.fields = {"other"};
-    step(first.seen(3));
-    EXPECT_EQ(ask(old), "inquiry t1.1/1.1 abort") << "the third is not there: another one answers";
-
-    RecoveredState undecided = state;
-    protocol::PreparingRecord record{old.group, {}, {}};
-    undecided.undecided[old.group] = record;
-    Machine other({}, undecided);
-    effects.clear();
-    other.start(effects);
-    other.step(first.inquire(1, old), effects);
-    EXPECT_EQ(describe(effects.back()), "inquiry t1.1/1.1 cannot_tell") << "nor what it aborts";
-}
-
 TEST(Query, versions_go_up_over_restarts_and_over_forgetting) {
     Config config;
     config.reports_max = 1;

@@ -22,14 +22,16 @@ Script::Script(std::uint16_t participants, Config config)
     note_effects();
 }
 
-Script::Script(RecoveredState state, Config config) : machine(config, std::move(state)) {
+Script::Script(RecoveredState state, Config config, bool accept_offers)
+    : machine(config, std::move(state)) {
     for (const auto& [number, record] : machine.participants()) {
         infos[number.value] = participant_info(number.value);
     }
     what_ = "the machine starts";
     machine.start(effects);
-    for (const auto& [number, record] : machine.participants()) {
-        machine.step(ParticipantGreeted{number}, effects);
+    for (const auto& [number, info] : infos) {
+        if (!accept_offers) break;
+        machine.step(OfferAnswered{ParticipantNumber(number), 0, accepted_by(info)}, effects);
     }
     note_effects();
 }
@@ -67,7 +69,8 @@ std::vector<std::string> Script::sentences() const {
     for (const Effect& effect : effects) {
         bool noise = std::holds_alternative<ArmTimer>(effect) ||
                      std::holds_alternative<CancelTimer>(effect) ||
-                     std::holds_alternative<Changed>(effect);
+                     std::holds_alternative<Changed>(effect) ||
+                     std::holds_alternative<Offer>(effect);
         if (!noise) out.push_back(describe(effect));
     }
     return out;
@@ -189,6 +192,19 @@ Input Script::seen(std::uint16_t participant) const {
 
 Input Script::lost(std::uint16_t participant) const {
     return ParticipantLost{ParticipantNumber(participant), "connection refused"};
+}
+
+Input Script::offer_answered(std::uint16_t participant, std::string_view refusal) const {
+    OfferAnswered input;
+    input.participant = ParticipantNumber(participant);
+    for (const Effect& effect : effects) {
+        const auto* offer = std::get_if<Offer>(&effect);
+        if (offer != nullptr && offer->participant == input.participant) input.offer = offer->offer;
+    }
+    input.reply = accepted_by(infos.at(participant));
+    input.reply->accepted = refusal.empty();
+    if (!refusal.empty()) input.reply->reason = {std::string(refusal), "because", -1, {}};
+    return input;
 }
 
 Input Script::inquire(std::uint16_t participant, const protocol::BranchKey& key) const {

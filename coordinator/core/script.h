@@ -18,8 +18,8 @@ class Script {
 public:
     // With participants 1, 2, … that have all been seen.
     explicit Script(std::uint16_t participants = 2, Config config = {});
-    // Its participants have been greeted, and not been seen yet.
-    Script(RecoveredState state, Config config);
+    // What a start finds; its offers are accepted, unless they are to be answered one by one.
+    Script(RecoveredState state, Config config, bool accept_offers = true);
 
     Script& when(const std::string& what, Input input);
     // Of the last step, exactly.
@@ -59,6 +59,9 @@ public:
     [[nodiscard]] Input deadline();       // the oldest armed timer
     [[nodiscard]] Input seen(std::uint16_t participant) const;
     [[nodiscard]] Input lost(std::uint16_t participant) const;
+    // To the offer of the last step; refused when a code is given.
+    [[nodiscard]] Input offer_answered(std::uint16_t participant,
+                                       std::string_view refusal = {}) const;
     [[nodiscard]] Input inquire(std::uint16_t participant, const protocol::BranchKey& key) const;
     [[nodiscard]] protocol::BranchKey key(std::uint16_t branch, std::uint16_t attempt = 1) const;
 

@@ -88,6 +88,9 @@ struct Describe {
         return "send " + std::string(to_string(e.item.op)) + " " + describe(e.item.key) + " to " +
                std::to_string(e.participant.value);
     }
+    std::string operator()(const Offer& e) const {
+        return "offer to " + std::to_string(e.participant.value);
+    }
     std::string operator()(const ArmTimer& e) const {
         return "arm timer " + std::to_string(e.delay_min.count()) + ".." +
                std::to_string(e.delay_max.count());

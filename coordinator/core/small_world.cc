@@ -82,8 +82,15 @@ SmallWorld::SmallWorld(std::uint16_t count, Config config)
     for (Effect& effect : effects) perform(effect);
     for (std::uint16_t i = 1; i <= count; ++i) {
         step(ParticipantSeen{ParticipantNumber(i), participants.at(i).info});
-        step(ParticipantGreeted{ParticipantNumber(i)});
     }
+}
+
+protocol::OfferReply accepted_by(const protocol::ParticipantInfo& info) {
+    protocol::OfferReply reply;
+    reply.participant = info.uuid;
+    reply.identity = info.identity;
+    reply.accepted = true;
+    return reply;
 }
 
 Ticket SmallWorld::submit(const std::vector<std::uint16_t>& numbers, BeginOptions options) {
@@ -126,6 +133,9 @@ void SmallWorld::perform(Effect& effect) {
         when_durable_.emplace_back(Decided{propose->record.group, propose->record.decision});
     } else if (auto* send = std::get_if<Send>(&effect)) {
         deliver(*send);
+    } else if (auto* offer = std::get_if<Offer>(&effect)) {
+        const protocol::ParticipantInfo& info = participants.at(offer->participant.value).info;
+        inputs_.push_front(OfferAnswered{offer->participant, offer->offer, accepted_by(info)});
     } else if (auto* timer = std::get_if<ArmTimer>(&effect)) {
         timers_.push_back({now_ + timer->delay_min, timer->timer});
     } else if (auto* cancelled = std::get_if<CancelTimer>(&effect)) {
@@ -293,7 +303,6 @@ void SmallWorld::restart(RecoveredState state) {
     for (Effect& effect : effects) perform(effect);
     for (auto& [number, peer] : participants) {
         give(ParticipantSeen{ParticipantNumber(number), peer.info});
-        give(ParticipantGreeted{ParticipantNumber(number)});
     }
 }
 

@@ -33,6 +33,7 @@ inline constexpr std::size_t kFates = 11;
 [[nodiscard]] const char* to_string(Fate fate);
 
 [[nodiscard]] protocol::ParticipantInfo participant_info(std::uint16_t number);
+[[nodiscard]] protocol::OfferReply accepted_by(const protocol::ParticipantInfo& info);
 [[nodiscard]] RecoveredState first_start(std::uint16_t participants);
 [[nodiscard]] protocol::EpochRecord epoch_record(protocol::Epoch epoch);
 [[nodiscard]] protocol::JsonText json(std::string text);

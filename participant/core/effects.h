@@ -39,9 +39,8 @@ struct RollbackPrepared {  // -> FinishDone
 struct SettleOnePhase {  // -> FinishDone
     protocol::BranchKey key;
 };
-struct PersistSender {  // -> SenderPersisted
-    protocol::Incarnation incarnation;
-    protocol::Epoch epoch = 0;
+struct PersistSender {             // -> SenderPersisted
+    protocol::SenderStamp sender;  // without start_position
 };
 // What this coordinator will not ask about any more: tombstones and two-phase witnesses below
 // low_water and one-phase witnesses below the horizon may go. Replaces what was said before, and
@@ -51,8 +50,9 @@ struct NoteMarks {
     protocol::IdPosition low_water;
     protocol::IdPosition horizon;
 };
-struct ListPrepared {};  // -> Listed
-struct SendInquiry {     // -> InquiryAnswered or InquiryFailed
+struct ListPrepared {};                          // -> Listed
+struct SendInquiry {                             // -> InquiryAnswered or InquiryFailed
+    std::vector<protocol::SenderStamp> senders;  // what is known of the coordinators asked about
     std::vector<protocol::InquiryItem> items;
 };
 enum class ExecuteStatus : std::uint8_t {
@@ -74,6 +74,11 @@ struct SendReply {
     // and results, and its status is unknown or refused: it cannot be mistaken for a vote.
     std::optional<ExecuteReply> execute = std::nullopt;
 };
+// The answer to SenderSeen.
+struct AnswerOffer {
+    ReplyTicket ticket;
+    protocol::OfferReply reply;
+};
 // Fires once after a random time in [delay_min, delay_max]: the shell has the randomness.
 struct ArmTimer {
     TimerId timer;
@@ -83,7 +88,7 @@ struct ArmTimer {
 struct RaiseAlarm {
     // Stable: protocol_violation, heuristic_commit, heuristic_abort, hazard, expired,
     // foreign_branch, lost_branch, not_finishable, reappeared, identity_mismatch. Once per branch
-    // and code.
+    // and code. sender_conflict, log_went_back: once per start of a coordinator.
     std::string code;
     protocol::BranchKey key;
     std::string text;
@@ -102,6 +107,7 @@ using Effect = std::variant<RunAndPrepare,
                             ListPrepared,
                             SendInquiry,
                             SendReply,
+                            AnswerOffer,
                             ArmTimer,
                             RaiseAlarm>;
 using Effects = std::vector<Effect>;

@@ -31,13 +31,14 @@ struct ItemReceived {
 };
 
 // A batch without items: a coordinator that has just started shows itself like this, and idle ones
-// move their low-water mark. Nobody is answered.
+// move their low-water mark. Answered when its start is durable here.
 struct SenderSeen {
     protocol::SenderStamp sender;
     protocol::ParticipantUuid addressed_uuid;
     protocol::Identity addressed_identity;
     protocol::IdPosition low_water;
     protocol::IdPosition horizon;
+    ReplyTicket ticket;
 };
 
 // Interactive work of an application, for an enlisted branch.
@@ -77,8 +78,7 @@ struct FinishDone {
     protocol::FinishResult result;
 };
 struct SenderPersisted {
-    protocol::Incarnation incarnation;
-    protocol::Epoch epoch = 0;
+    protocol::SenderStamp sender;  // as PersistSender had it
     bool succeeded = true;
     protocol::Reason reason;  // when it did not; empty: the database is not ready
 };

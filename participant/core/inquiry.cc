@@ -18,6 +18,7 @@ using protocol::InquiryAnswer;
 void Machine::Impl::on_tick() {
     arm(TimerKind::tick, {}, config_.inquiry_interval * 4 / 5, config_.inquiry_interval);
     if (!ready_) return;
+    persist_grown_senders();
     list();
     std::vector<BranchKey> due;
     for (const BranchKey& key : table_.watched()) {
@@ -168,14 +169,22 @@ void Machine::Impl::note_missing(Branch& branch) {
 
 void Machine::Impl::ask(const std::vector<BranchKey>& keys) {
     SendInquiry inquiry;
+    std::set<protocol::Incarnation> asked;
+    auto send = [&] {
+        for (const protocol::Incarnation& incarnation : std::exchange(asked, {})) {
+            protocol::SenderStamp known = fence_.newest(incarnation);
+            if (known.epoch != 0) inquiry.senders.push_back(known);
+        }
+        emit(std::exchange(inquiry, {}));
+    };
     for (const BranchKey& key : keys) {
         Branch& branch = *table_.find(key);
         branch.asked = true;
         inquiry.items.push_back({key, branch.proof});
-        if (inquiry.items.size() < config_.inquiry_items_max) continue;
-        emit(std::exchange(inquiry, {}));
+        asked.insert(key.group.incarnation());
+        if (inquiry.items.size() >= config_.inquiry_items_max) send();
     }
-    if (!inquiry.items.empty()) emit(std::move(inquiry));
+    if (!inquiry.items.empty()) send();
 }
 
 void Machine::Impl::ask_about_older_epochs(const protocol::Incarnation& incarnation,
@@ -198,11 +207,9 @@ void Machine::Impl::on(InquiryAnswered&& input) {
     if (!ready_) return;
     // The fence holds for answers too: a stopped coordinator that wakes up does not know what its
     // successor has decided, and would say "abort" for it.
-    switch (admit(input.reply.sender)) {
-        case Fence::Admission::accepted: break;
-        case Fence::Admission::stale: return;
-        default: return wait_in_fence(std::move(input));
-    }
+    Fence::Admission admission = admit(input.reply.sender);
+    if (admission == Fence::Admission::wait) return wait_in_fence(std::move(input));
+    if (admission != Fence::Admission::accepted) return;
     for (const protocol::InquiryAnswerItem& item : input.reply.items) {
         on_answer(input.reply.sender.incarnation, item);
     }

@@ -83,13 +83,11 @@ void Machine::Impl::on(ExecuteReceived&& input) {
         protocol::SenderStamp issuer;
         issuer.incarnation = input.key.group.incarnation();
         issuer.epoch = input.key.group.epoch();
-        switch (admit(issuer)) {
-            case Fence::Admission::accepted: return on_first_execute(input);
-            case Fence::Admission::stale:
-                return refuse_with(reason::kStaleSender,
-                                   "a newer process of its coordinator has spoken");
-            default: return wait_in_fence(std::move(input));
-        }
+        Fence::Admission admission = admit(issuer);
+        if (admission == Fence::Admission::accepted) return on_first_execute(input);
+        if (admission == Fence::Admission::wait) return wait_in_fence(std::move(input));
+        protocol::Reason why = why_refused(admission);
+        return refuse_with(why.code, std::move(why.message));
     }
     if (known->state == BranchState::aborted && known->mode != WorkMode::interactive) {
         return refuse_with(reason::kAfterAbort, "the branch was aborted before");

@@ -20,17 +20,6 @@ bool is_decision(ItemOp op) {
 
 bool is_work(ItemOp op) { return !is_decision(op); }
 
-struct IncarnationOf {
-    protocol::Incarnation operator()(const ItemReceived& i) const { return i.sender.incarnation; }
-    protocol::Incarnation operator()(const SenderSeen& i) const { return i.sender.incarnation; }
-    protocol::Incarnation operator()(const InquiryAnswered& i) const {
-        return i.reply.sender.incarnation;
-    }
-    protocol::Incarnation operator()(const ExecuteReceived& i) const {
-        return i.key.group.incarnation();
-    }
-};
-
 }  // namespace
 
 protocol::Reason make_reason(std::string_view code, std::string message) {
@@ -84,7 +73,7 @@ void Machine::Impl::adopt(const protocol::ResourceStart& start) {
     bool is_newer = epoch_ > 0 && start.epoch > epoch_;
     epoch_ = start.epoch;
     slots_.set_capacity(start.exclusive ? 1 : start.slots);
-    fence_.restore(start.sender_epochs);
+    fence_.restore(start.senders);
     ready_ = true;
     if (is_newer) give_up_older_epoch();
 }
@@ -113,41 +102,6 @@ bool Machine::Impl::is_addressed(const protocol::ParticipantUuid& uuid,
                                  const protocol::Identity& identity) const {
     if (config_.sabotage.skip_identity_check) return true;
     return uuid == uuid_ && identity == identity_;
-}
-
-Fence::Admission Machine::Impl::admit(const protocol::SenderStamp& sender) {
-    Fence::Admission admission = fence_.admit(sender);
-    if (admission == Fence::Admission::stale && config_.sabotage.accept_stale_sender) {
-        return Fence::Admission::accepted;
-    }
-    if (admission != Fence::Admission::persist) return admission;
-    emit(PersistSender{sender.incarnation, sender.epoch});
-    return Fence::Admission::wait;
-}
-
-void Machine::Impl::wait_in_fence(Fence::Waiting input) {
-    protocol::Incarnation incarnation = std::visit(IncarnationOf{}, input);
-    if (!fence_.has_room(incarnation)) return refuse_waiting(input, {});
-    fence_.wait(incarnation, std::move(input));
-}
-
-void Machine::Impl::refuse_waiting(const Fence::Waiting& input, const protocol::Reason& why) {
-    if (const auto* item = std::get_if<ItemReceived>(&input)) {
-        // Decisions and one-phase work must stay unknown, whatever it was.
-        bool is_plain_work = is_work(item->item.op) && item->item.op != ItemOp::one_phase;
-        bool says_why = is_plain_work && !why.empty();
-        refuse(*item,
-               says_why ? std::string_view(why.code) : protocol::reason::kNotReady,
-               says_why ? why.message : "the sender's epoch could not be made durable");
-    }
-    if (const auto* execute = std::get_if<ExecuteReceived>(&input)) {
-        reply_execute(execute->ticket,
-                      execute->key,
-                      {execute->sequence, ExecuteStatus::refused},
-                      make_reason(protocol::reason::kNotReady,
-                                  "its coordinator's epoch could not be made durable"),
-                      nullptr);
-    }
 }
 
 // A decision is never refused for a passing reason: `unknown` makes the sender repeat it. Nor is
@@ -182,40 +136,14 @@ void Machine::Impl::on(ItemReceived&& input) {
                "this is " + uuid_.text() + " at " + identity_.text());
         return;
     }
-    switch (admit(input.sender)) {
-        case Fence::Admission::accepted: break;
-        case Fence::Admission::stale:
-            return refuse(input,
-                          protocol::reason::kStaleSender,
-                          "a newer process of this coordinator has spoken");
-        default: return wait_in_fence(std::move(input));
+    Fence::Admission admission = admit(input.sender);
+    if (admission == Fence::Admission::wait) return wait_in_fence(std::move(input));
+    if (admission != Fence::Admission::accepted) {
+        protocol::Reason why = why_refused(admission);
+        return refuse(input, why.code, std::move(why.message));
     }
     note_marks(input.sender, {input.low_water, input.horizon});
     dispatch(input);
-}
-
-void Machine::Impl::on(SenderSeen&& input) {
-    if (!ready_ || !is_addressed(input.addressed_uuid, input.addressed_identity)) return;
-    switch (admit(input.sender)) {
-        case Fence::Admission::accepted: break;
-        case Fence::Admission::stale: return;
-        default: return wait_in_fence(std::move(input));
-    }
-    note_marks(input.sender, {input.low_water, input.horizon});
-}
-
-void Machine::Impl::on(SenderPersisted&& input) {
-    if (input.succeeded && !config_.sabotage.accept_stale_sender) {
-        refuse_waiting_work_below(input.incarnation, input.epoch);
-    }
-    for (Fence::Waiting& waiting : fence_.persisted(input)) {
-        if (!input.succeeded) {
-            refuse_waiting(waiting, input.reason);
-            continue;
-        }
-        std::visit([this](auto& alternative) { on(std::move(alternative)); }, waiting);
-    }
-    if (input.succeeded) ask_about_older_epochs(input.incarnation, input.epoch);
 }
 
 void Machine::Impl::note_marks(const protocol::SenderStamp& sender, const SenderMarks& marks) {

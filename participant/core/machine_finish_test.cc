@@ -214,7 +214,7 @@ TEST(Memory, TombstonesGoWithTheLowWaterMarkAndOnlyTheirCoordinators) {
     script.given(started());
     script.given(abort_of(1)).given(abort_of(2)).given(abort_of(3));
     ItemReceived other = item(ItemOp::abort, key_of(1, {.incarnation = 2}));
-    script.given(other).given(SenderPersisted{incarnation(2), kCoordinatorEpoch, true});
+    script.given(other).given(persisted_other());
     script.given(listing({}));
     EXPECT_EQ(script.machine().counts().tombstones, 4U);
     ItemReceived later = work(9);

@@ -1,6 +1,7 @@
 // The machine's inside. One handler per input; all of a branch's life goes through enter(). Split
-// over machine.cc (start, fence, replies, timers), work.cc (one-shot and one-phase work),
-// interactive.cc, finish.cc (commit, abort, settle) and inquiry.cc (listings and inquiries).
+// over machine.cc (start, replies, timers), senders.cc (who may speak), work.cc (one-shot and
+// one-phase work), interactive.cc, finish.cc (commit, abort, settle) and inquiry.cc (listings and
+// inquiries).
 #pragma once
 
 #include "participant/core/branch.h"
@@ -12,6 +13,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -52,23 +54,28 @@ private:
     // machine.cc: start, fence, dispatch
     void on(ResourceStarted&& input);
     void on(ItemReceived&& input);
-    void on(SenderSeen&& input);
     void on(ReplyAbandoned&& input);
-    void on(SenderPersisted&& input);
     void on(TimerFired&& input);
     void adopt(const protocol::ResourceStart& start);
     void give_up_older_epoch();
     [[nodiscard]] bool is_addressed(const protocol::ParticipantUuid& uuid,
                                     const protocol::Identity& identity) const;
-    // accepted, stale, or wait: then the input belongs into the fence.
-    [[nodiscard]] Fence::Admission admit(const protocol::SenderStamp& sender);
-    void wait_in_fence(Fence::Waiting input);
-    void refuse_waiting(const Fence::Waiting& input, const protocol::Reason& why);
     void refuse(const ItemReceived& input, std::string_view code, std::string message);
     void note_marks(const protocol::SenderStamp& sender, const SenderMarks& marks);
     void tell_marks(const protocol::Incarnation& incarnation);
     void dispatch(const ItemReceived& input);
     [[nodiscard]] bool is_below_low_water(const protocol::BranchKey& key) const;
+
+    // senders.cc
+    void on(SenderSeen&& input);
+    void on(SenderPersisted&& input);
+    [[nodiscard]] Fence::Admission admit(const protocol::SenderStamp& sender);
+    [[nodiscard]] static protocol::Reason why_refused(Fence::Admission admission);
+    void alarm_copied_log(const protocol::SenderStamp& sender, Fence::Admission admission);
+    void wait_in_fence(Fence::Waiting input);
+    void refuse_waiting(const Fence::Waiting& input, const protocol::Reason& why);
+    void answer_offer(const SenderSeen& input, protocol::Reason why);
+    void persist_grown_senders();
 
     // machine.cc: replies, states, timers
     [[nodiscard]] protocol::ItemResult echo(protocol::ItemOp op,
@@ -188,6 +195,9 @@ private:
     BranchTable table_;
     Slots slots_;
     Fence fence_;
+    // Starts whose log is a copy, as far as a person was told.
+    std::set<std::tuple<protocol::Incarnation, protocol::Epoch, std::uint64_t>> alarmed_senders_;
+    std::uint32_t sender_ticks_ = 0;
     std::map<protocol::Incarnation, SenderMarks> told_marks_;  // by the last NoteMarks
     std::map<ReplyTicket, protocol::BranchKey> waiting_;       // who waits where
     std::map<TimerId, TimerUse> timers_;

@@ -123,17 +123,17 @@ TEST(Inquiry, OnlyTheBranchsOwnCoordinatorIsBelieved) {
     InquiryAnswered other = answered(1, InquiryAnswer::abort);
     other.reply.sender.incarnation = incarnation(2);
     script.when(other).expect({"persist 3"});
-    script.when(SenderPersisted{incarnation(2), kCoordinatorEpoch, true}).expect({"list"});
+    script.when(persisted_other()).expect({"list"});
     EXPECT_EQ(script.state(1), "in_doubt");
 }
 
 TEST(Inquiry, ABranchOfAnUnknownCoordinatorIsReportedOnceAndLeftAlone) {
     Script script;
     ResourceStarted start = started(4, {listed(1, {.incarnation = 9})});
-    start.start.sender_epochs[incarnation(2)] = kCoordinatorEpoch;
+    start.start.senders[incarnation(2)] = stamp(kCoordinatorEpoch, 1, incarnation(2));
     script.given(start);
     InquiryAnswered answer;
-    answer.reply.sender = {incarnation(2), kCoordinatorEpoch, 1, 1};
+    answer.reply.sender = stamp(kCoordinatorEpoch, 1, incarnation(2));
     answer.reply.items = {
         {key_of(1, {.incarnation = 9}), InquiryAnswer::cannot_tell, std::nullopt}};
     script.when(answer).expect({});  // its own coordinator has an interval's time to show itself
@@ -227,7 +227,7 @@ TEST(Listing, AFinishedBranchThatIsPreparedAgainIsFinishedAgain) {
 // -----------------------------------------------------------------------------------
 
 ItemReceived from_epoch(ItemReceived input, protocol::Epoch epoch) {
-    input.sender.epoch = epoch;
+    input.sender = stamp(epoch, 1, input.sender.incarnation);
     return input;
 }
 
@@ -258,7 +258,7 @@ TEST(Fence, AFailedPersistAnswersThoseWhoWaitSoThatTheyComeAgain) {
     Script script;
     script.given(started());
     script.given(from_epoch(work(1), 4)).given(from_epoch(commit(2), 4));
-    script.when(SenderPersisted{incarnation(), 4, false})
+    script.when(SenderPersisted{stamp(4), false})
         .expect({"reply 1 execute_prepare refused not_ready not_executed",
                  "reply 2 commit unknown not_ready"});
     script.when(from_epoch(commit(2), 4)).expect({"persist 4"});
@@ -279,9 +279,9 @@ TEST(Fence, IncarnationsAreIndependent) {
     Script script;
     script.given(started()).given(from_epoch(work(1), 9)).given(persisted(9));
     ItemReceived other = item(ItemOp::execute_prepare, key_of(1, {.incarnation = 2}));
-    other.sender.epoch = 1;
+    other.sender = stamp(1, 1, incarnation(2));
     script.when(other).expect({"persist 1"});
-    script.when(SenderPersisted{incarnation(2), 1, true}).expect({"run 1"});
+    script.when(SenderPersisted{stamp(1, 1, incarnation(2)), true}).expect({"run 1"});
 }
 
 TEST(Fence, AnAbandonedItemIsDoneWithoutAnAnswer) {
@@ -302,11 +302,124 @@ TEST(Fence, AStoppedCoordinatorsAnswerDoesNotCount) {
 TEST(Fence, ARestartedCoordinatorsOldBranchesAreAskedAboutAtOnce) {
     Script script;
     script.given(started()).given(work(1)).given(work_done(1, prepared()));
-    script.given(SenderSeen{{incarnation(), 4, 2, 1}, own_uuid(), own_identity(), {}, {}});
-    script.when(persisted(4)).expect({"list", "inquire 1"});
+    script.given(shown(stamp(4)));
+    script.when(persisted(4)).expect({"offer 2 accepted", "list", "inquire 1"});
     InquiryAnswered answer = answered(1, InquiryAnswer::abort);
-    answer.reply.sender.epoch = 4;
+    answer.reply.sender = stamp(4);
     script.when(answer).expect({"rollback 1"});
+}
+
+TEST(Fence, AnOfferIsAnsweredWhenItIsDurable) {
+    Script script;
+    script.when(shown(stamp(4))).expect({"offer 1 refused not_ready"});
+    script.given(started());
+    script.when(shown(stamp(4))).expect({"persist 4"});
+    script.when(persisted(4)).expect({"offer 2 accepted", "list"});
+    script.when(shown(stamp(4))).expect({"offer 3 accepted"});
+    script.when(shown(stamp(3))).expect({"offer 4 refused stale_sender"});
+    SenderSeen lost = shown(stamp(4));
+    lost.addressed_uuid.bytes.fill(1);
+    script.when(lost).expect({"offer 5 refused identity_mismatch"});
+    script.when(shown(stamp(5))).expect({"persist 5"});
+    script.when(SenderPersisted{stamp(5), false}).expect({"offer 6 refused not_ready"});
+}
+
+// The log was copied, epoch 4 was started, and then the copy was put back and started: as epoch 4.
+TEST(Fence, ASecondStartOfTheSameEpochIsRefused) {
+    Script script;
+    script.given(started()).given(from_epoch(work(1), 4)).given(persisted(4));
+    auto of_copy = [](ItemReceived input) {
+        input.sender = stamp(4);
+        input.sender.start_nonce = 7;
+        return input;
+    };
+    script.when(of_copy(work(2)))
+        .expect({"alarm sender_conflict 0",
+                 "reply 2 execute_prepare refused sender_conflict not_executed"});
+    script.when(of_copy(abort_of(1))).expect({"reply 3 abort refused sender_conflict"});
+    SenderSeen offer = shown(stamp(4));
+    offer.sender.start_nonce = 7;
+    script.when(offer).expect({"offer 4 refused sender_conflict"});
+    InquiryAnswered answer = answered(1, InquiryAnswer::abort);
+    answer.reply.sender = offer.sender;
+    script.when(answer).expect({});
+    EXPECT_EQ(script.state(1), "running");
+    script.when(from_epoch(work(3), 4)).expect({"run 3"});
+}
+
+TEST(Fence, TheNonceSurvivesARestartOfTheParticipant) {
+    Script script;
+    ResourceStarted start = started();
+    start.start.senders[incarnation()] = stamp(4, 50);
+    script.given(start);
+    SenderSeen offer = shown(stamp(4));
+    offer.sender.start_nonce = 7;
+    script.when(offer).expect({"alarm sender_conflict 0", "offer 1 refused sender_conflict"});
+    script.when(shown(stamp(4))).expect({"offer 2 accepted"});
+}
+
+// Rows of the first version have no nonce: the first who speaks is believed, and noted.
+TEST(Fence, AnUnknownNonceIsCompleted) {
+    Script script;
+    ResourceStarted start = started();
+    start.start.senders[incarnation()] = {incarnation(), 4, 0, 0};
+    script.given(start);
+    script.when(shown(stamp(4))).expect({"offer 1 accepted"});
+    SenderSeen offer = shown(stamp(4));
+    offer.sender.start_nonce = 7;
+    script.when(offer).expect({"alarm sender_conflict 0", "offer 2 refused sender_conflict"});
+}
+
+// A start reads the whole log, so it has read at least what was durable before.
+TEST(Fence, AStartThatHasReadLessThanWasToldIsRefused) {
+    Script script;
+    script.given(started());
+    auto from = [](ItemReceived input, protocol::Epoch epoch, std::uint64_t told) {
+        input.sender = stamp(epoch, told);
+        return input;
+    };
+    script.given(from(work(1), kCoordinatorEpoch, 80));
+    script.given(from(work(2), kCoordinatorEpoch, 60));  // overtaken on its way
+    SenderSeen restored = shown(stamp(9, 500));
+    restored.sender.start_position = 79;
+    script.when(restored).expect({"alarm log_went_back 0", "offer 3 refused log_went_back"});
+    script.when(restored).expect({"offer 4 refused log_went_back"});
+    SenderSeen next = shown(stamp(4, 500));
+    next.sender.start_position = 80;
+    script.when(next).expect({"persist 4"});
+    script.when(persisted(4)).expect({"offer 5 accepted", "list"});
+}
+
+TEST(Fence, PositionsBecomeDurableNowAndThen) {
+    Script script;
+    script.given(started());
+    ItemReceived input = work(1);
+    input.sender = stamp(kCoordinatorEpoch, 80);
+    script.given(input);
+    int persisted_times = 0;
+    for (int i = 0; i < 24; ++i) {
+        script.when_tick();
+        for (const Effect& effect : script.effects()) {
+            const auto* persist = std::get_if<PersistSender>(&effect);
+            if (persist == nullptr) continue;
+            ++persisted_times;
+            EXPECT_EQ(persist->sender, stamp(kCoordinatorEpoch, 80));
+            script.when(SenderPersisted{persist->sender, true}).expect({});
+            break;
+        }
+        script.given(listing({}));
+    }
+    EXPECT_EQ(persisted_times, 1);
+}
+
+TEST(Inquiry, SaysWhatItKnowsOfTheCoordinator) {
+    Script script;
+    ResourceStarted start = started(4, {listed(1)});
+    start.start.senders[incarnation()] = stamp(4, 50);
+    script.when(start);
+    const auto* inquiry = std::get_if<SendInquiry>(script.effects().data());
+    ASSERT_NE(inquiry, nullptr);
+    EXPECT_EQ(inquiry->senders, (std::vector<protocol::SenderStamp>{stamp(4, 50)}));
 }
 
 TEST(Fence, NobodySpeaksOfAnotherCoordinatorsBranch) {
@@ -314,7 +427,7 @@ TEST(Fence, NobodySpeaksOfAnotherCoordinatorsBranch) {
     ItemReceived input = abort_of(1);
     input.sender.incarnation = incarnation(2);
     script.given(input);
-    script.when(SenderPersisted{incarnation(2), kCoordinatorEpoch, true})
+    script.when(persisted_other())
         .expect({"alarm protocol_violation 1", "reply 1 abort refused protocol_violation", "list"});
 }
 

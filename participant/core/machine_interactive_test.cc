@@ -181,8 +181,8 @@ TEST(Interactive, AnIdleSessionIsAskedAbout) {
 
 TEST(Interactive, AnIdleSessionOfACoordinatorThatRestartedIsAskedAboutAtOnce) {
     Script script = with_open_session();
-    script.given(SenderSeen{{incarnation(), 4, 2, 1}, own_uuid(), own_identity(), {}, {}});
-    script.when(persisted(4)).expect({"list", "inquire 1"});
+    script.given(shown(stamp(4)));
+    script.when(persisted(4)).expect({"offer 2 accepted", "list", "inquire 1"});
 }
 
 TEST(Interactive, OfAnotherEpochIsRefused) {

@@ -294,6 +294,7 @@ private:
     void note(const ListPrepared& /*effect*/) { calls_.push_back({CallKind::list, {}}); }
     void note(const SendInquiry& /*effect*/) {}
     void note(const NoteMarks& /*effect*/) {}
+    void note(const AnswerOffer& /*effect*/) {}
     void note(const RaiseAlarm& /*effect*/) {}
     void note(const ExecuteWork& /*effect*/) {}
     void note(const PrepareExecuted& /*effect*/) {}

@@ -49,6 +49,7 @@ std::vector<Bug> bugs_of_work() {
         with(work(1), [](ItemReceived& i) { i.item.participant_epoch = kOwnEpoch - 1; });
     ItemReceived old_sender =
         with(work(1), [](ItemReceived& i) { i.sender.epoch = kCoordinatorEpoch - 1; });
+    ItemReceived of_copied_log = with(work(1), [](ItemReceived& i) { i.sender.start_nonce = 7; });
     ItemReceived other_database =
         with(work(1), [](ItemReceived& i) { i.addressed_identity.fields = {"two"}; });
     ItemReceived late = with(work(1), [](ItemReceived& i) {
@@ -77,6 +78,12 @@ std::vector<Bug> bugs_of_work() {
          &Sabotage::accept_stale_sender,
          hears(old_sender),
          {"reply 1 execute_prepare refused stale_sender not_executed"},
+         {"run 1"}},
+        {"accept_copied_log",
+         &Sabotage::accept_copied_log,
+         hears(of_copied_log),
+         {"alarm sender_conflict 0",
+          "reply 1 execute_prepare refused sender_conflict not_executed"},
          {"run 1"}},
         {"skip_identity_check",
          &Sabotage::skip_identity_check,

@@ -60,7 +60,13 @@ struct Describer {
         return "rollback " + name_of(e.request.key);
     }
     std::string operator()(const SettleOnePhase& e) { return "settle " + name_of(e.key); }
-    std::string operator()(const PersistSender& e) { return "persist " + std::to_string(e.epoch); }
+    std::string operator()(const PersistSender& e) {
+        return "persist " + std::to_string(e.sender.epoch);
+    }
+    std::string operator()(const AnswerOffer& e) {
+        std::string line = "offer " + std::to_string(e.ticket.value);
+        return line + (e.reply.accepted ? " accepted" : " refused " + e.reply.reason.code);
+    }
     std::string operator()(const ListPrepared&) { return "list"; }
     std::string operator()(const SendInquiry& e) {
         std::string line = "inquire";
@@ -107,13 +113,23 @@ BranchKey key_of(std::uint64_t number, KeyOptions options) {
     return key;
 }
 
+protocol::SenderStamp stamp(protocol::Epoch epoch,
+                            std::uint64_t position,
+                            const protocol::Incarnation& whose) {
+    return {whose, epoch, 100 + epoch, position, 0};
+}
+
+SenderSeen shown(const protocol::SenderStamp& sender) {
+    return {sender, own_uuid(), own_identity(), {}, {}, ReplyTicket()};
+}
+
 ResourceStarted started(std::uint32_t slots, std::vector<protocol::PreparedBranch> listed) {
     ResourceStarted input;
     input.start.uuid = own_uuid();
     input.start.identity = own_identity();
     input.start.epoch = kOwnEpoch;
     input.start.slots = slots;
-    input.start.sender_epochs = {{incarnation(), kCoordinatorEpoch}};
+    input.start.senders = {{incarnation(), stamp(kCoordinatorEpoch)}};
     input.start.prepared = std::move(listed);
     return input;
 }
@@ -126,7 +142,7 @@ protocol::PreparedBranch listed(std::uint64_t number, KeyOptions options) {
 
 ItemReceived item(ItemOp op, const BranchKey& key) {
     ItemReceived input;
-    input.sender = {key.group.incarnation(), kCoordinatorEpoch, 1, 1};
+    input.sender = stamp(kCoordinatorEpoch, 1, key.group.incarnation());
     input.addressed_uuid = own_uuid();
     input.addressed_identity = own_identity();
     input.item.op = op;
@@ -196,7 +212,9 @@ FinishDone finish_done(std::uint64_t number, protocol::FinishStatus status) {
     return input;
 }
 
-SenderPersisted persisted(protocol::Epoch epoch) { return {incarnation(), epoch, true}; }
+SenderPersisted persisted(protocol::Epoch epoch) { return {stamp(epoch), true}; }
+
+SenderPersisted persisted_other() { return {stamp(kCoordinatorEpoch, 1, incarnation(2)), true}; }
 
 Listed listing(std::vector<protocol::PreparedBranch> prepared) {
     return {true, std::move(prepared)};
@@ -204,7 +222,7 @@ Listed listing(std::vector<protocol::PreparedBranch> prepared) {
 
 InquiryAnswered answered(std::uint64_t number, protocol::InquiryAnswer answer) {
     InquiryAnswered input;
-    input.reply.sender = {incarnation(), kCoordinatorEpoch, 1, 1};
+    input.reply.sender = stamp(kCoordinatorEpoch);
     input.reply.items.push_back({key_of(number), answer, std::nullopt});
     return input;
 }
@@ -221,6 +239,9 @@ Script& Script::when(Input input) {
         received->ticket = ReplyTicket(++last_ticket_);
     }
     if (auto* received = std::get_if<ExecuteReceived>(&input)) {
+        received->ticket = ReplyTicket(++last_ticket_);
+    }
+    if (auto* received = std::get_if<SenderSeen>(&input)) {
         received->ticket = ReplyTicket(++last_ticket_);
     }
     effects_.clear();

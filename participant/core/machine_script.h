@@ -31,6 +31,12 @@ struct KeyOptions {
 };
 [[nodiscard]] protocol::BranchKey key_of(std::uint64_t number, KeyOptions options = {});
 
+// Each epoch has a nonce of its own.
+[[nodiscard]] protocol::SenderStamp stamp(protocol::Epoch epoch,
+                                          std::uint64_t position = 1,
+                                          const protocol::Incarnation& whose = incarnation());
+// A coordinator shows itself; when() gives the ticket.
+[[nodiscard]] SenderSeen shown(const protocol::SenderStamp& sender);
 [[nodiscard]] ResourceStarted started(std::uint32_t slots = 4,
                                       std::vector<protocol::PreparedBranch> listed = {});
 [[nodiscard]] protocol::PreparedBranch listed(std::uint64_t number, KeyOptions options = {});
@@ -56,6 +62,7 @@ struct KeyOptions {
 [[nodiscard]] CancelDone cancelled(std::uint64_t number, bool confirmed = true);
 [[nodiscard]] FinishDone finish_done(std::uint64_t number, protocol::FinishStatus status);
 [[nodiscard]] SenderPersisted persisted(protocol::Epoch epoch = kCoordinatorEpoch);
+[[nodiscard]] SenderPersisted persisted_other();  // of incarnation(2)
 [[nodiscard]] Listed listing(std::vector<protocol::PreparedBranch> prepared);
 [[nodiscard]] InquiryAnswered answered(std::uint64_t number, protocol::InquiryAnswer answer);
 

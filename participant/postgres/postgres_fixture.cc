@@ -156,11 +156,9 @@ Result<std::vector<protocol::PreparedBranch>> Sidecar::list() {
     return std::move(*result);
 }
 
-Result<void> Sidecar::persist_sender(const protocol::Incarnation& incarnation,
-                                     protocol::Epoch epoch) {
+Result<void> Sidecar::persist_sender(const protocol::SenderStamp& sender) {
     std::optional<Result<void>> result;
-    resource_->persist_sender(
-        incarnation, epoch, [&](Result<void> r) { result.emplace(std::move(r)); });
+    resource_->persist_sender(sender, [&](Result<void> r) { result.emplace(std::move(r)); });
     if (!wait([&] { return result.has_value(); })) {
         return base::fail(base::Errc::timed_out, "persist_sender was not answered");
     }

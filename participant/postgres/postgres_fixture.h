@@ -43,8 +43,7 @@ public:
     protocol::FinishResult settle(const protocol::BranchKey& key);
     base::Result<void> cancel(const protocol::BranchKey& key);
     base::Result<std::vector<protocol::PreparedBranch>> list();
-    base::Result<void> persist_sender(const protocol::Incarnation& incarnation,
-                                      protocol::Epoch epoch);
+    base::Result<void> persist_sender(const protocol::SenderStamp& sender);
     void stop();
 
     // Starts work without waiting; the answer comes to *result.

@@ -20,9 +20,12 @@ constexpr std::array kDefinitions = std::to_array<std::string_view>({
     "gid text PRIMARY KEY, key_hash text UNIQUE, fingerprint text, "
     "outcome text NOT NULL CHECK (outcome IN ('committed', 'aborted')), "
     "at timestamptz NOT NULL DEFAULT pg_catalog.now())",
-    // The highest epoch of each coordinator's log that was accepted.
+    // The newest start of each coordinator's log that was accepted, and how far that log has been.
     "CREATE TABLE IF NOT EXISTS twofold.sender ("
     "incarnation text PRIMARY KEY, epoch bigint NOT NULL)",
+    // Databases of the first version have them not.
+    "ALTER TABLE twofold.sender ADD COLUMN IF NOT EXISTS nonce bigint NOT NULL DEFAULT 0, "
+    "ADD COLUMN IF NOT EXISTS position bigint NOT NULL DEFAULT 0",
 });
 
 // An SQL identifier in quotes.

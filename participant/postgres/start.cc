@@ -6,6 +6,7 @@
 #include "participant/postgres/schema.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 namespace twofold::participant::postgres {
@@ -349,10 +350,17 @@ void StartAttempt::list() {
           false,
           true},
          listing_statement(),
-         {"SELECT s.incarnation, s.epoch FROM twofold.sender s"},
+         {"SELECT s.incarnation, s.epoch, s.nonce, s.position FROM twofold.sender s"},
          {"SELECT pg_catalog.pg_current_wal_insert_lsn(), "
           "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"}},
         &StartAttempt::on_listed);
+}
+
+// An unsigned number that a signed column holds, bit by bit.
+std::uint64_t parse_bits(const std::string& text) {
+    std::int64_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return static_cast<std::uint64_t>(value);
 }
 
 void StartAttempt::on_listed(const Reply& reply) {
@@ -362,8 +370,11 @@ void StartAttempt::on_listed(const Reply& reply) {
     for (std::size_t row = 0; row < senders.rows.size(); ++row) {
         auto incarnation = protocol::Incarnation::parse(senders.text(row, 0));
         if (!incarnation.has_value()) continue;
-        start_.sender_epochs[*incarnation] =
-            static_cast<protocol::Epoch>(parse_number(senders.text(row, 1)));
+        start_.senders[*incarnation] = {
+            *incarnation,
+            static_cast<protocol::Epoch>(parse_number(senders.text(row, 1))),
+            parse_bits(senders.text(row, 2)),
+            parse_bits(senders.text(row, 3))};
     }
     const StatementResult& now = reply.results[3];
     context_.position = {parse_timeline(now.text(0, 1)), parse_lsn(now.text(0, 0))};

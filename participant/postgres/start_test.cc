@@ -126,13 +126,29 @@ TEST_F(Start, SendersEpochsAreKeptAndNeverGoBack) {
     protocol::Incarnation a{{1}};
     protocol::Incarnation b{{2}};
     auto one = sidecar();
-    ASSERT_TRUE(one->persist_sender(a, 5).has_value());
-    ASSERT_TRUE(one->persist_sender(a, 3).has_value());
-    ASSERT_TRUE(one->persist_sender(b, 9).has_value());
+    ASSERT_TRUE(one->persist_sender({a, 5, ~0ULL, 70}).has_value());
+    ASSERT_TRUE(one->persist_sender({a, 3, 4, 60}).has_value());
+    ASSERT_TRUE(one->persist_sender({b, 9, 5, 1}).has_value());
+    ASSERT_TRUE(one->persist_sender({b, 9, 5, 8}).has_value());
     one.reset();
     auto two = sidecar();
-    EXPECT_EQ(two->started().sender_epochs,
-              (std::map<protocol::Incarnation, protocol::Epoch>{{a, 5}, {b, 9}}));
+    std::map<protocol::Incarnation, protocol::SenderStamp> expected{{a, {a, 5, ~0ULL, 70}},
+                                                                    {b, {b, 9, 5, 8}}};
+    EXPECT_EQ(two->started().senders, expected);
+}
+
+// Databases of the first version have the epoch only.
+TEST_F(Start, ASenderTableWithoutNonceIsCompleted) {
+    protocol::Incarnation a{{1}};
+    auto one = sidecar();
+    ASSERT_TRUE(one->persist_sender({a, 5, 6, 70}).has_value());
+    one.reset();
+    sql("ALTER TABLE twofold.sender DROP COLUMN nonce, DROP COLUMN position");
+    auto two = sidecar();
+    EXPECT_EQ(two->started().senders.at(a), (protocol::SenderStamp{a, 5, 0, 0}));
+    ASSERT_TRUE(two->persist_sender({a, 5, 6, 71}).has_value());
+    two.reset();
+    EXPECT_EQ(sidecar()->started().senders.at(a), (protocol::SenderStamp{a, 5, 6, 71}));
 }
 
 TEST_F(Start, RefusesASuperuser) {

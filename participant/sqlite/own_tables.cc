@@ -11,7 +11,11 @@ namespace {
 
 constexpr std::int64_t kFormat = 1;
 constexpr int kPruneRows = 64;  // per transaction: forgetting must not make a commit slow
+// Followed by an incarnation's digits: the epoch of its newest start, that start's nonce, and the
+// highest position of its log.
 constexpr std::string_view kSenderPrefix = "sender:";
+constexpr std::string_view kSenderNoncePrefix = "sender_nonce:";
+constexpr std::string_view kSenderPositionPrefix = "sender_position:";
 
 // Without STRICT: other programs may open the file with an SQLite that is too old for it.
 constexpr std::string_view kTables[] = {
@@ -197,33 +201,64 @@ base::Result<void> set_counter(Connection& connection, std::uint64_t counter) {
     return set_meta(connection, "counter", {static_cast<std::int64_t>(counter)});
 }
 
-base::Result<void> raise_sender(Connection& connection,
-                                const protocol::Incarnation& incarnation,
-                                protocol::Epoch epoch) {
-    TWOFOLD_TRY(Statement statement,
-                connection.prepare("INSERT INTO _tc_meta (name, value) VALUES (?1, ?2)"
-                                   " ON CONFLICT (name) DO UPDATE SET value ="
-                                   " max(value, excluded.value)"));
-    statement.bind(1, std::string(kSenderPrefix) + incarnation.text());
-    statement.bind(2, std::int64_t{epoch});
-    return statement.run();
+base::Result<void> raise_sender(Connection& connection, const protocol::SenderStamp& sender) {
+    std::string hex = sender.incarnation.text();
+    TWOFOLD_TRY(Senders known, read_senders(connection));
+    protocol::SenderStamp& row = known[sender.incarnation];
+    if (sender.epoch >= row.epoch) {
+        row.epoch = sender.epoch;
+        row.start_nonce = sender.start_nonce;
+    }
+    row.position = std::max(row.position, sender.position);
+    auto set = [&](std::string_view prefix, std::uint64_t value) {
+        return set_meta(connection, std::string(prefix) + hex, {static_cast<std::int64_t>(value)});
+    };
+    TWOFOLD_TRY(set(kSenderPrefix, row.epoch));
+    TWOFOLD_TRY(set(kSenderNoncePrefix, row.start_nonce));
+    return set(kSenderPositionPrefix, row.position);
 }
 
-base::Result<std::map<protocol::Incarnation, protocol::Epoch>> read_senders(
-    Connection& connection) {
-    std::map<protocol::Incarnation, protocol::Epoch> senders;
-    TWOFOLD_TRY(Statement statement,
-                connection.prepare("SELECT name, value FROM _tc_meta"
-                                   " WHERE name BETWEEN 'sender:' AND 'sender:~'"));
+namespace {
+
+// Calls back with the number behind the prefix and the incarnation's digits.
+template <class Take>
+base::Result<void> read_sender_rows(Connection& connection, std::string_view prefix, Take take) {
+    TWOFOLD_TRY(
+        Statement statement,
+        connection.prepare("SELECT name, value FROM _tc_meta WHERE name BETWEEN ?1 AND ?2"));
+    statement.bind(1, prefix);
+    statement.bind(2, std::string(prefix) + "~");
     for (;;) {
         TWOFOLD_TRY(bool row, statement.step());
-        if (!row) return senders;
-        std::string hex = statement.text(0).substr(kSenderPrefix.size());
+        if (!row) return base::ok();
+        std::string hex = statement.text(0).substr(prefix.size());
         std::optional<protocol::Incarnation> incarnation = protocol::Incarnation::parse(hex);
         // Skipping it would accept messages of a coordinator that was fenced off.
         if (!incarnation) return base::fail(base::Errc::corrupt, "_tc_meta: sender " + hex);
-        senders[*incarnation] = static_cast<protocol::Epoch>(statement.integer(1));
+        take(*incarnation, static_cast<std::uint64_t>(statement.integer(1)));
     }
+}
+
+}  // namespace
+
+// The first version had the epoch only; nonce and position are 0, "unknown", then.
+base::Result<Senders> read_senders(Connection& connection) {
+    Senders senders;
+    TWOFOLD_TRY(read_sender_rows(
+        connection, kSenderPrefix, [&](const protocol::Incarnation& id, std::uint64_t value) {
+            senders[id].incarnation = id;
+            senders[id].epoch = static_cast<protocol::Epoch>(value);
+        }));
+    TWOFOLD_TRY(read_sender_rows(
+        connection, kSenderNoncePrefix, [&](const protocol::Incarnation& id, std::uint64_t value) {
+            senders[id].start_nonce = value;
+        }));
+    TWOFOLD_TRY(read_sender_rows(connection,
+                                 kSenderPositionPrefix,
+                                 [&](const protocol::Incarnation& id, std::uint64_t value) {
+                                     senders[id].position = value;
+                                 }));
+    return senders;
 }
 
 base::Result<void> insert_prepared(Connection& connection, const PreparedRecord& record) {

@@ -26,11 +26,11 @@ struct FileMeta {
 [[nodiscard]] base::Result<void> set_epoch(Connection& connection, std::uint32_t epoch);
 [[nodiscard]] base::Result<void> set_counter(Connection& connection, std::uint64_t counter);
 
+using Senders = std::map<protocol::Incarnation, protocol::SenderStamp>;
+// Epoch and position never go back.
 [[nodiscard]] base::Result<void> raise_sender(Connection& connection,
-                                              const protocol::Incarnation& incarnation,
-                                              protocol::Epoch epoch);
-[[nodiscard]] base::Result<std::map<protocol::Incarnation, protocol::Epoch>> read_senders(
-    Connection& connection);
+                                              const protocol::SenderStamp& sender);
+[[nodiscard]] base::Result<Senders> read_senders(Connection& connection);
 
 struct PreparedRecord {
     protocol::BranchKey key;

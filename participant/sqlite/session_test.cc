@@ -119,10 +119,10 @@ TEST_F(SessionTest, ANewerProcessOfItsCoordinatorEndsIt) {
     expect_ran(execute(1, 1, "UPDATE account SET balance = 1"));
     protocol::Incarnation own = key_of(1).group.incarnation();
     protocol::Epoch epoch = key_of(1).group.epoch();
-    auto others = store_->persist_sender(protocol::Incarnation{{77}}, 5);
+    auto others = store_->persist_sender({protocol::Incarnation{{77}}, 5, 1, 1});
     EXPECT_EQ(others.error().code, base::Errc::unavailable);
     expect_ran(execute(1, 2, "SELECT 1"));
-    ASSERT_TRUE(store_->persist_sender(own, epoch + 1).has_value());
+    ASSERT_TRUE(store_->persist_sender({own, epoch + 1, 1, 1}).has_value());
     expect_refused(execute(1, 3, "SELECT 1"), reason::kBranchLost);
     expect_free();
 }
@@ -189,11 +189,11 @@ TEST_F(SessionTest, AnotherProgramsLockIsNamedAtTheFirstContact) {
     store_ = open_store(options);
     Plain other(path_);
     other.exec("BEGIN IMMEDIATE");
-    auto persisted = store_->persist_sender(protocol::Incarnation{{1}}, 5);
+    auto persisted = store_->persist_sender({protocol::Incarnation{{1}}, 5});
     ASSERT_FALSE(persisted.has_value());
     EXPECT_EQ(persisted.error().code, base::Errc::timed_out);
     other.exec("ROLLBACK");
-    EXPECT_TRUE(store_->persist_sender(protocol::Incarnation{{1}}, 5).has_value());
+    EXPECT_TRUE(store_->persist_sender({protocol::Incarnation{{1}}, 5}).has_value());
 }
 
 }  // namespace

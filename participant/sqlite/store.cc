@@ -244,7 +244,7 @@ base::Result<protocol::ResourceStart> Store::Impl::start() {
     start.position = {1, meta_.counter};
     start.slots = 1;
     start.exclusive = true;
-    TWOFOLD_TRY(start.sender_epochs, read_senders(*r_));
+    TWOFOLD_TRY(start.senders, read_senders(*r_));
     TWOFOLD_TRY(start.prepared, list());
     started_ = true;
     return start;
@@ -264,10 +264,10 @@ base::Result<std::vector<protocol::PreparedBranch>> Store::Impl::list() {
     return branches;
 }
 
-base::Result<void> Store::Impl::persist_sender(const protocol::Incarnation& incarnation,
-                                               protocol::Epoch epoch) {
-    bool is_newer = session_.has_value() && session_->work.key.group.incarnation() == incarnation &&
-                    session_->work.key.group.epoch() < epoch;
+base::Result<void> Store::Impl::persist_sender(const protocol::SenderStamp& sender) {
+    bool is_newer = session_.has_value() &&
+                    session_->work.key.group.incarnation() == sender.incarnation &&
+                    session_->work.key.group.epoch() < sender.epoch;
     if (is_newer) close_session();
     TWOFOLD_TRY(begin_own_write());
     base::Result<void> locked = r_->begin_immediate(finish_wait());
@@ -277,7 +277,7 @@ base::Result<void> Store::Impl::persist_sender(const protocol::Incarnation& inca
     TWOFOLD_TRY(locked);
     TransactionGuard guard(*r_);
     TWOFOLD_TRY(check_meta(*r_));
-    TWOFOLD_TRY(raise_sender(*r_, incarnation, epoch));
+    TWOFOLD_TRY(raise_sender(*r_, sender));
     return commit_forced(*r_);
 }
 
@@ -346,9 +346,8 @@ protocol::FinishResult Store::settle_one_phase(const protocol::BranchKey& key) {
 
 base::Result<std::vector<protocol::PreparedBranch>> Store::list() { return impl_->list(); }
 
-base::Result<void> Store::persist_sender(const protocol::Incarnation& incarnation,
-                                         protocol::Epoch epoch) {
-    return impl_->persist_sender(incarnation, epoch);
+base::Result<void> Store::persist_sender(const protocol::SenderStamp& sender) {
+    return impl_->persist_sender(sender);
 }
 
 void Store::note_marks(const protocol::Incarnation& incarnation,

@@ -122,8 +122,7 @@ public:
     // An open session of a transaction of an older process of this coordinator is ended as lost:
     // that process is gone, and its interactive transactions with it. One of another coordinator is
     // not: then this is unavailable until it has ended.
-    [[nodiscard]] base::Result<void> persist_sender(const protocol::Incarnation& incarnation,
-                                                    protocol::Epoch epoch);
+    [[nodiscard]] base::Result<void> persist_sender(const protocol::SenderStamp& sender);
 
     // Rows about branches below low_water, and witnesses below horizon, may go. Only remembered:
     // the next transaction that writes anyway deletes some of them, so forgetting costs no force.

@@ -24,8 +24,7 @@ public:
     base::Result<void> open();
     base::Result<protocol::ResourceStart> start();
     base::Result<std::vector<protocol::PreparedBranch>> list();
-    base::Result<void> persist_sender(const protocol::Incarnation& incarnation,
-                                      protocol::Epoch epoch);
+    base::Result<void> persist_sender(const protocol::SenderStamp& sender);
     base::Result<std::string> describe_changes(const std::string& gid);
     void interrupt(const protocol::BranchKey& key);
     void interrupt();

@@ -224,11 +224,25 @@ TEST_F(StoreTest, OnePhaseRemembersTheIdempotencyKey) {
     EXPECT_EQ(balances(), "1|99\n2|50");
 }
 
+// Files of the first version have the epoch only.
+TEST_F(StoreTest, ASenderWithoutNonceIsReadAndCompleted) {
+    protocol::Incarnation incarnation;
+    incarnation.bytes.fill(7);
+    Plain(path_).exec("INSERT INTO _tc_meta VALUES ('sender:" + incarnation.text() + "', 5)");
+    auto start = store_->start();
+    ASSERT_TRUE(start.has_value()) << start.error().text();
+    EXPECT_EQ(start.value().senders.at(incarnation), (protocol::SenderStamp{incarnation, 5, 0, 0}));
+    ASSERT_TRUE(store_->persist_sender({incarnation, 5, 9, 70}).has_value());
+    EXPECT_EQ(store_->start().value().senders.at(incarnation),
+              (protocol::SenderStamp{incarnation, 5, 9, 70}));
+}
+
 TEST_F(StoreTest, EpochAndSendersAreDurable) {
     protocol::Incarnation incarnation;
     incarnation.bytes.fill(7);
-    ASSERT_TRUE(store_->persist_sender(incarnation, 5).has_value());
-    ASSERT_TRUE(store_->persist_sender(incarnation, 3).has_value());
+    constexpr std::uint64_t kNonce = ~0ULL;
+    ASSERT_TRUE(store_->persist_sender({incarnation, 5, kNonce, 70}).has_value());
+    ASSERT_TRUE(store_->persist_sender({incarnation, 3, 4, 60}).has_value());
     store_.reset();
     auto store = Store::open(options_for(path_));
     ASSERT_TRUE(store.has_value());
@@ -237,7 +251,8 @@ TEST_F(StoreTest, EpochAndSendersAreDurable) {
     auto start = store.value()->start();
     ASSERT_TRUE(start.has_value());
     EXPECT_EQ(start.value().epoch, 2U);
-    EXPECT_EQ(start.value().sender_epochs.at(incarnation), 5U);
+    EXPECT_EQ(start.value().senders.at(incarnation),
+              (protocol::SenderStamp{incarnation, 5, kNonce, 70}));
     EXPECT_EQ(start.value().uuid, test_uuid());
     EXPECT_EQ(start.value().identity.text(), "sqlite:" + test_uuid().text());
     EXPECT_EQ(start.value().slots, 1U);

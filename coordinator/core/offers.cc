@@ -1,0 +1,176 @@
+// A start shows itself. Before it presumes anything about what former starts left (an abort that no
+// record names), every participant that can be reached has made this start durable, so that no
+// older one is obeyed there any more, and has had the chance to say that our log is not what it
+// was: restored from a copy, it no longer knows what was decided after the copy was made, and what
+// it would call aborted may be committed elsewhere.
+#include "base/assert.h"
+#include "coordinator/core/machine_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::ParticipantNumber;
+using protocol::SenderStamp;
+using protocol::TxnId;
+namespace reason = protocol::reason;
+
+bool refuses_our_start(std::string_view code) {
+    return code == reason::kStaleSender || code == reason::kSenderConflict ||
+           code == reason::kLogWentBack;
+}
+
+// They are offered our start when they are seen. At the first start nothing was left by former
+// ones.
+void Machine::Impl::await_offers() {
+    if (epochs_.begin()->first >= epoch_) return;
+    for (const auto& [number, record] : directory_.records()) {
+        if (!record.retired) offers_.emplace(number, 0);
+    }
+}
+
+void Machine::Impl::offer(ParticipantNumber number, bool wait) {
+    std::uint64_t id = ++last_offer_;
+    auto awaited = offers_.find(number);
+    if (awaited != offers_.end()) {
+        awaited->second = id;
+    } else if (wait) {
+        offers_.emplace(number, id);
+    }
+    emit(Offer{number, id});
+}
+
+void Machine::Impl::handle(OfferAnswered& input) {
+    const Participant* participant = directory_.find(input.participant);
+    if (participant == nullptr) return;
+    if (input.reply.has_value()) {
+        const protocol::OfferReply& reply = *input.reply;
+        const Enlistment& at = *participant->enlistment;
+        bool ours = reply.participant == at.uuid && reply.identity == at.identity;
+        if (ours && !reply.accepted && refuses_our_start(reply.reason.code)) {
+            stop({}, input.participant, reply.reason);
+            return;
+        }
+    }
+    auto awaited = offers_.find(input.participant);
+    if (awaited != offers_.end() && awaited->second == input.offer) offer_over(input.participant);
+}
+
+// It has accepted us, or cannot be asked now.
+void Machine::Impl::offer_over(ParticipantNumber number) {
+    if (offers_.erase(number) == 0 || !offers_.empty()) return;
+    std::vector<protocol::IdPosition> held;
+    for (const auto& [position, txn] : transactions_) {
+        if (txn->recovered && txn->state == TransactionState::aborting) held.push_back(position);
+    }
+    for (protocol::IdPosition position : held) {
+        Transaction& txn = *find(position);
+        for (Branch& branch : txn.branches) {
+            if (branch.state == BranchState::aborting && branch.retry_timer.value == 0) {
+                drive(txn, branch);
+            }
+        }
+        answer_ready_waiters(txn);
+        finish_if_done(txn);
+    }
+    for (Inquire& inquiry : std::exchange(held_inquiries_, {})) handle(inquiry);
+    for (auto& work : std::exchange(held_work_, {})) {
+        std::visit([this](auto& request) { handle(request); }, work);
+    }
+}
+
+// True: new work waits, or was answered because too much of it does. What it would do under a log
+// that went back nobody could finish, and its keys may have been used before.
+bool Machine::Impl::held(std::variant<SubmitOneShot, Begin> input) {
+    if (may_presume()) return false;
+    if (held_work_.size() < config_.transactions_max) {
+        held_work_.push_back(std::move(input));
+    } else {
+        Ticket ticket = std::visit([](const auto& request) { return request.ticket; }, input);
+        answer_plain(ticket, AnswerKind::overloaded, not_ready());
+    }
+    return true;
+}
+
+protocol::Reason Machine::Impl::not_ready() const {
+    if (is_stopped()) return stopped_;
+    if (may_presume()) return {};
+    return make_reason(reason::kNotReady,
+                       "the coordinator has just started and shows itself to participant " +
+                           directory_.name_of(offers_.begin()->first) +
+                           " before it concludes anything from its log; ask again soon");
+}
+
+// Aborted because the log says nothing else, or only that it was being prepared.
+bool Machine::Impl::is_presumed(const Transaction& txn) const {
+    return txn.recovered && txn.state == TransactionState::aborting && !may_presume();
+}
+
+// ---- signs that the log went back ----------------------------------------------------
+
+// What a participant says that it has heard of us. Anybody can claim that: it is asked whether it
+// still accepts us, and only its refusal counts.
+void Machine::Impl::note_known_senders(const protocol::InquiryRequest& request) {
+    const protocol::ParticipantRecord* record = directory_.find_by_uuid(request.participant);
+    if (record == nullptr || record->identity != request.identity || record->retired) return;
+    bool doubtful = std::ranges::any_of(
+        request.senders, [this](const SenderStamp& known) { return contradicts_us(known); });
+    if (doubtful && !offers_.contains(record->number)) offer(record->number, true);
+}
+
+bool Machine::Impl::contradicts_us(const SenderStamp& known) const {
+    if (known.incarnation != incarnation_) return false;
+    if (known.epoch > epoch_) return true;
+    if (known.epoch == epoch_) {
+        bool both = known.start_nonce != 0 && config_.start_nonce != 0;
+        return both && known.start_nonce != config_.start_nonce;
+    }
+    return config_.start_position != 0 && known.position > config_.start_position;
+}
+
+// From here on whatever we said could contradict what others were told: nothing is sent, decided or
+// presumed any more, until a person has looked.
+void Machine::Impl::stop(const TxnId& txn, ParticipantNumber number, const protocol::Reason& why) {
+    if (is_stopped()) return;
+    bool newer = why.code == reason::kStaleSender;
+    std::string_view code = newer ? reason::kStaleSender : reason::kLogWentBack;
+    std::string who = directory_.name_of(number);
+    stopped_ = make_reason(
+        code,
+        newer ? "participant " + who +
+                    " has heard from a newer start of this coordinator: this one has stopped"
+              : "the log was restored from a copy: participant " + who +
+                    " has heard from a start of this coordinator that this log does not know. "
+                    "This one has stopped; put the newest log back");
+    alarm(code, txn, number, stopped_.message + " (" + why.code + ": " + why.message + ")");
+    for (auto& [position, other] : transactions_) {
+        for (const Waiter& waiter : other->waiters) {
+            answer(waiter.ticket, AnswerKind::cannot_tell, *other, stopped_);
+        }
+        other->waiters.clear();
+    }
+    for (Inquire& inquiry : std::exchange(held_inquiries_, {})) handle(inquiry);
+    for (const auto& work : std::exchange(held_work_, {})) {
+        Ticket ticket = std::visit([](const auto& request) { return request.ticket; }, work);
+        answer_plain(ticket, AnswerKind::cannot_tell, stopped_);
+    }
+}
+
+// Requests are told to ask again elsewhere or later, everything else is ignored.
+void Machine::Impl::step_stopped(Input& input) {
+    if (auto* inquire = std::get_if<Inquire>(&input)) {
+        handle(*inquire);
+        return;
+    }
+    std::visit(
+        [this]<class Alternative>(const Alternative& request) {
+            constexpr bool kIsRequest = requires { request.ticket; };
+            if constexpr (kIsRequest) {
+                answer_plain(request.ticket, AnswerKind::cannot_tell, stopped_);
+            }
+        },
+        input);
+}
+
+}  // namespace twofold::coordinator
