@@ -1,6 +1,6 @@
 // docker-compose.yml cannot be run where the tests run, but it can be read: services that wait for
-// each other in a circle, a health check of a program that does not exist or a setting that the
-// program refuses would only be noticed by the first user.
+// each other in a circle, a health check of a program that does not exist, a setting that the
+// program refuses or a library that the image lacks would only be noticed by the first user.
 #include "integration/process.h"
 #include "integration/temp_dir.h"
 
@@ -8,7 +8,9 @@
 #include <yaml-cpp/yaml.h>
 
 #include <filesystem>
+#include <iterator>
 #include <set>
+#include <sstream>
 
 namespace twofold::integration {
 namespace {
@@ -111,6 +113,32 @@ TEST_F(Deployment, ImageRunsWithoutPrivileges) {
     EXPECT_NE(text.find("\nUSER 10001"), std::string::npos);
     EXPECT_NE(text.find("\nENTRYPOINT [\"/usr/local/bin/twofold\"]"), std::string::npos);
     EXPECT_NE(text.find("\nVOLUME /var/lib/twofold"), std::string::npos);
+}
+
+// The packages that hold the libraries which the program itself asks for. Asked of the dynamic
+// linker's names, not of what is installed: a package that only the build needs hides nothing.
+[[nodiscard]] std::set<std::string> packages_of_the_program() {
+    static constexpr const char* kScript =
+        "for name in $(objdump -p \"$0\" | awk '/NEEDED/ {print $2}'); do"
+        "  path=$(ldd \"$0\" | awk -v name=\"$name\" '$1 == name {print $3}');"
+        "  [ -z \"$path\" ] || dpkg-query -S \"$(realpath \"$path\")\" || dpkg-query -S \"$path\""
+        "    || echo \"$name-of-no-package\";"
+        "done 2>/dev/null | cut -d: -f1";
+    auto done = run_program("/bin/sh", {"-c", kScript, sibling_program("twofold")});
+    EXPECT_TRUE(done.has_value() && done.value().status.exited_with(0));
+    std::istringstream names(done.has_value() ? done.value().output : "");
+    return {std::istream_iterator<std::string>(names), {}};
+}
+
+TEST_F(Deployment, ImageHasTheLibrariesOfTheProgram) {
+    std::set<std::string> packages = packages_of_the_program();
+    EXPECT_GE(packages.size(), 8U);
+    for (const char* always : {"libc6", "libgcc-s1", "libstdc++6"}) packages.erase(always);
+    std::string text = read_file("deploy/Dockerfile");
+    text = text.substr(text.rfind("\nFROM "));
+    for (const std::string& package : packages) {
+        EXPECT_NE(text.find(" " + package + " "), std::string::npos) << package;
+    }
 }
 
 }  // namespace
