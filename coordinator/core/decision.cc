@@ -187,7 +187,13 @@ void Machine::Impl::end(Transaction& txn) {
     TransactionState state = TransactionState::heuristic;
     if (outcome == Outcome::committed) state = TransactionState::committed;
     if (outcome == Outcome::aborted) state = TransactionState::aborted;
-    if (txn.logged) emit(Append{protocol::EndRecord{txn.id, outcome}});
+    if (txn.logged) {
+        // The horizon has passed it while it was unfinished: what covers its commits comes into the
+        // log before the END that lets it be forgotten.
+        protocol::IdPosition horizon = forcing_horizon_.value_or(outcomes_.horizon());
+        if (txn.position < horizon) give_up_below(horizon);
+        emit(Append{protocol::EndRecord{txn.id, outcome}});
+    }
     if (outcome == Outcome::committed) {
         outcomes_.set_committed(txn.position);
         if (txn.member().idempotency) remember_key(txn, true);
@@ -274,6 +280,7 @@ void Machine::Impl::give_up_below(protocol::IdPosition horizon) {
         auto known = given_up_.find(number);
         if (newest == protocol::IdPosition{}) continue;
         if (known != given_up_.end() && known->second >= newest) continue;
+        given_up_[number] = newest;  // counts at once: it only makes answers more careful
         force(protocol::GivenUpRecord{number, newest});
     }
 }

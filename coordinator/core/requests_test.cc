@@ -332,6 +332,30 @@ TEST(Marks, what_no_position_covers_is_given_up_with_the_horizon) {
     covered.expect_none("force given up");
 }
 
+// Forgotten with its END, and its last commit was acknowledged after the horizon had moved.
+TEST(Marks, what_ends_below_the_horizon_is_given_up_before_its_end) {
+    Config config;
+    config.outcomes_max = 16;
+    Script s(2, config);
+    s.when("work comes", s.submit({1, 2}));
+    protocol::BranchKey late = s.key(2);
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    s.when("durable", s.decided());
+    s.when("committed", s.reply(1, committed));
+    for (int i = 0; i < 17; ++i) {
+        s.when("other work", s.submit({1}));
+        s.when("done", s.reply(1, read_only));
+    }
+    s.when("durable", s.durable());
+    EXPECT_GT(s.machine.horizon(), (IdPosition{1, 1}));
+    s.when("it commits at last", s.reply_to(protocol::ItemOp::commit, late, 2, committed))
+        .expect({"force given up 2 1.1",
+                 "append end t1.1 committed",
+                 "finished t1.1 committed",
+                 "answer 1 finished committed"});
+}
+
 TEST(Query, what_is_told_of_ids_that_are_not_in_memory) {
     Config config;
     config.reports_max = 1;
