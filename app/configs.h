@@ -31,6 +31,9 @@ struct CoordinatorConfig {
     std::chrono::milliseconds info_interval{5'000};
     std::chrono::milliseconds drain_limit{10'000};
     std::uint64_t transactions_max = 100'000;
+    std::chrono::milliseconds key_retention{3'600'000};
+    std::uint64_t keys_max = 4'000'000;
+    std::uint64_t outcomes_max = 64'000'000;
     std::uint64_t body_size_max = 1U << 20U;
     std::uint64_t segment_size_bytes = 16U << 20U;
     std::uint64_t checkpoint_bytes = 64U << 20U;

@@ -149,6 +149,9 @@ void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state,
     machine.start_nonce = base::random_number();
     machine.start_position = start_position;
     machine.transactions_max = config.transactions_max;
+    machine.key_lifetime = config.key_retention;
+    machine.keys_max = config.keys_max;
+    machine.outcomes_max = config.outcomes_max;
     machine.deadline_default = config.deadline_default;
     machine.deadline_max = config.deadline_max;
     machine.retry_min = config.retry_min;
@@ -181,6 +184,8 @@ std::string CoordinatorService::Impl::not_ready_reason() const {
 
 void CoordinatorService::Impl::make_routes() {
     coordinator::ApiOptions api;
+    api.key_lifetime = config.key_retention;
+    api.keys_max = config.keys_max;
     api.deadline_default = config.deadline_default;
     api.deadline_max = config.deadline_max;
     api.metrics_text = [this] { return metrics.text(driver->machine(), log->figures()); };

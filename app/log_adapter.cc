@@ -32,6 +32,15 @@ namespace {
     std::_Exit(EXIT_FAILURE);
 }
 
+std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
+    std::vector<base::Bytes> encoded;
+    encoded.reserve(records.size());
+    for (const protocol::Record& record : records) {
+        encoded.push_back(protocol::encode_record(record));
+    }
+    return encoded;
+}
+
 }  // namespace
 
 LogAdapter::LogAdapter(async::EventLoop& loop,
@@ -167,15 +176,19 @@ void LogAdapter::checkpoint(std::vector<protocol::Record> records,
                             async::UniqueFunction<void()> on_done) {
     // Taken now, together with what is pending: both describe the same moment. The thread runs jobs
     // in order, so a force that is under way comes first.
-    std::vector<base::Bytes> encoded;
-    encoded.reserve(records.size());
+    std::vector<base::Bytes> encoded = encode(records);
+    std::vector<std::uint64_t> sealed;
     for (const protocol::Record& record : records) {
-        encoded.push_back(protocol::encode_record(record));
+        const auto* file = std::get_if<protocol::SealedRecord>(&record);
+        if (file != nullptr) sealed.push_back(file->file);
     }
     worker_.post(
-        [this, appended = std::exchange(pending_, {}), encoded = std::move(encoded)] {
+        [this,
+         appended = std::exchange(pending_, {}),
+         encoded = std::move(encoded),
+         sealed = std::move(sealed)] {
             for (const base::Bytes& record : appended) writer_->append(record);
-            auto done = writer_->checkpoint(encoded);
+            auto done = writer_->checkpoint(encoded, sealed);
             bool harmless = done.has_value() || done.error().code == base::Errc::disk_full ||
                             done.error().code == base::Errc::limit_exceeded;
             if (!harmless) end_process(done.error());
@@ -194,6 +207,18 @@ void LogAdapter::checkpoint(std::vector<protocol::Record> records,
             figures_.writer = outcome.counters;
             on_done();
         });
+}
+
+// In order with the checkpoints: those that are under way do not know of it yet.
+void LogAdapter::seal(std::uint64_t file, const std::vector<protocol::Record>& records) {
+    worker_.post(
+        [this, file, encoded = encode(records)]() mutable {
+            auto sealed = writer_->seal(file, std::move(encoded));
+            if (sealed.has_value()) return;
+            if (sealed.error().code != base::Errc::disk_full) end_process(sealed.error());
+            log_event(LogLevel::warning, "log_seal_failed", sealed.error().context, {});
+        },
+        async::WorkerThread::Completion());
 }
 
 void LogAdapter::close(async::UniqueFunction<void()> done) {

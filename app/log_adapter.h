@@ -53,6 +53,7 @@ public:
     void force(async::UniqueFunction<void()> on_durable) override;
     void checkpoint(std::vector<protocol::Record> records,
                     async::UniqueFunction<void()> on_done) override;
+    void seal(std::uint64_t file, const std::vector<protocol::Record>& records) override;
     [[nodiscard]] std::uint64_t durable_position() const override { return durable_lsn_; }
     [[nodiscard]] bool has_room_for_new_work() const override { return has_room_; }
     [[nodiscard]] bool wants_checkpoint() const override {

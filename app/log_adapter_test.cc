@@ -122,6 +122,31 @@ TEST_F(LogAdapterTest, ACheckpointReplacesWhatCameBefore) {
     EXPECT_EQ(numbers_on_disk(), (std::vector<std::uint64_t>{50, 51}));
 }
 
+// A file is there before the checkpoint that names it, and goes with the first one that does not.
+// One that comes while a checkpoint is under way is not known to that one, and stays.
+TEST_F(LogAdapterTest, SealedFilesComeAndGoInOrderWithTheCheckpoints) {
+    open();
+    auto file = [](std::uint64_t number) { return protocol::SealedRecord{number, 0, 1}; };
+    auto is_there = [this](std::uint64_t number) {
+        std::string digits = std::to_string(number);
+        return disk_.has("sealed-" + std::string(20 - digits.size(), '0') + digits + ".wal");
+    };
+    int done = 0;
+    log_->seal(1, {numbered(1)});
+    log_->checkpoint({file(1)}, [&] { ++done; });
+    log_->seal(2, {numbered(2)});
+    ASSERT_TRUE(run([&] { return done == 1; }));
+    log_->checkpoint({file(1), file(2)}, [&] { ++done; });
+    ASSERT_TRUE(run([&] { return done == 2; }));
+    EXPECT_TRUE(is_there(1));
+    EXPECT_TRUE(is_there(2));
+    EXPECT_EQ(log_->figures().writer.sealed_files, 2U);
+    log_->checkpoint({file(2)}, [&] { ++done; });
+    ASSERT_TRUE(run([&] { return done == 3; }));
+    EXPECT_FALSE(is_there(1));
+    EXPECT_TRUE(is_there(2));
+}
+
 // Otherwise a state that is larger than the limit would be written again and again.
 TEST_F(LogAdapterTest, TheNextCheckpointWaitsForAsMuchLogAsTheLastOneHad) {
     checkpoint_bytes_ = 10'000;

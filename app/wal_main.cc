@@ -4,6 +4,7 @@
 #include "protocol/records.h"
 #include "wal/inspect.h"
 #include "wal/posix_file.h"
+#include "wal/sealed.h"
 
 #include <cstdio>
 #include <memory>
@@ -19,6 +20,27 @@ std::string describe(base::ByteSpan bytes, bool json) {
                     : protocol::describe_record(record.value());
     }
     return json ? "{\"type\":\"unreadable\"}" : "unreadable: " + record.error().context;
+}
+
+// What the checkpoint refers to must be there and sound. The first problem; empty: none.
+std::string sealed_problem(wal::Directory& directory, const wal::ReadSummary& summary) {
+    std::string problem;
+    auto read = wal::read_log(directory, [&](const wal::RecoveredRecord& record) {
+        if (!problem.empty()) return;
+        auto decoded = protocol::decode_record(record.payload);
+        if (!decoded.has_value()) return;
+        const auto* sealed = std::get_if<protocol::SealedRecord>(&decoded.value());
+        if (sealed == nullptr) return;
+        auto content = wal::read_sealed(directory, summary.incarnation, sealed->file);
+        if (!content.has_value()) problem = content.error().context;
+    });
+    if (!read.has_value()) problem = read.error().context;
+    return problem;
+}
+
+int refused(const std::string& why) {
+    std::fprintf(stderr, "twofold wal: the coordinator refuses this log: %s\n", why.c_str());
+    return kExitError;
 }
 
 int inspect(const WalOptions& options, bool with_records) {
@@ -40,13 +62,9 @@ int inspect(const WalOptions& options, bool with_records) {
     }
     std::string text = options.json ? wal::to_json(report.value()) : wal::to_text(report.value());
     std::fputs(text.c_str(), stdout);
-    if (!report.value().accepted) {
-        std::fprintf(stderr,
-                     "twofold wal: the coordinator refuses this log: %s\n",
-                     report.value().refusal.c_str());
-        return kExitError;
-    }
-    return kExitOk;
+    if (!report.value().accepted) return refused(report.value().refusal);
+    std::string problem = sealed_problem(*directory.value(), report.value().summary);
+    return problem.empty() ? kExitOk : refused(problem);
 }
 
 }  // namespace

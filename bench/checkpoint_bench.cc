@@ -1,5 +1,6 @@
 // What remembering costs: the size of a checkpoint, and how long the event loop is busy with making
-// it, for many remembered outcomes and many idempotency keys. docs/benchmarks.md has a run.
+// it, for many remembered outcomes and many idempotency keys; and the same for the largest step
+// that puts keys into a file. docs/benchmarks.md has a run.
 //
 //   twofold-checkpoint-bench
 #include "coordinator/core/machine.h"
@@ -62,24 +63,61 @@ void outcomes(std::uint64_t count) {
     print("outcomes", count, measure(coordinator::Machine(config, std::move(state))));
 }
 
-void keys(std::uint64_t count) {
-    coordinator::RecoveredState state = empty_state();
-    base::KeyedHash key(base::HashKey{});
-    for (std::uint64_t i = 1; i <= count; ++i) {
-        protocol::IdempotencyKey idempotency;
-        for (unsigned byte = 0; byte < 8; ++byte) {
-            idempotency.key_hash[byte] = static_cast<std::uint8_t>(i >> (8 * byte));
-        }
-        state.committed_keys[protocol::make_txn_id({}, 1, i, protocol::ParticipantNumber(0), key)] =
-            idempotency;
+protocol::SettledKey key_of(std::uint64_t number) {
+    protocol::SettledKey key;
+    for (unsigned byte = 0; byte < 8; ++byte) {
+        key.idempotency.key_hash[byte] = static_cast<std::uint8_t>(number >> (8 * byte));
     }
-    print("keys", count, measure(coordinator::Machine({}, std::move(state))));
+    key.position = {1, number};
+    key.committed = true;
+    return key;
+}
+
+// What the loop does when a file is full.
+void seal(coordinator::RecoveredState& state, std::size_t keys_per_file, Cost& largest) {
+    Clock::time_point start = Clock::now();
+    Cost cost;
+    std::vector<protocol::KeysRecord> records = state.keys.loose_records(keys_per_file);
+    state.keys.forget_loose(keys_per_file);
+    cost.make_ms = milliseconds_since(start);
+    start = Clock::now();
+    for (const protocol::KeysRecord& record : records) {
+        cost.bytes += protocol::encode_record(record).size();
+    }
+    cost.encode_ms = milliseconds_since(start);
+    if (cost.make_ms + cost.encode_ms > largest.make_ms + largest.encode_ms) largest = cost;
+    std::uint64_t number = coordinator::first_sealed_file(1) + state.sealed.size();
+    state.sealed[number] = {number, 0, static_cast<std::uint32_t>(keys_per_file)};
+}
+
+// As many as make the checkpoint as large as it can be.
+void keys(std::uint64_t at_least) {
+    coordinator::RecoveredState state = empty_state();
+    coordinator::Config config;
+    std::uint64_t count = at_least / config.keys_per_file * config.keys_per_file;
+    count += config.keys_per_file - 1;
+    Cost largest;
+    for (std::uint64_t i = 1; i <= count; ++i) {
+        state.keys.settle(key_of(i), true);
+        if (state.keys.loose() == config.keys_per_file) seal(state, config.keys_per_file, largest);
+    }
+    auto remembered = static_cast<double>(state.keys.reserved_bytes());
+    std::size_t loose = state.keys.loose();
+    std::size_t files = state.sealed.size();
+    print("keys", count, measure(coordinator::Machine(config, std::move(state))));
+    if (files > 0) print("  a file", config.keys_per_file, largest);
+    std::printf(
+        "           %10zu of them written by the checkpoint, %zu files named, %.0f bytes of "
+        "memory each\n",
+        loose,
+        files,
+        remembered / static_cast<double>(count));
 }
 
 }  // namespace
 
 int main() {
     for (std::uint64_t count : {1'000'000U, 8'000'000U, 64'000'000U, 256'000'000U}) outcomes(count);
-    for (std::uint64_t count : {10'000U, 100'000U, 1'000'000U}) keys(count);
+    for (std::uint64_t count : {10'000U, 100'000U, 1'000'000U, 4'000'000U}) keys(count);
     return 0;
 }

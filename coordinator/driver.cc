@@ -141,6 +141,8 @@ void Driver::handle(Propose&& effect) {
     waiting_for_log_.emplace_back(decided);
 }
 
+void Driver::handle(Seal&& effect) { log_.seal(effect.file, effect.records); }
+
 void Driver::handle(Send&& effect) {
     auto found = by_number_.find(effect.participant);
     if (found == by_number_.end()) {

@@ -116,6 +116,7 @@ private:
     void handle(Append&& effect);
     void handle(AppendForced&& effect);
     void handle(Propose&& effect);
+    void handle(Seal&& effect);
     void handle(Send&& effect);
     void handle(Offer&& effect);
     void handle(ArmTimer&& effect);

@@ -25,6 +25,9 @@ public:
         checkpoints.push_back(std::move(records));
         on_done();
     }
+    void seal(std::uint64_t file, const std::vector<protocol::Record>& records) override {
+        sealed[file] = records;
+    }
     [[nodiscard]] std::uint64_t durable_position() const override { return durable; }
     [[nodiscard]] bool has_room_for_new_work() const override { return room; }
     [[nodiscard]] bool wants_checkpoint() const override { return false; }
@@ -48,6 +51,7 @@ public:
 
     std::vector<protocol::Record> appended;
     std::vector<std::vector<protocol::Record>> checkpoints;
+    std::map<std::uint64_t, std::vector<protocol::Record>> sealed;
     std::uint64_t durable = 0;
     int forces = 0;
     bool hold = false;  // forces wait for finish()

@@ -30,9 +30,12 @@ public:
     // while a force is under way share the next one (group commit).
     virtual void force(async::UniqueFunction<void()> on_durable) = 0;
     // Replaces the older part of the log by `records`, which describe the state after everything
-    // appended so far. `on_done` runs when it is durable.
+    // appended so far. `on_done` runs when it is durable. Sealed files that the records do not name
+    // are removed then.
     virtual void checkpoint(std::vector<protocol::Record> records,
                             async::UniqueFunction<void()> on_done) = 0;
+    // Writes a sealed file of this number. It is durable before a later checkpoint is.
+    virtual void seal(std::uint64_t file, const std::vector<protocol::Record>& records) = 0;
     // LSN up to which the log is known to be durable: our position in messages.
     [[nodiscard]] virtual std::uint64_t durable_position() const = 0;
     [[nodiscard]] virtual bool has_room_for_new_work() const = 0;

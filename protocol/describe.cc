@@ -198,6 +198,39 @@ Description describe(const AcknowledgedRecord& record) {
     return out;
 }
 
+Description describe(const KeysRecord& record) {
+    Description out("keys");
+    out.number("generation", record.generation).number("count", record.keys.size());
+    std::string text;
+    std::string json;
+    for (std::size_t i = 0; i < record.keys.size(); ++i) {
+        const SettledKey& key = record.keys[i];
+        Description one("key");
+        one.field("txn", position_text(key.position))
+            .number("participant", key.participant.value)
+            .field("outcome", to_string(key.committed ? Outcome::committed : Outcome::aborted));
+        if (!key.committed) one.field("reason", key.reason);
+        text.append(i == 0 ? "" : "; ").append(one.text());
+        json.append(i == 0 ? "" : ",").append(one.json());
+    }
+    out.raw("keys", "[" + text + "]", "[" + json + "]");
+    return out;
+}
+
+Description describe(const SealedRecord& record) {
+    Description out("sealed");
+    out.number("file", record.file)
+        .number("generation", record.generation)
+        .number("keys", record.keys);
+    return out;
+}
+
+Description describe(const KeyTurnRecord& record) {
+    Description out("key_turn");
+    out.number("generation", record.generation);
+    return out;
+}
+
 Description describe_any(const Record& record) {
     return std::visit([](const auto& alternative) { return describe(alternative); }, record);
 }

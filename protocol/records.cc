@@ -29,6 +29,9 @@ enum class RecordType : std::uint8_t {
     position = 10,
     idempotent_abort = 11,
     acknowledged = 12,
+    keys = 13,
+    sealed = 14,
+    key_turn = 15,
 };
 
 constexpr std::uint8_t kRecordVersion = 1;
@@ -124,6 +127,33 @@ void write(ByteWriter& out, const AcknowledgedRecord& record) {
     out.string(record.reason);
 }
 
+void write_settled_key(ByteWriter& out, const SettledKey& key) {
+    write_idempotency(out, key.idempotency);
+    write_id_position(out, key.position);
+    out.u16(key.participant.value);
+    out.u8(key.committed ? 1 : 0);
+    if (!key.committed) out.string(key.reason);
+}
+
+void write(ByteWriter& out, const KeysRecord& record) {
+    header(out, RecordType::keys);
+    out.u32(record.generation);
+    out.u16(static_cast<std::uint16_t>(record.keys.size()));
+    for (const SettledKey& key : record.keys) write_settled_key(out, key);
+}
+
+void write(ByteWriter& out, const SealedRecord& record) {
+    header(out, RecordType::sealed);
+    out.u64(record.file);
+    out.u32(record.generation);
+    out.u32(record.keys);
+}
+
+void write(ByteWriter& out, const KeyTurnRecord& record) {
+    header(out, RecordType::key_turn);
+    out.u32(record.generation);
+}
+
 Record read_epoch(ByteReader& in) {
     EpochRecord record;
     record.incarnation.bytes = in.array<10>();
@@ -216,6 +246,34 @@ Record read_acknowledged(ByteReader& in) {
     return record;
 }
 
+SettledKey read_settled_key(ByteReader& in) {
+    SettledKey key;
+    key.idempotency = read_idempotency(in);
+    key.position = read_id_position(in);
+    key.participant = ParticipantNumber(in.u16());
+    key.committed = read_flag(in);
+    if (!key.committed) key.reason = in.string();
+    return key;
+}
+
+Record read_keys(ByteReader& in) {
+    KeysRecord record;
+    record.generation = in.u32();
+    std::uint16_t count = in.u16();
+    for (std::uint16_t i = 0; i < count && in.ok(); ++i) {
+        record.keys.push_back(read_settled_key(in));
+    }
+    return record;
+}
+
+Record read_sealed(ByteReader& in) {
+    SealedRecord record;
+    record.file = in.u64();
+    record.generation = in.u32();
+    record.keys = in.u32();
+    return record;
+}
+
 base::Result<Record> read_body(RecordType type, ByteReader& in) {
     switch (type) {
         case RecordType::epoch: return read_epoch(in);
@@ -230,6 +288,9 @@ base::Result<Record> read_body(RecordType type, ByteReader& in) {
         case RecordType::position: return read_position(in);
         case RecordType::idempotent_abort: return read_idempotent_abort(in);
         case RecordType::acknowledged: return read_acknowledged(in);
+        case RecordType::keys: return read_keys(in);
+        case RecordType::sealed: return read_sealed(in);
+        case RecordType::key_turn: return Record{KeyTurnRecord{in.u32()}};
     }
     return fail(Errc::unsupported_version,
                 "log record of unknown type " + std::to_string(static_cast<int>(type)) +

@@ -4,8 +4,8 @@
 //
 // Forced before anything depends on them: EpochRecord, ParticipantRecord, DecisionRecord(commit),
 // HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord, AcknowledgedRecord.
-// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord. Losing a lazy record
-// never changes an outcome: an absent decision above the horizon is abort.
+// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord, KeyTurnRecord. Losing a
+// lazy record never changes an outcome: an absent decision above the horizon is abort.
 #pragma once
 
 #include "base/result.h"
@@ -152,6 +152,42 @@ struct AcknowledgedRecord {
     friend bool operator==(const AcknowledgedRecord&, const AcknowledgedRecord&) = default;
 };
 
+// An idempotency key whose outcome is fixed. Its transaction's id without what can be calculated.
+struct SettledKey {
+    IdempotencyKey idempotency;
+    IdPosition position;
+    ParticipantNumber participant;  // of a one-phase id, else 0
+    bool committed = false;         // decided so
+    std::string reason;             // of an abort: a reason code
+
+    friend bool operator==(const SettledKey&, const SettledKey&) = default;
+};
+
+// Settled keys of one generation. In checkpoints and in sealed files.
+struct KeysRecord {
+    std::uint32_t generation = 0;
+    std::vector<SettledKey> keys;
+
+    friend bool operator==(const KeysRecord&, const KeysRecord&) = default;
+};
+
+// The records of this sealed file count as if they stood here. Only in checkpoints.
+struct SealedRecord {
+    std::uint64_t file = 0;
+    std::uint32_t generation = 0;  // of its keys
+    std::uint32_t keys = 0;        // how many are in it
+
+    friend bool operator==(const SealedRecord&, const SealedRecord&) = default;
+};
+
+// A new generation of keys has begun: a fixed part of the time for which keys are remembered has
+// passed. Lost, keys are remembered for longer.
+struct KeyTurnRecord {
+    std::uint32_t generation = 0;
+
+    friend bool operator==(const KeyTurnRecord&, const KeyTurnRecord&) = default;
+};
+
 using Record = std::variant<EpochRecord,
                             ParticipantRecord,
                             PreparingRecord,
@@ -163,7 +199,10 @@ using Record = std::variant<EpochRecord,
                             GivenUpRecord,
                             PositionRecord,
                             IdempotentAbortRecord,
-                            AcknowledgedRecord>;
+                            AcknowledgedRecord,
+                            KeysRecord,
+                            SealedRecord,
+                            KeyTurnRecord>;
 
 // Type byte, version byte, fields. Never fails: sizes are bounded by the limits of the API.
 [[nodiscard]] base::Bytes encode_record(const Record& record);

@@ -73,7 +73,12 @@ std::vector<Record> one_of_each() {
         GivenUpRecord{ParticipantNumber(3), {2, 7}},
         PositionRecord{ParticipantNumber(3), {1, 99}},
         IdempotentAbortRecord{test_id(2), test_idempotency(), "deadline_exceeded"},
-        AcknowledgedRecord{test_id(1), "seen by the night shift"}};
+        AcknowledgedRecord{test_id(1), "seen by the night shift"},
+        KeysRecord{4,
+                   {{test_idempotency(), {2, 7}, ParticipantNumber(0), true, ""},
+                    {test_idempotency(), {2, 8}, ParticipantNumber(3), false, "deadline"}}},
+        SealedRecord{0x200000001, 4, 8192},
+        KeyTurnRecord{5}};
 }
 
 TEST(Records, RoundTripAndNoRecordDecodesAsAnother) {
@@ -99,6 +104,24 @@ TEST(Records, GoldenBytes) {
               "0000ff01");
     EXPECT_EQ(base::hex_encode(encode_record(AcknowledgedRecord{test_id(1), "ok"})),
               "0c01" + id1 + "020000006f6b");
+    const std::string key(std::string(32, '3') + std::string(32, '4'));
+    EXPECT_EQ(base::hex_encode(encode_record(
+                  KeysRecord{4,
+                             {{test_idempotency(), {2, 7}, ParticipantNumber(0), true, ""},
+                              {test_idempotency(), {2, 8}, ParticipantNumber(3), false, "no"}}})),
+              "0d01"
+              "04000000"
+              "0200" +  // generation, two keys
+                  key +
+                  "020000000700000000000000" + "000001" +        // committed
+                  key + "020000000800000000000000" + "030000" +  // aborted at participant 3
+                  "020000006e6f");
+    EXPECT_EQ(base::hex_encode(encode_record(SealedRecord{0x200000001, 4, 8192})),
+              "0e01"
+              "0100000002000000"
+              "04000000"
+              "00200000");
+    EXPECT_EQ(base::hex_encode(encode_record(KeyTurnRecord{5})), "0f0105000000");
     EXPECT_EQ(
         base::hex_encode(encode_record(DecisionRecord{
             test_id(1), Decision::commit, {{test_id(1), std::nullopt, {}}}, {test_branch()}, ""})),
@@ -162,6 +185,11 @@ TEST(Records, DescriptionsHideTheKey) {
     Record epoch = one_of_each()[0];
     EXPECT_EQ(describe_record(epoch).find("5555"), std::string::npos);
     EXPECT_EQ(describe_record_json(epoch).find("5555"), std::string::npos);
+    Record keys = KeysRecord{1, {{test_idempotency(), {2, 7}, {}, false, "late"}}};
+    EXPECT_EQ(describe_record(keys),
+              "keys generation=1 count=1 keys=[key txn=2.7 participant=0 outcome=aborted "
+              "reason=late]");
+    EXPECT_EQ(describe_record_json(keys).find("3333"), std::string::npos);
     EXPECT_EQ(describe_record(EndRecord{test_id(1), Outcome::committed}),
               "end group=" + test_id(1).text() + " outcome=committed");
 }

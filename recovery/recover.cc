@@ -1,6 +1,8 @@
 #include "recovery/recover.h"
 
 #include "base/crash_point.h"
+#include "base/rng.h"
+#include "wal/sealed.h"
 
 #include <utility>
 #include <vector>
@@ -11,23 +13,65 @@ namespace {
 
 using base::Result;
 
-// Reads everything before anything is concluded.
-Result<wal::ReadSummary> read_into(wal::Directory& directory, Fold& fold) {
-    Result<void> folded = base::ok();
-    TWOFOLD_TRY(
-        wal::ReadSummary summary, wal::read_log(directory, [&](const wal::RecoveredRecord& record) {
-            if (!folded.has_value()) return;
-            auto decoded = protocol::decode_record(record.payload);
-            folded = decoded.has_value() ? fold.apply(record.lsn, decoded.value())
-                                         : Result<void>(decoded.error());
-            if (folded.has_value() || decoded.has_value()) return;
-            folded = base::fail(
-                decoded.error().code,
-                "log record " + std::to_string(record.lsn) + ": " + decoded.error().context);
-        }));
-    TWOFOLD_TRY(std::move(folded));
-    return summary;
-}
+// Reads the log and the sealed files that it refers to.
+class LogReading {
+public:
+    explicit LogReading(wal::Directory& directory) : directory_(directory) {}
+
+    // Everything, before anything is concluded.
+    Result<wal::ReadSummary> read() {
+        Result<void> folded = base::ok();
+        TWOFOLD_TRY(wal::ReadSummary summary,
+                    wal::read_log(directory_, [&](const wal::RecoveredRecord& record) {
+                        if (folded.has_value()) folded = take(record);
+                    }));
+        TWOFOLD_TRY(std::move(folded));
+        return summary;
+    }
+
+    // Every one that a record named, also those whose time is over since.
+    [[nodiscard]] const std::vector<std::uint64_t>& files() const { return files_; }
+
+    Fold fold;
+
+private:
+    Result<void> take(const wal::RecoveredRecord& record) {
+        auto decoded = decode("log record " + std::to_string(record.lsn), record.payload);
+        if (!decoded.has_value()) return decoded.error();
+        if (incarnation_ == wal::Incarnation{}) note_log(decoded.value());
+        TWOFOLD_TRY(fold.apply(record.lsn, decoded.value()));
+        const auto* sealed = std::get_if<protocol::SealedRecord>(&decoded.value());
+        return sealed == nullptr ? base::ok() : take_file(*sealed);
+    }
+
+    static Result<protocol::Record> decode(const std::string& what, base::ByteSpan bytes) {
+        auto decoded = protocol::decode_record(bytes);
+        if (decoded.has_value()) return decoded;
+        return base::fail(decoded.error().code, what + ": " + decoded.error().context);
+    }
+
+    // The epochs come first in every checkpoint.
+    void note_log(const protocol::Record& record) {
+        const auto* epoch = std::get_if<protocol::EpochRecord>(&record);
+        if (epoch != nullptr) incarnation_ = epoch->incarnation.bytes;
+    }
+
+    Result<void> take_file(const protocol::SealedRecord& sealed) {
+        files_.push_back(sealed.file);
+        TWOFOLD_TRY(auto content, wal::read_sealed(directory_, incarnation_, sealed.file));
+        std::vector<protocol::Record> records;
+        for (const base::Bytes& bytes : content) {
+            TWOFOLD_TRY(protocol::Record record,
+                        decode("sealed file " + std::to_string(sealed.file), bytes));
+            records.push_back(std::move(record));
+        }
+        return fold.apply_sealed(sealed, records);
+    }
+
+    wal::Directory& directory_;
+    wal::Incarnation incarnation_{};
+    std::vector<std::uint64_t> files_;
+};
 
 std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
     std::vector<base::Bytes> out;
@@ -36,26 +80,58 @@ std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
     return out;
 }
 
+// So that checkpoints stay as small as they were before the stop. What a former start had sealed
+// without a checkpoint that says so is in the log too, and was removed.
+Result<void> seal_keys(wal::Directory& directory,
+                       const RecoverOptions& options,
+                       RecoveredState& state) {
+    std::uint64_t number = coordinator::first_sealed_file(state.epoch);
+    while (state.keys.loose() >= options.keys_per_file) {
+        protocol::SealedRecord file{number++, state.keys.generation(), 0};
+        std::vector<protocol::Record> records;
+        for (protocol::KeysRecord& record : state.keys.loose_records(options.keys_per_file)) {
+            file.keys += static_cast<std::uint32_t>(record.keys.size());
+            records.emplace_back(std::move(record));
+        }
+        state.keys.forget_loose(options.keys_per_file);
+        if (file.keys == 0) continue;
+        wal::SealedFile where{.incarnation = state.incarnation.bytes,
+                              .epoch = state.epoch,
+                              .number = file.file,
+                              .salt = static_cast<std::uint32_t>(options.writer.salt_seed)};
+        if (where.salt == 0) where.salt = static_cast<std::uint32_t>(base::random_number());
+        TWOFOLD_TRY(wal::write_sealed(directory, where, encode(records)));
+        state.sealed.emplace(file.file, file);
+    }
+    return base::ok();
+}
+
 }  // namespace
 
 Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& options) {
     TWOFOLD_CRASH_POINT(coord_recovery_start);
     Recovered recovered;
-    Fold fold;
-    TWOFOLD_TRY(wal::ReadSummary summary, read_into(directory, fold));
+    LogReading log(directory);
+    TWOFOLD_TRY(wal::ReadSummary summary, log.read());
 
     protocol::EpochRecord epoch;
     epoch.incarnation = options.incarnation_if_new;
     if (summary.has_incarnation) epoch.incarnation.bytes = summary.incarnation;
     epoch.epoch = summary.last_epoch + 1;
     epoch.key = options.key;
-    TWOFOLD_TRY(recovered.state, std::move(fold).finish(epoch));
+    TWOFOLD_TRY(recovered.state, std::move(log.fold).finish(epoch));
     TWOFOLD_CRASH_POINT(coord_recovery_after_fold);
 
+    TWOFOLD_TRY(wal::remove_sealed_except(directory, log.files()));
+    TWOFOLD_TRY(directory.force());
+    TWOFOLD_TRY(seal_keys(directory, options, recovered.state));
     auto checkpoint = encode(checkpoint_records(recovered.state));
-    TWOFOLD_TRY(recovered.writer,
-                wal::Writer::start(
-                    directory, summary, options.writer, epoch.incarnation.bytes, checkpoint));
+    std::vector<std::uint64_t> files;
+    for (const auto& [file, record] : recovered.state.sealed) files.push_back(file);
+    TWOFOLD_TRY(
+        recovered.writer,
+        wal::Writer::start(
+            directory, summary, options.writer, epoch.incarnation.bytes, checkpoint, files));
     TWOFOLD_CRASH_POINT(coord_recovery_after_force);
     recovered.summary = std::move(summary);
     return recovered;

@@ -6,6 +6,7 @@
 // same and takes the next epoch. Epoch numbers may so be skipped, never used twice.
 #pragma once
 
+#include "coordinator/core/machine.h"
 #include "recovery/core/fold.h"
 #include "wal/reader.h"
 #include "wal/writer.h"
@@ -19,6 +20,8 @@ struct RecoverOptions {
     // Both random, from the caller. The incarnation is used only when the log has none yet.
     protocol::Incarnation incarnation_if_new;
     base::HashKey key{};
+    // Keys that were in the log are sealed, so many to a file, when there are enough of them.
+    std::size_t keys_per_file = coordinator::Config{}.keys_per_file;
 };
 
 struct Recovered {

@@ -2,6 +2,7 @@
 // damaged record is refused.
 #include "recovery/recover.h"
 
+#include "base/rng.h"
 #include "wal/memory_file.h"
 
 #include <gtest/gtest.h>
@@ -58,6 +59,156 @@ TEST(Recover, what_was_forced_is_there_and_what_was_not_may_be_gone) {
     EXPECT_EQ(recovered.state.horizon, protocol::IdPosition{});
     disk.crash([](const auto&) { return false; });
     EXPECT_EQ(start(disk, 3).state.participants.at(one.number), one) << "durable again";
+}
+
+// ---- sealed keys ----------------------------------------------------------------------
+
+protocol::SettledKey key_of(std::uint8_t number) {
+    protocol::SettledKey key;
+    key.idempotency.key_hash.fill(number);
+    key.position = {1, number};
+    key.committed = number % 2 == 0;
+    if (!key.committed) key.reason = "because";
+    return key;
+}
+
+// A forced abort, as a client hears it under its key, or a commit that has ended.
+void append_key(wal::Writer& writer, const Recovered& recovered, std::uint8_t number) {
+    protocol::SettledKey key = key_of(number);
+    protocol::TxnId id = protocol::make_txn_id(recovered.state.incarnation,
+                                               1,
+                                               number,
+                                               {},
+                                               base::KeyedHash(recovered.state.epochs.at(1).key));
+    if (key.committed) {
+        protocol::DecisionRecord decision;
+        decision.group = id;
+        decision.members.push_back({id, key.idempotency, {}});
+        append(writer, decision);
+        append(writer, protocol::EndRecord{id, protocol::Outcome::committed});
+    } else {
+        append(writer, protocol::IdempotentAbortRecord{id, key.idempotency, key.reason});
+    }
+}
+
+void expect_keys(const RecoveredState& state, std::uint8_t count) {
+    EXPECT_EQ(state.keys.size(), count);
+    for (std::uint8_t number = 1; number <= count; ++number) {
+        auto known = state.keys.find(key_of(number).idempotency.key_hash);
+        ASSERT_TRUE(known.has_value()) << int{number};
+        EXPECT_TRUE(known->settled);
+        EXPECT_EQ(known->committed, number % 2 == 0);
+        EXPECT_EQ(known->position, key_of(number).position);
+    }
+}
+
+std::vector<std::string> sealed_files(const wal::MemoryDisk& disk) {
+    std::vector<std::string> names = disk.names();
+    std::erase_if(names, [](const std::string& name) {
+        return !name.starts_with("sealed-") || !name.ends_with(".wal");
+    });
+    return names;
+}
+
+// Eleven keys in the log of the first start; three to a file.
+bool write_keys(wal::MemoryDisk& disk) {
+    auto recovered = recover(disk.directory(), options_for(1));
+    if (!recovered.has_value()) return false;
+    for (std::uint8_t number = 1; number <= 11; ++number) {
+        append_key(*recovered.value().writer, recovered.value(), number);
+    }
+    return recovered.value().writer->force().has_value();
+}
+
+base::Result<Recovered> start_sealing(wal::MemoryDisk& disk, std::uint8_t number) {
+    RecoverOptions options = options_for(number);
+    options.keys_per_file = 3;
+    return recover(disk.directory(), options);
+}
+
+TEST(SealedKeys, a_start_seals_what_the_log_held_and_the_next_one_reads_it) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_keys(disk));
+    for (std::uint8_t number = 2; number <= 4; ++number) {
+        auto recovered = start_sealing(disk, number);
+        ASSERT_TRUE(recovered.has_value()) << recovered.error().text();
+        expect_keys(recovered.value().state, 11);
+        EXPECT_EQ(recovered.value().state.keys.loose(), 2U);
+        EXPECT_EQ(recovered.value().state.sealed.size(), 3U);
+        EXPECT_EQ(sealed_files(disk).size(), 3U) << "written once";
+        disk.crash_losing_unforced();
+    }
+}
+
+TEST(SealedKeys, a_power_loss_at_every_operation_of_a_start_loses_none) {
+    std::uint64_t crashes = 0;
+    base::SeededRng rng(5);
+    for (int policy = 0; policy < 6; ++policy) {
+        for (std::uint64_t n = 1;; ++n) {
+            wal::MemoryDisk disk;
+            ASSERT_TRUE(write_keys(disk));
+            bool reached = false;
+            disk.set_hook([count = std::uint64_t{0}, n, &reached](const auto&) mutable {
+                if (++count != n) return wal::MemoryDisk::Fault::none;
+                reached = true;
+                return wal::MemoryDisk::Fault::power_cut;
+            });
+            (void)start_sealing(disk, 2).has_value();
+            if (!reached) break;
+            ++crashes;
+            disk.set_hook(nullptr);
+            disk.crash(
+                [&](const auto&) { return policy == 1 || (policy > 1 && rng.below(2) == 0); });
+            auto again = start_sealing(disk, 3);
+            ASSERT_TRUE(again.has_value()) << again.error().text();
+            expect_keys(again.value().state, 11);
+            EXPECT_EQ(sealed_files(disk).size(), 3U) << "nothing is left behind";
+        }
+    }
+    EXPECT_GT(crashes, 200U);
+}
+
+TEST(SealedKeys, a_missing_or_damaged_file_is_refused_by_its_name_and_changes_nothing) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_keys(disk));
+    ASSERT_TRUE(start_sealing(disk, 2).has_value());
+    const std::string name = sealed_files(disk)[1];
+    const base::Bytes good = disk.content(name);
+    auto refused = [&] {
+        auto names = disk.names();
+        auto result = start_sealing(disk, 3);
+        if (result.has_value()) return std::string("accepted");
+        EXPECT_EQ(disk.names(), names);
+        EXPECT_EQ(result.error().code, base::Errc::corrupt);
+        return result.error().context;
+    };
+    disk.erase(name);
+    EXPECT_NE(refused().find(name), std::string::npos);
+    base::Bytes bad = good;
+    bad[wal::kSegmentHeaderSizeBytes + 100] ^= 1U;
+    disk.put(name, bad);
+    EXPECT_NE(refused().find(name), std::string::npos);
+    disk.put(name, disk.content(sealed_files(disk)[0]));
+    EXPECT_NE(refused().find(name), std::string::npos);
+    disk.put(name, good);
+    EXPECT_EQ(refused(), "accepted");
+}
+
+TEST(SealedKeys, a_file_with_other_keys_than_its_record_says_is_refused) {
+    Fold fold;
+    ASSERT_TRUE(fold.apply(1, protocol::EpochRecord{{}, 1, {}}).has_value());
+    ASSERT_TRUE(fold.apply(1, protocol::SealedRecord{7, 0, 2}).has_value());
+    auto fewer = fold.apply_sealed({7, 0, 2}, {protocol::KeysRecord{0, {key_of(1)}}});
+    ASSERT_FALSE(fewer.has_value());
+    EXPECT_NE(fewer.error().context.find("holds 1 keys, not 2"), std::string::npos);
+    Fold other;
+    auto record = other.apply_sealed({7, 0, 1}, {protocol::HorizonRecord{{1, 5}}});
+    ASSERT_FALSE(record.has_value());
+    Fold unread;
+    ASSERT_TRUE(unread.apply(1, protocol::SealedRecord{7, 0, 2}).has_value());
+    protocol::EpochRecord epoch;
+    epoch.epoch = 1;
+    EXPECT_FALSE(std::move(unread).finish(epoch).has_value()) << "its file was not read";
 }
 
 TEST(Recover, a_record_that_is_none_is_refused_by_its_number) {

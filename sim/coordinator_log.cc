@@ -25,6 +25,9 @@ void CoordinatorNode::recover_now() {
     lock_ = std::move(lock.value());
     recovery::RecoverOptions options;
     options.writer.segment_size_bytes = cluster_.options.disk.segment_size_bytes;
+    // Small files, so that a run has several; another size in every run. Not in scripts: seed 1.
+    std::uint64_t seed = cluster_.options.seed;
+    if (seed > 1) options.keys_per_file = 1 + seed % 5;
     options.writer.salt_seed = world_.rng().next() | 1U;
     cluster_.random_bytes(options.incarnation_if_new.bytes);
     cluster_.random_bytes(options.key);
@@ -43,6 +46,7 @@ void CoordinatorNode::recover_now() {
     }
     coordinator::Config config;
     config.outcomes_max = cluster_.options.outcomes_max;
+    config.keys_per_file = options.keys_per_file;
     config.retry_max = coordinator::Milliseconds(cluster_.options.retry_max / 1000);
     config.start_nonce = start_nonce_;
     config.start_position = recovered.value().summary.last_lsn;
@@ -96,14 +100,18 @@ void CoordinatorNode::flush() {
     forcing_ = true;
     auto inputs = std::exchange(waiting_for_log_, {});
     auto records = std::exchange(appended_, {});
+    auto files = std::exchange(sealing_, {});
     const DiskOptions& disk = cluster_.options.disk;
-    world_.after(world_.between(disk.force_min, disk.force_max),
-                 process_,
-                 [this, inputs = std::move(inputs), records = std::move(records)] {
-                     if (zombie_) return;
-                     for (const Bytes& record : records) writer_->append(record);
-                     force_now(inputs);
-                 });
+    world_.after(
+        world_.between(disk.force_min, disk.force_max),
+        process_,
+        [this, inputs = std::move(inputs), records = std::move(records), files = std::move(files)] {
+            if (zombie_) return;
+            auto sealed = seal_all(files);
+            if (!sealed.has_value()) return die(sealed.error().text());
+            for (const Bytes& record : records) writer_->append(record);
+            force_now(inputs);
+        });
 }
 
 void CoordinatorNode::force_now(std::vector<Input> inputs) {
@@ -166,35 +174,55 @@ void CoordinatorNode::maybe_checkpoint() {
     if (!due || !ready_) return;
     checkpoint_wanted_ = false;
     forcing_ = true;
-    std::vector<Bytes> records;
-    if (cluster_.sabotage.stale_checkpoint && !stale_checkpoint_.empty()) {
-        records = stale_checkpoint_;
-    } else {
-        for (const protocol::Record& record : machine_->checkpoint()) {
-            records.push_back(protocol::encode_record(record));
-        }
-    }
-    if (cluster_.sabotage.stale_checkpoint && stale_checkpoint_.empty())
-        stale_checkpoint_ = records;
-    say("checkpoint of " + std::to_string(records.size()) + " records");
+    Checkpoint checkpoint = make_checkpoint();
+    say("checkpoint of " + std::to_string(checkpoint.records.size()) + " records");
     // The checkpoint covers what was appended before, which it forces first.
     for (const Bytes& record : std::exchange(appended_, {})) writer_->append(record);
     const DiskOptions& disk = cluster_.options.disk;
-    world_.after(
-        world_.between(disk.force_min, disk.force_max),
-        process_,
-        [this, records = std::move(records), inputs = std::exchange(waiting_for_log_, {})] {
-            checkpoint_now(records, inputs);
-        });
+    world_.after(world_.between(disk.force_min, disk.force_max),
+                 process_,
+                 [this,
+                  checkpoint = std::move(checkpoint),
+                  files = std::exchange(sealing_, {}),
+                  inputs = std::exchange(waiting_for_log_, {})] {
+                     if (zombie_) return;
+                     auto sealed = seal_all(files);
+                     if (!sealed.has_value()) return die(sealed.error().text());
+                     checkpoint_now(checkpoint, inputs);
+                 });
 }
 
-void CoordinatorNode::checkpoint_now(const std::vector<Bytes>& records, std::vector<Input> inputs) {
+CoordinatorNode::Checkpoint CoordinatorNode::make_checkpoint() {
+    bool stale = cluster_.sabotage.stale_checkpoint;
+    if (stale && !stale_checkpoint_.records.empty()) return stale_checkpoint_;
+    Checkpoint checkpoint;
+    for (const protocol::Record& record : machine_->checkpoint()) {
+        const auto* file = std::get_if<protocol::SealedRecord>(&record);
+        if (file != nullptr) checkpoint.sealed.push_back(file->file);
+        checkpoint.records.push_back(protocol::encode_record(record));
+    }
+    if (stale) stale_checkpoint_ = checkpoint;
+    return checkpoint;
+}
+
+// On a full disk they stay with the writer.
+base::Result<void> CoordinatorNode::seal_all(const std::vector<Sealing>& files) {
+    for (const Sealing& file : files) {
+        say("seals file " + std::to_string(file.file));
+        auto sealed = writer_->seal(file.file, file.records);
+        bool is_lasting = !sealed.has_value() && sealed.error().code != base::Errc::disk_full;
+        if (is_lasting) return sealed;
+    }
+    return base::ok();
+}
+
+void CoordinatorNode::checkpoint_now(const Checkpoint& checkpoint, std::vector<Input> inputs) {
     if (zombie_) return;
-    auto result = writer_->checkpoint(records);
+    auto result = writer_->checkpoint(checkpoint.records, checkpoint.sealed);
     if (!result.has_value()) {
         if (result.error().code == base::Errc::disk_full) {
-            retry_full(result.error(), [this, records, inputs = std::move(inputs)] {
-                checkpoint_now(records, inputs);
+            retry_full(result.error(), [this, checkpoint, inputs = std::move(inputs)] {
+                checkpoint_now(checkpoint, inputs);
             });
             return;
         }

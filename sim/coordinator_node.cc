@@ -98,6 +98,15 @@ void CoordinatorNode::handle(coordinator::AppendForced&& effect) {
     waiting_for_log_.emplace_back(coordinator::Durable{effect.token});
 }
 
+void CoordinatorNode::handle(coordinator::Seal&& effect) {
+    Sealing sealing;
+    sealing.file = effect.file;
+    for (const protocol::Record& record : effect.records) {
+        sealing.records.push_back(protocol::encode_record(record));
+    }
+    sealing_.push_back(std::move(sealing));
+}
+
 void CoordinatorNode::handle(coordinator::Propose&& effect) {
     if (world_.tracing()) {
         say("proposes " + std::string(to_string(effect.record.decision)) + " of " +

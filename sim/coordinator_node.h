@@ -80,6 +80,7 @@ private:
     void handle(coordinator::Append&& effect);
     void handle(coordinator::AppendForced&& effect);
     void handle(coordinator::Propose&& effect);
+    void handle(coordinator::Seal&& effect);
     void handle(coordinator::Send&& effect);
     void handle(coordinator::Offer&& effect);
     void handle(coordinator::ArmTimer&& effect);
@@ -97,9 +98,20 @@ private:
     void flush();
     void force_now(std::vector<coordinator::Input> inputs);
     void forced(std::vector<coordinator::Input> inputs);
+    // A file that is to be sealed, encoded.
+    struct Sealing {
+        std::uint64_t file = 0;
+        std::vector<base::Bytes> records;
+    };
+    // What a checkpoint consists of.
+    struct Checkpoint {
+        std::vector<base::Bytes> records;
+        std::vector<std::uint64_t> sealed;
+    };
     void maybe_checkpoint();
-    void checkpoint_now(const std::vector<base::Bytes>& records,
-                        std::vector<coordinator::Input> inputs);
+    [[nodiscard]] Checkpoint make_checkpoint();
+    void checkpoint_now(const Checkpoint& checkpoint, std::vector<coordinator::Input> inputs);
+    [[nodiscard]] base::Result<void> seal_all(const std::vector<Sealing>& files);
     void retry_full(const base::Error& error, Action action);
     void refill();
     void note_room();
@@ -131,7 +143,8 @@ private:
     std::map<std::uint64_t, Call> calls_;
     std::vector<base::Bytes> appended_;                // not yet given to the writer
     std::vector<coordinator::Input> waiting_for_log_;  // become inputs when that is durable
-    std::vector<base::Bytes> stale_checkpoint_;        // for a deliberate bug
+    std::vector<Sealing> sealing_;                     // the same, in files of their own
+    Checkpoint stale_checkpoint_;                      // for a deliberate bug
     std::vector<coordinator::Input> inputs_;           // of the step under way
     std::uint64_t start_nonce_ = 0;
     std::uint64_t next_ticket_ = 1;

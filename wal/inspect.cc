@@ -93,8 +93,10 @@ Result<void> inspect_file(File& file, const InspectOptions& options, InspectedSe
         return base::ok();
     }
     segment.header = header.value();
-    if (segment_name(header.value().index) != segment.file) {
-        segment.problem = "the header says " + segment_name(header.value().index);
+    std::string name = header.value().sealed ? sealed_name(header.value().index)
+                                             : segment_name(header.value().index);
+    if (name != segment.file) {
+        segment.problem = "the header says " + name;
     } else if (header.value().size_bytes != segment.size_bytes) {
         segment.problem = "the header says " + std::to_string(header.value().size_bytes) + " bytes";
     }
@@ -114,6 +116,16 @@ InspectedSegment inspect_segment(Directory& directory,
     auto inspected = inspect_file(*file.value(), options, segment);
     if (!inspected.has_value()) segment.problem = inspected.error().context;
     return segment;
+}
+
+// It has one batch, which was forced before the file got its name.
+InspectedSegment inspect_sealed(Directory& directory,
+                                const std::string& name,
+                                const InspectOptions& options) {
+    InspectedSegment file = inspect_segment(directory, name, options);
+    bool whole = file.batches.size() == 1 && file.gaps.empty();
+    if (!whole && file.problem.empty()) file.problem = "its content is unreadable";
+    return file;
 }
 
 void judge(Directory& directory, InspectReport& report) {
@@ -309,6 +321,8 @@ Result<InspectReport> inspect_log(Directory& directory, const InspectOptions& op
         FileKind kind = parse_name(name).kind;
         if (kind == FileKind::segment || kind == FileKind::malformed_segment) {
             report.segments.push_back(inspect_segment(directory, name, options));
+        } else if (kind == FileKind::sealed) {
+            report.sealed.push_back(inspect_sealed(directory, name, options));
         } else if (kind == FileKind::other) {
             if (name != kDurableMarkName) report.other_files.push_back(std::move(name));
         } else {
@@ -324,6 +338,7 @@ Result<InspectReport> inspect_log(Directory& directory, const InspectOptions& op
 std::string to_text(const InspectReport& report) {
     std::string out = "log " + report.directory + "\n";
     for (const InspectedSegment& segment : report.segments) append_segment(out, segment);
+    for (const InspectedSegment& file : report.sealed) append_segment(out, file);
     if (!report.spares.empty()) out += number(report.spares.size()) + " spare segments\n";
     if (report.mark) {
         out += "durable mark: epoch " + number(report.mark->epoch) + ", batch " +
@@ -368,6 +383,8 @@ std::string to_json(const InspectReport& report) {
     }
     json.key("segments").open('[');
     for (const InspectedSegment& segment : report.segments) segment_json(json, segment);
+    json.close(']').key("sealed").open('[');
+    for (const InspectedSegment& file : report.sealed) segment_json(json, file);
     json.close(']');
     names_json(json, "spares", report.spares);
     names_json(json, "other_files", report.other_files);

@@ -54,6 +54,8 @@ struct InspectReport {
     std::optional<Damage> first_damage;
     std::optional<DurableMark> mark;
     std::vector<InspectedSegment> segments;
+    // Sealed files. The log itself does not know which of them a checkpoint refers to.
+    std::vector<InspectedSegment> sealed;
     std::vector<std::string> spares;
     std::vector<std::string> other_files;
 };

@@ -81,6 +81,7 @@ private:
 
 bool Scanner::check_header(const SegmentFile& segment, std::uint64_t size) {
     const SegmentHeader& header = segment.header;
+    if (header.sealed) return refuse_file(segment.name, "the file is a sealed one: it was renamed");
     if (header.index != segment.index) {
         return refuse_file(segment.name,
                            "the file says that it is segment " + std::to_string(header.index) +

@@ -4,6 +4,7 @@
 #include "base/crash_point.h"
 #include "base/rng.h"
 #include "wal/core/segment_name.h"
+#include "wal/sealed.h"
 #include "wal/segment_pool.h"
 
 #include <algorithm>
@@ -98,16 +99,18 @@ Result<std::unique_ptr<Writer>> Writer::start(Directory& directory,
                                               const ReadSummary& summary,
                                               const WriterOptions& options,
                                               const Incarnation& incarnation,
-                                              std::span<const Bytes> checkpoint) {
+                                              std::span<const Bytes> checkpoint,
+                                              std::span<const std::uint64_t> sealed) {
     TWOFOLD_TRY(check_options(options));
     std::unique_ptr<Writer> writer(new Writer(directory, options));
-    TWOFOLD_TRY(writer->open_start(summary, incarnation, checkpoint));
+    TWOFOLD_TRY(writer->open_start(summary, incarnation, checkpoint, sealed));
     return writer;
 }
 
 Result<void> Writer::open_start(const ReadSummary& summary,
                                 const Incarnation& incarnation,
-                                std::span<const Bytes> checkpoint) {
+                                std::span<const Bytes> checkpoint,
+                                std::span<const std::uint64_t> sealed) {
     TWOFOLD_ASSERT(summary.last_epoch < std::numeric_limits<std::uint32_t>::max(),
                    "epochs ran out");
     incarnation_ = summary.has_incarnation ? summary.incarnation : incarnation;
@@ -119,7 +122,7 @@ Result<void> Writer::open_start(const ReadSummary& summary,
     TWOFOLD_TRY(pool_->adopt());
     TWOFOLD_TRY(reserve_for_checkpoint(checkpoint));
     open_mark();
-    TWOFOLD_TRY(write_checkpoint(checkpoint, true));
+    TWOFOLD_TRY(write_checkpoint(checkpoint, sealed, true));
     return base::ok();
 }
 
@@ -413,7 +416,9 @@ Result<void> Writer::reserve_for_checkpoint(std::span<const Bytes> records) {
                           made.error().context + ")");
 }
 
-Result<void> Writer::write_checkpoint(std::span<const Bytes> records, bool starts_epoch) {
+Result<void> Writer::write_checkpoint(std::span<const Bytes> records,
+                                      std::span<const std::uint64_t> sealed,
+                                      bool starts_epoch) {
     TWOFOLD_ASSERT(pending_.empty(), "a checkpoint begins when nothing is pending");
     TWOFOLD_CRASH_POINT(wal_checkpoint_before_write);
     std::uint64_t first_needed = next_index_;
@@ -433,18 +438,48 @@ Result<void> Writer::write_checkpoint(std::span<const Bytes> records, bool start
     // From here on the mark may say that this start exists.
     marks_begun_ = true;
     write_mark(false);
-    TWOFOLD_TRY(or_poison(release_before(first_needed)));
+    TWOFOLD_TRY(or_poison(release_before(first_needed, sealed)));
     TWOFOLD_CRASH_POINT(wal_checkpoint_after_delete);
     return refill_reserve();
 }
 
-Result<void> Writer::checkpoint(std::span<const Bytes> records) {
+Result<void> Writer::checkpoint(std::span<const Bytes> records,
+                                std::span<const std::uint64_t> sealed) {
     TWOFOLD_TRY(force());
+    TWOFOLD_TRY(write_unsealed());
     TWOFOLD_TRY(reserve_for_checkpoint(records));
-    return write_checkpoint(records, false);
+    return write_checkpoint(records, sealed, false);
 }
 
-Result<void> Writer::release_before(std::uint64_t first_needed) {
+Result<void> Writer::seal(std::uint64_t number, std::vector<Bytes> records) {
+    TWOFOLD_TRY(require_usable());
+    unsealed_.push_back({.number = number, .records = std::move(records)});
+    return write_unsealed();
+}
+
+Result<void> Writer::write_unsealed() {
+    while (!unsealed_.empty()) {
+        const Unsealed& next = unsealed_.front();
+        SealedFile file{.incarnation = incarnation_,
+                        .epoch = epoch_,
+                        .number = next.number,
+                        .salt = salt_for(~salt_seed_, epoch_, next.number)};
+        auto written = write_sealed(directory_, file, next.records);
+        if (!written.has_value()) {
+            if (written.error().code == Errc::disk_full) return written;
+            return poison(written.error());
+        }
+        ++counters_.sealed_files;
+        ++counters_.directory_forces;
+        for (const Bytes& record : next.records) counters_.sealed_bytes += record.size();
+        unsealed_.erase(unsealed_.begin());
+    }
+    return base::ok();
+}
+
+Result<void> Writer::release_before(std::uint64_t first_needed,
+                                    std::span<const std::uint64_t> sealed) {
+    TWOFOLD_TRY(remove_sealed_except(directory_, sealed));
     TWOFOLD_TRY(auto names, directory_.list());
     std::vector<std::string> obsolete;
     for (std::string& name : names) {

@@ -58,6 +58,8 @@ struct WriterCounters {
     std::uint64_t segments_made_in_force = 0;  // of those created: while a force waited for it
     std::uint64_t segments_recycled = 0;
     std::uint64_t segments_removed = 0;
+    std::uint64_t sealed_files = 0;  // written
+    std::uint64_t sealed_bytes = 0;
     std::uint64_t marks_written = 0;
     std::uint64_t mark_failures = 0;  // at most 1: marks stop then, which is always safe
 };
@@ -67,15 +69,18 @@ public:
     // Begins epoch summary.last_epoch + 1 in a new segment; `incarnation` is used only when
     // `summary` has none. On return the checkpoint is on stable storage under its final name, and
     // older segments are gone or ignored. This is also how records that the reader saw, perhaps
-    // only in the page cache, become durable before anybody acts on them.
+    // only in the page cache, become durable before anybody acts on them. `sealed`: as for
+    // checkpoint().
     // The directory must outlive the writer, and its lock must be held.
     // Errors: invalid_argument (options), disk_full (nothing is lost; free space, start again),
     // io_error, limit_exceeded (a record is larger than record_size_max).
-    [[nodiscard]] static Result<std::unique_ptr<Writer>> start(Directory& directory,
-                                                               const ReadSummary& summary,
-                                                               const WriterOptions& options,
-                                                               const Incarnation& incarnation,
-                                                               std::span<const Bytes> checkpoint);
+    [[nodiscard]] static Result<std::unique_ptr<Writer>> start(
+        Directory& directory,
+        const ReadSummary& summary,
+        const WriterOptions& options,
+        const Incarnation& incarnation,
+        std::span<const Bytes> checkpoint,
+        std::span<const std::uint64_t> sealed = {});
     ~Writer();
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
@@ -111,7 +116,15 @@ public:
     // record appended so far, into a new segment, forces it, and recycles older segments.
     // disk_full, limit_exceeded: nothing was changed and the writer stays usable. Anything else
     // poisons.
-    [[nodiscard]] Result<void> checkpoint(std::span<const Bytes> records);
+    // `sealed` are the numbers of the sealed files that the records refer to: they are on stable
+    // storage before the checkpoint is written, and all others are removed after it.
+    [[nodiscard]] Result<void> checkpoint(std::span<const Bytes> records,
+                                          std::span<const std::uint64_t> sealed = {});
+
+    // Writes and forces a sealed file. Checkpoints made after this call may refer to it. disk_full:
+    // it is kept, and tried again before the next checkpoint, which fails without it. Anything else
+    // poisons.
+    [[nodiscard]] Result<void> seal(std::uint64_t number, std::vector<Bytes> records);
 
     // Forces what is pending and a clean-shutdown batch. The writer is closed afterwards.
     [[nodiscard]] Result<void> close_clean();
@@ -140,7 +153,8 @@ private:
     [[nodiscard]] bool wants_next_spare() const;
     Result<void> open_start(const ReadSummary& summary,
                             const Incarnation& incarnation,
-                            std::span<const Bytes> checkpoint);
+                            std::span<const Bytes> checkpoint,
+                            std::span<const std::uint64_t> sealed);
     Result<void> require_usable() const;
     base::Error poison(base::Error error);
     // Poisons on any failure: the state on the medium is not known then.
@@ -158,8 +172,11 @@ private:
     Result<void> write_and_force(ByteSpan padded);
     Result<void> write_empty_batch(BatchKind kind);
     Result<void> reserve_for_checkpoint(std::span<const Bytes> records);
-    Result<void> write_checkpoint(std::span<const Bytes> records, bool starts_epoch);
-    Result<void> release_before(std::uint64_t first_needed);
+    Result<void> write_checkpoint(std::span<const Bytes> records,
+                                  std::span<const std::uint64_t> sealed,
+                                  bool starts_epoch);
+    Result<void> release_before(std::uint64_t first_needed, std::span<const std::uint64_t> sealed);
+    Result<void> write_unsealed();
     void open_mark();
     void write_mark(bool clean_shutdown);
     void drop_mark();
@@ -184,8 +201,13 @@ private:
     BatchKind last_kind_ = BatchKind::checkpoint;
     Bytes buffer_;  // the pending batches, each from a block boundary on
     std::vector<PendingBatch> pending_;
-    Bytes empty_batch_;  // heartbeats and the clean shutdown
-    Bytes scratch_;      // segment headers and marks
+    struct Unsealed {
+        std::uint64_t number = 0;
+        std::vector<Bytes> records;
+    };
+    std::vector<Unsealed> unsealed_;  // the disk was full
+    Bytes empty_batch_;               // heartbeats and the clean shutdown
+    Bytes scratch_;                   // segment headers and marks
     WriterCounters counters_;
     bool marks_begun_ = false;  // not before the checkpoint of start() is complete
     bool poisoned_ = false;

@@ -234,14 +234,14 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
         return answer;
     }
     auto heuristic = old_heuristic_.find(id);
-    auto aborted = idempotent_aborts_.find(id);
+    const std::string* aborted = keys_.abort_reason(id.position());
     if (heuristic != old_heuristic_.end()) {
         finished(heuristic->second);
     } else if (outcomes_.is_committed(id.position())) {
         finished(Outcome::committed);
-    } else if (aborted != idempotent_aborts_.end()) {
+    } else if (aborted != nullptr) {
         finished(Outcome::aborted);
-        answer.report.reason = make_reason(aborted->second.reason, "aborted; details are not kept");
+        answer.report.reason = make_reason(*aborted, "aborted; details are not kept");
     } else if (id.position() < outcomes_.horizon()) {
         answer.kind = AnswerKind::expired;
         answer.reason = make_reason(reason::kBadRequest, "its outcome is no longer remembered");

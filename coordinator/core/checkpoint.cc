@@ -22,7 +22,9 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
       old_branch_outcomes_(std::move(recovered.branch_outcomes)),
       acknowledged_(std::move(recovered.acknowledged)),
       given_up_(std::move(recovered.given_up)),
-      idempotent_aborts_(std::move(recovered.idempotent_aborts)) {
+      keys_(std::move(recovered.keys)),
+      sealed_(std::move(recovered.sealed)),
+      next_sealed_(first_sealed_file(recovered.epoch)) {
     TWOFOLD_ASSERT(epochs_.contains(epoch_), "the epoch's record and key come before the machine");
     for (const auto& [epoch, record] : epochs_) epoch_keys_.try_emplace(epoch, record.key);
     if (config_.sabotage.reuse_sequence_after_restart && epochs_.contains(epoch_ - 1)) {
@@ -42,8 +44,8 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
     for (const auto& [id, outcome] : unseen) {
         if (!acknowledged_.contains(id)) restore_heuristic(id, outcome);
     }
-    for (const auto& [id, key] : recovered.committed_keys) remember_key(id, key, true);
-    for (const auto& [id, record] : idempotent_aborts_) remember_key(id, record.idempotency, false);
+    if (!sealed_.empty()) next_sealed_ = std::max(next_sealed_, sealed_.rbegin()->first + 1);
+    if (keys_.size() > 0) time_keys();
 }
 
 // Re-drives what recovery found. The constructor's effects (timers) come first.
@@ -185,7 +187,12 @@ void Machine::Impl::restore_heuristic(const TxnId& id, protocol::Outcome outcome
 
 std::vector<protocol::Record> Machine::Impl::checkpoint() const {
     RecoveredState state = snapshot();
-    return checkpoint_records(state, outcomes_.records(state.horizon));
+    auto records = checkpoint_records(state, keys_, outcomes_.records(state.horizon));
+    for (const auto& [token, forcing] : forcing_) {
+        bool is_key = std::holds_alternative<protocol::IdempotentAbortRecord>(forcing.record);
+        if (is_key) records.push_back(forcing.record);
+    }
+    return records;
 }
 
 // What was appended before counts as covered: a proposed decision, and every record that is being
@@ -201,7 +208,7 @@ RecoveredState Machine::Impl::snapshot() const {
     state.branch_outcomes = old_branch_outcomes_;
     state.acknowledged = acknowledged_;
     state.given_up = given_up_;
-    state.idempotent_aborts = idempotent_aborts_;
+    state.sealed = sealed_;
     for (const auto& [number, record] : state.participants) {
         const Participant& participant = *directory_.find(number);
         if (participant.position != protocol::Position{}) {
@@ -216,19 +223,11 @@ RecoveredState Machine::Impl::snapshot() const {
         } else if (auto* given_up = std::get_if<protocol::GivenUpRecord>(&forcing.record)) {
             protocol::IdPosition& newest = state.given_up[given_up->participant];
             newest = std::max(newest, given_up->newest);
-        } else if (auto* abort = std::get_if<protocol::IdempotentAbortRecord>(&forcing.record)) {
-            state.idempotent_aborts[abort->txn] = *abort;
         } else if (auto* seen = std::get_if<protocol::AcknowledgedRecord>(&forcing.record)) {
             state.acknowledged[seen->txn] = seen->reason;
         }
     }
     for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);
-    for (const auto& [hash, entry] : keys_) {
-        if (!entry.committed || state.unfinished_commits.contains(entry.txn)) continue;
-        // The witness at its participant has the key; the log never says how a one-phase id ended.
-        if (entry.txn.participant().value != 0) continue;
-        state.committed_keys[entry.txn] = {hash, entry.fingerprint};
-    }
     return state;
 }
 

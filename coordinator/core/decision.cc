@@ -194,9 +194,9 @@ void Machine::Impl::end(Transaction& txn) {
         if (txn.position < horizon) give_up_below(horizon);
         emit(Append{protocol::EndRecord{txn.id, outcome}});
     }
-    if (outcome == Outcome::committed) {
-        outcomes_.set_committed(txn.position);
-        if (txn.member().idempotency) remember_key(txn, true);
+    if (outcome == Outcome::committed) outcomes_.set_committed(txn.position);
+    if (txn.decision == Decision::commit && txn.member().idempotency) {
+        settle_key(txn.id, *txn.member().idempotency, true, {});
     }
     cancel(txn.deadline_timer);
     cancel(txn.idle_timer);

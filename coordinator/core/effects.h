@@ -24,6 +24,12 @@ struct AppendForced {
 struct Propose {
     protocol::DecisionRecord record;
 };
+// Write these records into the sealed file of this number, a file of its own that is never written
+// again. Every checkpoint made from now on refers to it: it must be durable before such a one is.
+struct Seal {
+    std::uint64_t file = 0;
+    std::vector<protocol::Record> records;
+};
 // Queue for the participant's next batch; answered by Reply or CallFailed. The item's deadline_ms
 // is the whole time of its transaction: the shell sends what is left of it.
 struct Send {
@@ -134,6 +140,7 @@ struct RaiseAlarm {
 using Effect = std::variant<Append,
                             AppendForced,
                             Propose,
+                            Seal,
                             Send,
                             Offer,
                             ArmTimer,

@@ -10,29 +10,25 @@ namespace twofold::coordinator {
 using protocol::IdempotencyKey;
 using protocol::TxnId;
 
-namespace {
-// Each timer begins a new generation; a key lives for four to five of them.
-constexpr int kGenerationsPerLifetime = 4;
-}  // namespace
-
 // True: the key is known and the request was answered, or waits for the first one's answer.
 bool Machine::Impl::attach_to_key(Ticket ticket, const BeginOptions& options, bool one_shot) {
     if (!options.idempotency) return false;
     auto found = keys_.find(options.idempotency->key_hash);
-    if (found == keys_.end()) return false;
-    if (found->second.fingerprint != options.idempotency->fingerprint) {
+    if (!found) return false;
+    if (found->fingerprint != options.idempotency->fingerprint) {
         answer_plain(ticket,
                      AnswerKind::invalid,
                      make_reason(protocol::reason::kKeyConflict,
                                  "this idempotency key was used for a different request"));
         return true;
     }
-    Transaction* txn = find(found->second.txn);
+    TxnId id = txn_of(*found);
+    Transaction* txn = find(id);
     if (txn == nullptr) {
-        Answer known = answer_forgotten(found->second.txn);
+        Answer known = answer_forgotten(id);
         known.ticket = ticket;
         known.repeated = true;
-        if (found->second.committed && known.kind == AnswerKind::expired) {
+        if (found->committed && known.kind == AnswerKind::expired) {
             // The key is known for longer than the outcome.
             known.kind = AnswerKind::finished;
             known.report.outcome = protocol::Outcome::committed;
@@ -58,52 +54,77 @@ void Machine::Impl::remember_key(const Transaction& txn, bool committed) {
 }
 
 void Machine::Impl::remember_key(const TxnId& id, const IdempotencyKey& key, bool committed) {
-    if (key_generations_.empty()) key_generations_.emplace_back();
-    auto [entry, added] =
-        keys_.try_emplace(key.key_hash, KeyEntry{key.fingerprint, id, key_generation_, committed});
-    if (added) {
-        key_generations_.back().push_back(key.key_hash);
-    } else if (entry->second.txn == id) {
-        entry->second.committed = committed;
-    }
-    if (keys_timer_.value != 0) return;
-    Milliseconds generation = config_.key_lifetime / kGenerationsPerLifetime;
-    keys_timer_ = arm({TimerKind::keys, {}, {}}, generation, generation);
+    auto known = keys_.find(key.key_hash);
+    if (!known) keys_.add(key, id, !issued_here(id));
+    if (committed && (!known || txn_of(*known) == id)) keys_.set_committed(key.key_hash);
+    time_keys();
+}
+
+TxnId Machine::Impl::txn_of(const KeyMemory::Known& known) const {
+    if (known.foreign) return *known.foreign;
+    return protocol::make_txn_id(incarnation_,
+                                 known.position.epoch,
+                                 known.position.sequence,
+                                 known.participant,
+                                 epoch_keys_.at(known.position.epoch));
 }
 
 void Machine::Impl::forget_key(const Transaction& txn) {
     if (!txn.member().idempotency) return;
     auto found = keys_.find(txn.member().idempotency->key_hash);
-    if (found != keys_.end() && found->second.txn == txn.id) keys_.erase(found);
+    if (found && txn_of(*found) == txn.id) keys_.erase(txn.member().idempotency->key_hash);
 }
 
-void Machine::Impl::rotate_keys() {
-    keys_timer_ = TimerId{};
-    key_generations_.emplace_back();
-    ++key_generation_;
-    if (key_generations_.size() > kGenerationsPerLifetime + 1U) {
-        std::uint64_t oldest = key_generation_ + 1 - key_generations_.size();
-        std::vector<KeyHash> leaving = std::move(key_generations_.front());
-        key_generations_.pop_front();
-        for (const KeyHash& hash : leaving) {
-            auto found = keys_.find(hash);
-            if (found == keys_.end() || found->second.generation != oldest) continue;
-            const Transaction* txn = find(found->second.txn);
-            if (txn != nullptr && !is_ended(txn->state)) {  // not even answered: it stays
-                found->second.generation = key_generation_;
-                key_generations_.back().push_back(hash);
-                continue;
-            }
-            idempotent_aborts_.erase(found->second.txn);
-            keys_.erase(found);
-        }
+// Its outcome is fixed and, unless it is a one-phase commit, in the log.
+void Machine::Impl::settle_key(const TxnId& id,
+                               const IdempotencyKey& key,
+                               bool committed,
+                               const std::string& reason) {
+    auto known = keys_.find(key.key_hash);
+    if (known && (known->settled || txn_of(*known) != id)) return;
+    // The witness at its participant has the key; the log never says how a one-phase id ended.
+    bool for_the_log = !committed || id.participant().value == 0;
+    keys_.settle({key, id.position(), id.participant(), committed, reason}, for_the_log);
+    time_keys();
+    if (keys_.loose() >= config_.keys_per_file) seal_keys();
+}
+
+// The oldest settled keys leave the checkpoints for a file of their own.
+void Machine::Impl::seal_keys() {
+    Seal effect;
+    protocol::SealedRecord file{next_sealed_++, keys_.generation(), 0};
+    effect.file = file.file;
+    for (protocol::KeysRecord& record : keys_.loose_records(config_.keys_per_file)) {
+        file.keys += static_cast<std::uint32_t>(record.keys.size());
+        effect.records.emplace_back(std::move(record));
     }
-    if (keys_.empty()) {
-        key_generations_.clear();
-        return;
-    }
-    Milliseconds generation = config_.key_lifetime / kGenerationsPerLifetime;
+    keys_.forget_loose(config_.keys_per_file);
+    if (file.keys == 0) return;
+    sealed_.emplace(file.file, file);
+    emit(std::move(effect));
+}
+
+void Machine::Impl::time_keys() {
+    if (keys_timer_.value != 0) return;
+    Milliseconds generation = config_.key_lifetime / KeyMemory::kGenerationsPerLifetime;
     keys_timer_ = arm({TimerKind::keys, {}, {}}, generation, generation);
+}
+
+// A fourth of the lifetime is over: a new generation begins, and the oldest goes as a whole, in
+// memory at once and on the disk with the next checkpoint. What has not ended stays.
+void Machine::Impl::turn_keys() {
+    keys_timer_ = TimerId{};
+    for (const auto& [position, txn] : transactions_) {
+        if (is_ended(txn->state) || !txn->member().idempotency) continue;
+        auto known = keys_.find(txn->member().idempotency->key_hash);
+        if (known && txn_of(*known) == txn->id) keys_.refresh(txn->member().idempotency->key_hash);
+    }
+    if (keys_.loose() > 0) seal_keys();
+    keys_.turn(keys_.generation() + 1);
+    emit(Append{protocol::KeyTurnRecord{keys_.generation()}});
+    std::erase_if(sealed_,
+                  [this](const auto& file) { return keys_.is_over(file.second.generation); });
+    if (keys_.size() > 0) time_keys();
 }
 
 }  // namespace twofold::coordinator

@@ -214,7 +214,7 @@ void Machine::Impl::handle(Durable& input) {
     } else if (auto* seen = std::get_if<protocol::AcknowledgedRecord>(&forcing.record)) {
         acknowledgement_recorded(*seen, forcing.ticket);
     } else if (auto* abort = std::get_if<protocol::IdempotentAbortRecord>(&forcing.record)) {
-        idempotent_aborts_[abort->txn] = *abort;
+        settle_key(abort->txn, abort->idempotency, false, abort->reason);
         Transaction* txn = find(forcing.ref.position);
         if (txn == nullptr) return;
         txn->key_forced = true;
@@ -254,7 +254,7 @@ void Machine::Impl::handle(TimerFired& input) {
     TimerTarget target = found->second;
     if (target.kind == TimerKind::keys || target.kind == TimerKind::rest) {
         timers_.erase(found);
-        if (target.kind == TimerKind::keys) rotate_keys();
+        if (target.kind == TimerKind::keys) turn_keys();
         if (target.kind == TimerKind::rest) horizon_rests_ = false;
         return;
     }

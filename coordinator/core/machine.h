@@ -56,6 +56,9 @@ struct Config {
     // key is refused. Never forgotten early.
     Milliseconds key_lifetime{3'600'000};
     std::size_t keys_max = 4'000'000;
+    // Settled keys are put into a sealed file when there are so many: no checkpoint holds more, and
+    // no step handles more.
+    std::size_t keys_per_file = 8'192;
     Milliseconds settle_grace{1'000};  // for a one-phase answer after the deadline
     // Who this start is, for whoever hears of it: random; and the LSN up to which it has read its
     // log. 0: unknown.

@@ -19,6 +19,7 @@
 
 #include "base/keyed_hash.h"
 #include "coordinator/core/directory.h"
+#include "coordinator/core/key_memory.h"
 #include "coordinator/core/machine.h"
 #include "coordinator/core/outcomes.h"
 #include "coordinator/core/slots.h"
@@ -61,7 +62,6 @@ public:
     [[nodiscard]] protocol::Reason not_ready() const;
 
 private:
-    using KeyHash = std::array<std::uint8_t, 16>;
     enum class TimerKind : std::uint8_t { deadline, idle, waiter, retry, keys, rest };
     struct TimerTarget {
         TimerKind kind = TimerKind::deadline;
@@ -73,12 +73,6 @@ private:
         protocol::Record record;
         BranchRef ref;
         Ticket ticket;  // of the person who waits for it
-    };
-    struct KeyEntry {
-        std::array<std::uint8_t, 16> fingerprint{};
-        protocol::TxnId txn;
-        std::uint64_t generation = 0;
-        bool committed = false;  // decided so
     };
 
     // ---- inputs, one function each
@@ -237,7 +231,14 @@ private:
                       const protocol::IdempotencyKey& key,
                       bool committed);
     void forget_key(const Transaction& txn);
-    void rotate_keys();
+    void settle_key(const protocol::TxnId& id,
+                    const protocol::IdempotencyKey& key,
+                    bool committed,
+                    const std::string& reason);
+    [[nodiscard]] protocol::TxnId txn_of(const KeyMemory::Known& known) const;
+    void time_keys();
+    void turn_keys();
+    void seal_keys();
 
     // ---- inquiry.cc
     [[nodiscard]] protocol::InquiryAnswerItem answer_inquiry(
@@ -312,7 +313,6 @@ private:
     std::map<protocol::TxnId, std::vector<protocol::BranchOutcomeRecord>> old_branch_outcomes_;
     std::map<protocol::TxnId, std::string> acknowledged_;  // of old_heuristic_
     std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up_;
-    std::map<protocol::TxnId, protocol::IdempotentAbortRecord> idempotent_aborts_;
 
     std::map<protocol::IdPosition, std::unique_ptr<Transaction>> transactions_;
     std::set<protocol::IdPosition> undecided_;
@@ -329,9 +329,9 @@ private:
     bool horizon_rests_ = false;  // ids of former starts are not forgotten yet
     TimerId rest_timer_;
 
-    std::map<KeyHash, KeyEntry> keys_;
-    std::deque<std::vector<KeyHash>> key_generations_;
-    std::uint64_t key_generation_ = 0;  // of key_generations_.back()
+    KeyMemory keys_;
+    std::map<std::uint64_t, protocol::SealedRecord> sealed_;  // what checkpoints refer to
+    std::uint64_t next_sealed_ = 0;
     TimerId keys_timer_;
 
     bool room_ = true;

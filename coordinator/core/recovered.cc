@@ -11,20 +11,10 @@ using protocol::Record;
 
 namespace {
 
-// What is left of the decision of an ended transaction whose key is still remembered.
-Record decision_of_key(const protocol::TxnId& id, const protocol::IdempotencyKey& key) {
-    protocol::DecisionRecord decision;
-    decision.group = id;
-    decision.members.push_back({id, key, {}});
-    return decision;
-}
-
 void append_heuristic(const protocol::TxnId& id,
                       protocol::Outcome outcome,
                       const RecoveredState& state,
                       std::vector<Record>& out) {
-    auto key = state.committed_keys.find(id);
-    if (key != state.committed_keys.end()) out.push_back(decision_of_key(id, key->second));
     auto outcomes = state.branch_outcomes.find(id);
     if (outcomes != state.branch_outcomes.end()) {
         for (const auto& branch : outcomes->second) out.emplace_back(branch);
@@ -32,20 +22,32 @@ void append_heuristic(const protocol::TxnId& id,
     out.emplace_back(protocol::EndRecord{id, outcome});
 }
 
+// What is in a sealed file is not written again.
+void append_keys(const KeyMemory& keys, const RecoveredState& state, std::vector<Record>& out) {
+    if (keys.generation() != 0) out.emplace_back(protocol::KeyTurnRecord{keys.generation()});
+    for (const auto& [file, record] : state.sealed) out.emplace_back(record);
+    for (protocol::KeysRecord& record : keys.loose_records(keys.loose())) {
+        out.emplace_back(std::move(record));
+    }
+}
+
 }  // namespace
 
-// Order matters to a reader only in that the horizon comes before the outcomes, and a group's
-// outcomes before its end.
+std::uint64_t first_sealed_file(protocol::Epoch epoch) { return (std::uint64_t{epoch} << 32U) + 1; }
+
+// Order matters to a reader only in that the horizon comes before the outcomes, a group's outcomes
+// before its end, the outcomes before the keys, and the generation of keys before the keys.
 std::vector<Record> checkpoint_records(const RecoveredState& state) {
     OutcomeMemory memory(state.horizon, state.committed, 1);
-    return checkpoint_records(state, memory.records(state.horizon));
+    return checkpoint_records(state, state.keys, memory.records(state.horizon));
 }
 
 std::vector<Record> checkpoint_records(const RecoveredState& state,
+                                       const KeyMemory& keys,
                                        std::vector<protocol::OutcomesRecord> outcomes) {
     std::vector<Record> out;
     out.reserve(state.epochs.size() + state.participants.size() + state.unfinished_commits.size() +
-                state.undecided.size() + state.idempotent_aborts.size());
+                state.undecided.size() + state.sealed.size());
     for (const auto& [epoch, record] : state.epochs) out.emplace_back(record);
     for (const auto& [number, record] : state.participants) out.emplace_back(record);
     if (state.horizon != protocol::IdPosition{}) {
@@ -71,12 +73,7 @@ std::vector<Record> checkpoint_records(const RecoveredState& state,
     for (const auto& [id, reason] : state.acknowledged) {
         out.emplace_back(protocol::AcknowledgedRecord{id, reason});
     }
-    for (const auto& [id, key] : state.committed_keys) {
-        if (state.heuristic.contains(id)) continue;
-        out.push_back(decision_of_key(id, key));
-        out.emplace_back(protocol::EndRecord{id, protocol::Outcome::committed});
-    }
-    for (const auto& [id, record] : state.idempotent_aborts) out.emplace_back(record);
+    append_keys(keys, state, out);
     return out;
 }
 

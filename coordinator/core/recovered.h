@@ -2,8 +2,10 @@
 // records; turned back into checkpoint records by checkpoint_records().
 #pragma once
 
+#include "coordinator/core/key_memory.h"
 #include "protocol/records.h"
 
+#include <cstdint>
 #include <map>
 #include <vector>
 
@@ -36,10 +38,11 @@ struct RecoveredState {
         acknowledged;  // of `heuristic`, with the person's reason
     std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up;
     std::map<protocol::ParticipantNumber, protocol::Position> positions;
-    std::map<protocol::TxnId, protocol::IdempotentAbortRecord> idempotent_aborts;
-    // Idempotency keys of ended transactions that were decided to be committed; the outcome is in
-    // `committed` or `heuristic`, or is no longer remembered.
-    std::map<protocol::TxnId, protocol::IdempotencyKey> committed_keys;
+    // Settled keys. The outcome of a committed one is in `committed` or `heuristic`, or is no
+    // longer remembered. Not in the state that a running machine makes a checkpoint of.
+    KeyMemory keys;
+    // The files that hold all keys but the loose ones.
+    std::map<std::uint64_t, protocol::SealedRecord> sealed;
     protocol::IdPosition horizon{};
 
     friend bool operator==(const RecoveredState&, const RecoveredState&) = default;
@@ -47,8 +50,12 @@ struct RecoveredState {
 
 // All records that a checkpoint needs so that folding them gives the same state.
 [[nodiscard]] std::vector<protocol::Record> checkpoint_records(const RecoveredState& state);
-// The same with `outcomes` in place of state.committed.
+// The same with `outcomes` and `keys` in place of state.committed and state.keys.
 [[nodiscard]] std::vector<protocol::Record> checkpoint_records(
-    const RecoveredState& state, std::vector<protocol::OutcomesRecord> outcomes);
+    const RecoveredState& state,
+    const KeyMemory& keys,
+    std::vector<protocol::OutcomesRecord> outcomes);
+// The number of the first sealed file of an epoch: files of two starts never have the same name.
+[[nodiscard]] std::uint64_t first_sealed_file(protocol::Epoch epoch);
 
 }  // namespace twofold::coordinator

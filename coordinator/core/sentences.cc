@@ -75,6 +75,9 @@ std::string describe_log(const protocol::Record& record) {
     if (auto* r = std::get_if<AcknowledgedRecord>(&record)) {
         return "acknowledged " + short_text(r->txn);
     }
+    if (auto* r = std::get_if<protocol::KeyTurnRecord>(&record)) {
+        return "key turn " + std::to_string(r->generation);
+    }
     return "record";
 }
 
@@ -84,6 +87,9 @@ struct Describe {
         return "force " + describe_log(e.record);
     }
     std::string operator()(const Propose& e) const { return "propose " + describe_log(e.record); }
+    std::string operator()(const Seal& e) const {
+        return "seal " + std::to_string(e.records.size()) + " records";
+    }
     std::string operator()(const Send& e) const {
         return "send " + std::string(to_string(e.item.op)) + " " + describe(e.item.key) + " to " +
                std::to_string(e.participant.value);

@@ -131,6 +131,8 @@ void SmallWorld::perform(Effect& effect) {
     } else if (auto* propose = std::get_if<Propose>(&effect)) {
         log.emplace_back(propose->record);
         when_durable_.emplace_back(Decided{propose->record.group, propose->record.decision});
+    } else if (auto* seal = std::get_if<Seal>(&effect)) {
+        sealed[seal->file] = seal->records;
     } else if (auto* send = std::get_if<Send>(&effect)) {
         deliver(*send);
     } else if (auto* offer = std::get_if<Offer>(&effect)) {

@@ -92,6 +92,7 @@ public:
     std::map<std::uint16_t, SmallParticipant> participants;
     std::vector<protocol::Record> log;
     std::size_t durable = 0;
+    std::map<std::uint64_t, std::vector<protocol::Record>> sealed;  // durable at once
     std::map<Ticket, std::vector<Answer>> answers;
     std::set<Ticket> open_tickets;
     std::vector<RaiseAlarm> alarms;

@@ -119,7 +119,65 @@ Result<void> Fold::take(const protocol::IdempotentAbortRecord& record) {
     bool committed = is_remembered(record.txn.position()) ||
                      (group != groups_.end() && group->second.commit.has_value());
     if (committed) return inconsistent(record.txn, "committed, and told to be aborted");
-    state_.idempotent_aborts[record.txn] = record;
+    if (!state_.epochs.contains(record.txn.epoch())) {
+        return inconsistent(record.txn, "of an unknown epoch");
+    }
+    state_.keys.settle(
+        {record.idempotency, record.txn.position(), record.txn.participant(), false, record.reason},
+        true);
+    return ok();
+}
+
+Result<void> Fold::take(const protocol::KeysRecord& record) { return take_keys(record, true); }
+
+Result<void> Fold::take_keys(const protocol::KeysRecord& record, bool is_loose) {
+    if (record.generation > state_.keys.generation()) {
+        return inconsistent("keys of a generation that has not begun");
+    }
+    for (const protocol::SettledKey& key : record.keys) {
+        bool contradicts = !key.committed && is_remembered(key.position);
+        if (contradicts) return inconsistent("a key of an abort, and its bit says committed");
+        // Its id could not be made again.
+        bool known = state_.epochs.contains(key.position.epoch);
+        if (!known) return inconsistent("a key of an unknown epoch");
+    }
+    state_.keys.restore(record, is_loose);
+    return ok();
+}
+
+Result<void> Fold::take(const protocol::SealedRecord& record) {
+    if (!state_.sealed.emplace(record.file, record).second) {
+        return inconsistent("sealed file " + std::to_string(record.file) + " is named twice");
+    }
+    unread_files_.insert(record.file);
+    return ok();
+}
+
+Result<void> Fold::apply_sealed(const protocol::SealedRecord& file,
+                                const std::vector<protocol::Record>& records) {
+    std::string name = "sealed file " + std::to_string(file.file);
+    std::size_t keys = 0;
+    for (const protocol::Record& record : records) {
+        const auto* some = std::get_if<protocol::KeysRecord>(&record);
+        if (some == nullptr || some->generation != file.generation) {
+            return inconsistent(name + " holds something else than its record says");
+        }
+        keys += some->keys.size();
+        TWOFOLD_TRY(take_keys(*some, false));
+    }
+    if (keys != file.keys) {
+        return inconsistent(name + " holds " + std::to_string(keys) + " keys, not " +
+                            std::to_string(file.keys));
+    }
+    unread_files_.erase(file.file);
+    return ok();
+}
+
+Result<void> Fold::take(const protocol::KeyTurnRecord& record) {
+    if (record.generation < state_.keys.generation()) {
+        return inconsistent("the generations of keys go back");
+    }
+    state_.keys.turn(record.generation);
     return ok();
 }
 
@@ -185,7 +243,8 @@ void Fold::remember_committed(const TxnId& id, const Group& group) {
 void Fold::remember_keys(const Group& group) {
     if (!group.commit) return;
     for (const protocol::MemberRecord& member : group.commit->members) {
-        if (member.idempotency) state_.committed_keys[member.txn] = *member.idempotency;
+        if (!member.idempotency || !state_.epochs.contains(member.txn.epoch())) continue;
+        state_.keys.settle({*member.idempotency, member.txn.position(), {}, true, {}}, true);
     }
 }
 
@@ -250,6 +309,9 @@ void Fold::normalise() {
         while (!bits.empty() && !bits.back()) bits.pop_back();
     }
     std::erase_if(state_.committed, [](const auto& entry) { return entry.second.empty(); });
+    std::erase_if(state_.sealed, [this](const auto& entry) {
+        return state_.keys.is_over(entry.second.generation);
+    });
 }
 
 Result<RecoveredState> Fold::finish(const protocol::EpochRecord& new_epoch) && {
@@ -257,6 +319,10 @@ Result<RecoveredState> Fold::finish(const protocol::EpochRecord& new_epoch) && {
         TWOFOLD_TRY(judge(id, group));
     }
     groups_.clear();
+    if (!unread_files_.empty()) {
+        return inconsistent("sealed file " + std::to_string(*unread_files_.begin()) +
+                            " was not read");
+    }
     if (!state_.epochs.empty()) {
         if (new_epoch.incarnation != state_.incarnation) {
             return inconsistent("the new epoch is of another log");

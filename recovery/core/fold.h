@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ class Fold {
 public:
     // Errors: corrupt. The fold must not be used afterwards.
     [[nodiscard]] base::Result<void> apply(std::uint64_t lsn, const protocol::Record& record);
+
+    // What the file of an applied SealedRecord holds, as if it stood in its place. Errors: corrupt.
+    [[nodiscard]] base::Result<void> apply_sealed(const protocol::SealedRecord& file,
+                                                  const std::vector<protocol::Record>& records);
 
     // The state that the machine of the new start begins with. Errors: corrupt.
     [[nodiscard]] base::Result<RecoveredState> finish(const protocol::EpochRecord& new_epoch) &&;
@@ -49,8 +54,12 @@ private:
     base::Result<void> take(const protocol::PositionRecord& record);
     base::Result<void> take(const protocol::IdempotentAbortRecord& record);
     base::Result<void> take(const protocol::AcknowledgedRecord& record);
+    base::Result<void> take(const protocol::KeysRecord& record);
+    base::Result<void> take(const protocol::SealedRecord& record);
+    base::Result<void> take(const protocol::KeyTurnRecord& record);
 
     [[nodiscard]] Facts facts_of(const protocol::TxnId& id, const Group& group) const;
+    base::Result<void> take_keys(const protocol::KeysRecord& record, bool is_loose);
     [[nodiscard]] bool is_remembered(const protocol::IdPosition& position) const;
     base::Result<void> judge(const protocol::TxnId& id, Group& group);
     void remember_committed(const protocol::TxnId& id, const Group& group);
@@ -65,6 +74,7 @@ private:
     std::uint64_t lsn_ = 0;
     RecoveredState state_;
     std::map<protocol::TxnId, Group> groups_;
+    std::set<std::uint64_t> unread_files_;
 };
 
 }  // namespace twofold::recovery

@@ -117,6 +117,14 @@ TEST(Fold, logs_that_no_run_writes_are_refused) {
     refused({commit_of(id), protocol::EndRecord{id, Outcome::committed}, commit_of(id)},
             "commit_after_its_end");
     refused({commit_of(make_id(7, 1))}, "unknown epoch");
+    refused({protocol::IdempotentAbortRecord{make_id(7, 1), {}, "x"}}, "unknown epoch");
+    refused({protocol::KeysRecord{0, {{{}, {7, 1}, {}, true, ""}}}}, "unknown epoch");
+    refused({protocol::KeysRecord{1, {}}}, "has not begun");
+    refused({protocol::KeyTurnRecord{3}, protocol::KeyTurnRecord{2}}, "go back");
+    refused({protocol::SealedRecord{9, 0, 1}, protocol::SealedRecord{9, 0, 1}}, "named twice");
+    refused({protocol::OutcomesRecord{1, 0, {2}},
+             protocol::KeysRecord{0, {{{}, {1, 1}, {}, false, "x"}}}},
+            "its bit says committed");
     refused({protocol::HorizonRecord{{1, 9}}, protocol::HorizonRecord{{1, 8}}}, "goes back");
     refused({protocol::IdempotentAbortRecord{id, {}, "x"}, epoch_record(2)}, "not the highest");
     auto stranger = epoch_record(1);
@@ -147,10 +155,22 @@ TEST(Fold, what_a_person_has_seen_goes_when_the_horizon_passes_it) {
 
 // ---- checkpoints ----------------------------------------------------------------------
 
+void add_key(RecoveredState& state, const TxnId& id, bool committed) {
+    protocol::SettledKey key;
+    key.idempotency.key_hash[0] = static_cast<std::uint8_t>(id.sequence());
+    key.idempotency.key_hash[1] = static_cast<std::uint8_t>(id.epoch());
+    key.position = id.position();
+    key.participant = id.participant();
+    key.committed = committed;
+    if (!committed) key.reason = "because";
+    state.keys.settle(key, true);
+}
+
 RecoveredState random_state(base::SeededRng& rng) {
     RecoveredState state = coordinator::first_start(2);
     state.epochs[2] = epoch_record(2);
     state.horizon = {1, rng.below(40)};
+    if (rng.below(2) == 0) state.keys.turn(7);
     for (protocol::Epoch epoch = 1; epoch <= 2; ++epoch) {
         for (protocol::Sequence sequence = 1; sequence < 60; ++sequence) {
             bool above = protocol::IdPosition{epoch, sequence} >= state.horizon;
@@ -163,7 +183,7 @@ RecoveredState random_state(base::SeededRng& rng) {
                         bits.resize(sequence + 1, false);
                         bits[sequence] = true;
                         if (!one_phase && rng.below(2) == 0) {
-                            state.committed_keys[id].key_hash[0] = std::uint8_t(sequence);
+                            add_key(state, id, true);
                         }
                     }
                     break;
@@ -183,10 +203,10 @@ RecoveredState random_state(base::SeededRng& rng) {
                 case 4:
                     state.heuristic[id] = Outcome::heuristic_mixed;
                     state.branch_outcomes[id] = {hazard_of(id)};
-                    if (!one_phase && rng.below(2) == 0) state.committed_keys[id] = {};
+                    if (!one_phase && rng.below(2) == 0) add_key(state, id, true);
                     if (above && rng.below(2) == 0) state.acknowledged[id] = "seen";
                     break;
-                case 5: state.idempotent_aborts[id] = {id, {}, "because"}; break;
+                case 5: add_key(state, id, false); break;
                 default: break;
             }
         }

@@ -23,6 +23,7 @@ constexpr std::size_t kBatchCrcCoversFrom = 8;
 constexpr std::uint32_t kFlagStartsEpoch = 1;
 constexpr std::uint32_t kFlagBeginsCheckpoint = 2;
 constexpr std::uint32_t kFlagRecycled = 4;
+constexpr std::uint32_t kFlagSealed = 8;
 constexpr std::uint8_t kFlagCheckpointComplete = 1;
 
 // Writes into a span that is known to be large enough.
@@ -62,7 +63,8 @@ void encode_segment_header(const SegmentHeader& header, Bytes& out) {
     out.reserve(kSegmentHeaderSizeBytes);
     std::uint32_t flags = (header.starts_epoch ? kFlagStartsEpoch : 0U) |
                           (header.begins_checkpoint ? kFlagBeginsCheckpoint : 0U) |
-                          (header.recycled ? kFlagRecycled : 0U);
+                          (header.recycled ? kFlagRecycled : 0U) |
+                          (header.sealed ? kFlagSealed : 0U);
     ByteWriter writer(out);
     writer.raw(kSegmentMagic);
     writer.u32(kFormatVersion);
@@ -107,6 +109,7 @@ base::Result<SegmentHeader> decode_segment_header(ByteSpan block) {
     header.starts_epoch = (flags & kFlagStartsEpoch) != 0;
     header.begins_checkpoint = (flags & kFlagBeginsCheckpoint) != 0;
     header.recycled = (flags & kFlagRecycled) != 0;
+    header.sealed = (flags & kFlagSealed) != 0;
     header.incarnation = reader.array<10>();
     static_cast<void>(reader.u16());
     header.epoch = reader.u32();

@@ -46,6 +46,7 @@ struct SegmentHeader {
     bool starts_epoch = false;     // the first segment of a start
     bool begins_checkpoint = false;
     bool recycled = false;  // unused blocks may hold the file's former content
+    bool sealed = false;    // no segment of the log but a sealed file (wal/sealed.h)
     std::uint64_t first_batch = 0;
     std::uint64_t first_lsn = 0;
     // The batch before this segment's first one. epoch 0: there is none, the log begins here.

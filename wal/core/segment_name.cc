@@ -10,6 +10,7 @@ constexpr std::string_view kSegmentPrefix = "segment-";
 constexpr std::string_view kSegmentSuffix = ".wal";
 constexpr std::string_view kSparePrefix = "spare-";
 constexpr std::string_view kSpareSuffix = ".ready";
+constexpr std::string_view kSealedPrefix = "sealed-";
 constexpr std::string_view kUnfinishedSuffix = ".tmp";
 constexpr std::size_t kDigits = 20;
 
@@ -46,6 +47,14 @@ std::string unfinished_spare_name(std::uint64_t number) {
     return make_name(kSparePrefix, number, kUnfinishedSuffix);
 }
 
+std::string sealed_name(std::uint64_t number) {
+    return make_name(kSealedPrefix, number, kSegmentSuffix);
+}
+
+std::string unfinished_sealed_name(std::uint64_t number) {
+    return make_name(kSealedPrefix, number, kUnfinishedSuffix);
+}
+
 ParsedName parse_name(std::string_view name) {
     std::uint64_t number = 0;
     if (parse(name, kSegmentPrefix, kSegmentSuffix, number) && number != 0) {
@@ -56,6 +65,12 @@ ParsedName parse_name(std::string_view name) {
     }
     if (parse(name, kSparePrefix, kUnfinishedSuffix, number)) {
         return {.kind = FileKind::unfinished_spare, .number = number};
+    }
+    if (parse(name, kSealedPrefix, kSegmentSuffix, number) && number != 0) {
+        return {.kind = FileKind::sealed, .number = number};
+    }
+    if (parse(name, kSealedPrefix, kUnfinishedSuffix, number)) {
+        return {.kind = FileKind::unfinished_sealed, .number = number};
     }
     if (name.starts_with(kSegmentPrefix) || name.ends_with(kSegmentSuffix)) {
         return {.kind = FileKind::malformed_segment, .number = 0};

@@ -1,0 +1,43 @@
+// Sealed files: records that checkpoints refer to instead of repeating them. A file is written
+// once, forced, and only then named; a checkpoint names it afterwards; it goes when no checkpoint
+// needs it any more. So a file with its name is whole: anything else in it is damage, and one that
+// no checkpoint names is left from a crash and holds nothing that is not in the log as well.
+//
+// The format is that of a segment with a single batch: docs/log_format.md.
+#pragma once
+
+#include "wal/core/frame.h"
+#include "wal/file.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace twofold::wal {
+
+struct SealedFile {
+    Incarnation incarnation{};
+    std::uint32_t epoch = 0;   // of the start that wrote it
+    std::uint64_t number = 0;  // not 0; never used before in this log
+    std::uint32_t salt = 0;
+};
+
+// On return it is on stable storage under its name. After disk_full nothing of it is left, and it
+// may be tried again; after any other error nothing is known of the directory.
+[[nodiscard]] Result<void> write_sealed(Directory& directory,
+                                        const SealedFile& file,
+                                        std::span<const Bytes> records);
+
+// Its records. Errors: corrupt (it is missing, damaged, or another log's; the text names the file,
+// what is wrong, and the command to look closer), unsupported_version, io_error.
+[[nodiscard]] Result<std::vector<Bytes>> read_sealed(Directory& directory,
+                                                     const Incarnation& incarnation,
+                                                     std::uint64_t number);
+
+// Removes all sealed files but these, and unfinished ones. Not forced: one that comes back is no
+// harm.
+[[nodiscard]] Result<void> remove_sealed_except(Directory& directory,
+                                                std::span<const std::uint64_t> keep);
+
+}  // namespace twofold::wal
