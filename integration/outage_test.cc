@@ -366,6 +366,34 @@ TEST_F(Outage, PostgresIsKilledAfterThePrepare) {
     EXPECT_EQ(cluster().balance(1, 1), kBalance + 7);
 }
 
+// A commit that no synchronous standby has confirmed is a commit, and the answer says what it
+// lacks.
+TEST_F(Outage, ACommitThatNoStandbyConfirmsIsReported) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
+    auto demand = [](const std::string& change) {
+        PostgresPair& pair = PostgresPair::instance();
+        EXPECT_TRUE(pair.as_superuser(0, "ALTER SYSTEM " + change).has_value());
+        EXPECT_TRUE(pair.as_superuser(0, "SELECT pg_reload_conf()").has_value());
+    };
+    // The sidecar has accepted this coordinator, durably, before there is nobody to confirm that.
+    RestReply reply =
+        submit({branch(0, {statement(0, "UPDATE accounts SET balance = balance - 1")})});
+    ASSERT_EQ(reply.status, 200) << reply.summary();
+    demand("SET synchronous_standby_names = 'nobody'");
+    // Backends take the setting over when they are idle.
+    bool reported = wait_until([&] {
+        reply = submit({branch(0, {statement(0, "UPDATE accounts SET balance = balance - 1")})});
+        return reply.text_at("branches.0.reason.code") == "not_replicated";
+    });
+    demand("RESET synchronous_standby_names");
+    EXPECT_TRUE(reported) << reply.summary();
+    EXPECT_EQ(reply.status, 200) << reply.summary();
+    EXPECT_EQ(reply.text_at("outcome"), "committed");
+    EXPECT_EQ(reply.text_at("branches.0.state"), "committed");
+    EXPECT_NE(read_file(cluster().directory() + "/orders.log").find("commit_not_replicated"),
+              std::string::npos);
+}
+
 // Somebody commits a branch by hand while its transaction is still undecided, and the transaction
 // aborts. That one branch is committed must be found out and said, by the sidecar that heard the
 // vote as well as by one that was started since.

@@ -34,7 +34,7 @@ enum class WorkStatus : std::uint8_t {
 
 struct WorkResult {
     WorkStatus status = WorkStatus::unknown;
-    Reason reason;                    // refused, unknown
+    Reason reason;                    // refused, unknown; committed: kNotReplicated or nothing
     std::optional<ProofToken> proof;  // prepared, committed
     JsonText results;      // prepared, read_only, committed: JSON array, one per statement
     bool executed = true;  // false: no statement of the branch can have run
@@ -59,7 +59,7 @@ enum class FinishStatus : std::uint8_t {
 
 struct FinishResult {
     FinishStatus status = FinishStatus::unknown;
-    Reason reason;
+    Reason reason;  // committed: kNotReplicated when no standby has confirmed it, or nothing
 };
 
 // A prepared branch of ours as the database lists it.

@@ -17,6 +17,7 @@ namespace reason = protocol::reason;
 void Machine::Impl::one_phase_committed(Transaction& txn, Branch& branch, ItemResult& result) {
     branch.results = std::move(result.results);
     branch.proof = result.proof;
+    branch.reason = std::move(result.reason);  // that no standby has confirmed it
     txn.recorded = result.recorded && result.status == ItemStatus::committed;
     if (branch.results) txn.results_lost = false;
     txn.decision = protocol::Decision::commit;

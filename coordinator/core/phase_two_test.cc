@@ -211,6 +211,15 @@ TEST(OnePhase, commits_without_a_record) {
         .expect({"finished t1.1 committed", "answer 1 finished committed"});
 }
 
+TEST(OnePhase, a_commit_that_no_standby_has_confirmed_says_so) {
+    Script s = one_phase();
+    s.when("committed", s.reply(1, committed, reason::kNotReplicated))
+        .expect({"finished t1.1 committed", "answer 1 finished committed"});
+    auto report = s.machine.query(s.txn).report;
+    EXPECT_EQ(report.branches.at(0).reason.code, reason::kNotReplicated);
+    EXPECT_TRUE(report.reason.empty()) << "it is no reason of an abort";
+}
+
 TEST(OnePhase, refuses) {
     Script s = one_phase();
     s.when("no", s.reply(1, no, reason::kConstraint))

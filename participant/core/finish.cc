@@ -171,7 +171,7 @@ void Machine::Impl::settle_known(Branch& branch, const ItemReceived& input) {
     };
     switch (branch.state) {
         case BranchState::aborted: return answer(ItemStatus::aborted, branch.reason);
-        case BranchState::committed: return answer(ItemStatus::committed, {});
+        case BranchState::committed: return answer(ItemStatus::committed, branch.reason);
         default: break;
     }
     if (branch.mode != WorkMode::one_phase) {

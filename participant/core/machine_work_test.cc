@@ -278,6 +278,17 @@ TEST(OnePhase, CommitsAtOnceAndAnswersDuplicatesFromMemory) {
     EXPECT_EQ(*only_reply(script).results, "[1]");
 }
 
+TEST(OnePhase, ThatNoStandbyHasConfirmedACommitIsToldWithIt) {
+    Script script;
+    script.given(started()).given(one_phase(1));
+    protocol::WorkResult done = prepared();
+    done.status = WorkStatus::committed;
+    done.reason.code = reason::kNotReplicated;
+    script.when(work_done(1, done)).expect({"reply 1 one_phase committed not_replicated"});
+    script.when(one_phase(1)).expect({"reply 2 one_phase committed not_replicated"});
+    script.when(settle(1)).expect({"reply 3 settle_one_phase committed not_replicated"});
+}
+
 TEST(OnePhase, WithoutWritesIsNotRecorded) {
     Script script;
     script.given(started()).given(one_phase(1));

@@ -117,7 +117,7 @@ void Machine::Impl::repeat_one_phase(Branch& branch, const ItemReceived& input) 
     switch (branch.state) {
         case BranchState::queued:
         case BranchState::running: return attach(branch, input.ticket, input.item.op);
-        case BranchState::committed: return answer(ItemStatus::committed, {});
+        case BranchState::committed: return answer(ItemStatus::committed, branch.reason);
         case BranchState::hazard: return answer(ItemStatus::hazard, branch.reason);
         case BranchState::aborted:
             if (branch.voted_no) return answer(ItemStatus::aborted, branch.reason);
@@ -263,7 +263,7 @@ void Machine::Impl::keep_committed(Branch& branch, WorkResult&& result) {
     branch.proof = result.proof;
     branch.results = std::move(result.results);
     branch.recorded = result.recorded;
-    branch.reason = {};
+    branch.reason = std::move(result.reason);  // that no standby has confirmed it
     finish(branch, BranchState::committed);
 }
 

@@ -211,6 +211,26 @@ TEST_F(MissingStandby, AOnePhaseCommitIsFoundByItsWitness) {
     EXPECT_EQ(result.status, WorkStatus::committed) << result.reason.message;
     EXPECT_EQ(result.reason.code, reason::kNotReplicated);
     EXPECT_EQ(balance(1), "90");
+    EXPECT_EQ(one->counters().not_replicated, 1U);
+}
+
+// The wait is cancelled by somebody: COMMIT says success, with a warning.
+TEST_F(MissingStandby, AOnePhaseCommitIsReportedAsUnproven) {
+    PostgresOptions wanted = options();
+    wanted.limits.standby_wait = std::chrono::seconds(30);
+    auto one = sidecar(wanted);
+    one->prepare(new_key(), work({"SELECT 1"}));
+    demand_standby();
+    std::optional<protocol::WorkResult> result;
+    one->begin(new_key(), debit(), &result, true);
+    ASSERT_TRUE(one->wait([&] {
+        return sql("SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE "
+                   "wait_event = 'SyncRep'") == "1";
+    }));
+    ASSERT_TRUE(one->wait([&] { return result.has_value(); }));
+    EXPECT_EQ(result->status, WorkStatus::committed);
+    EXPECT_EQ(result->reason.code, reason::kNotReplicated) << result->reason.message;
+    EXPECT_EQ(one->counters().not_replicated, 1U);
 }
 
 }  // namespace

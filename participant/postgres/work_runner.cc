@@ -142,7 +142,7 @@ void WorkRunner::on_judged(const RunPtr& run, Verdict verdict) {
             result.status = WorkStatus::committed;
             result.recorded = verdict.recorded;
             ++context_.counters.one_phase_commits;
-            if (!verdict.replicated) ++context_.counters.not_replicated;
+            if (!verdict.replicated) note_not_replicated(*run, result.reason);
             break;
         case Finding::read_only:
             result.status = WorkStatus::read_only;
@@ -263,8 +263,10 @@ void WorkRunner::look_for_prepared(const RunPtr& run, const Reason& why) {
 }
 
 void WorkRunner::look_for_witness(const RunPtr& run, const Reason& why) {
-    Statement statement{"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1",
-                        {{run->work.gid}}};
+    Statement statement{
+        "SELECT w.outcome, pg_catalog.current_setting('synchronous_standby_names') <> '' "
+        "FROM twofold.witness w WHERE w.gid = $1",
+        {{run->work.gid}}};
     admin_.run({std::move(statement)},
                context_.options.limits.admin,
                [this, run, why](const Reply& reply) {
@@ -272,9 +274,24 @@ void WorkRunner::look_for_witness(const RunPtr& run, const Reason& why) {
                    if (reply.results[0].text(0, 0) != "committed") return refuse(run, why, true);
                    WorkResult result;
                    result.status = WorkStatus::committed;
-                   result.reason = why;
+                   if (reply.results[0].text(0, 1) == "t") {
+                       // Its session was ended, perhaps while it waited for a standby.
+                       result.reason =
+                           make_reason(reason::kNotReplicated,
+                                       "committed here, but a synchronous standby may not have "
+                                       "confirmed it: a failover may lose it");
+                       note_not_replicated(*run, result.reason);
+                   }
                    answer(run, std::move(result));
                });
+}
+
+void WorkRunner::note_not_replicated(const Run& run, const Reason& why) {
+    ++context_.counters.not_replicated;
+    base::log_event(base::LogLevel::warning,
+                    "postgres_commit_not_replicated",
+                    why.message,
+                    {{"gid", run.work.gid}});
 }
 
 // Another transaction has used this idempotency key, or this gid has an outcome already: that

@@ -105,6 +105,7 @@ private:
     void examine(const RunPtr& run, const protocol::Reason& reason);
     void look_for_prepared(const RunPtr& run, const protocol::Reason& reason);
     void look_for_witness(const RunPtr& run, const protocol::Reason& reason);
+    void note_not_replicated(const Run& run, const protocol::Reason& reason);
     void answer_from_key(const RunPtr& run, const protocol::Reason& reason);
 
     void give_back(const RunPtr& run, Cleanliness cleanliness);
