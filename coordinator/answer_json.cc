@@ -57,7 +57,7 @@ bool worth_another_try(const Reason& reason) {
            reason.code == code::kSerialization || reason.code == code::kSlotsExhausted ||
            reason.code == code::kUnavailable || reason.code == code::kNotReady ||
            reason.code == code::kUnansweredPrepare || reason.code == code::kDeadline ||
-           reason.code == code::kCoordinatorRestart;
+           reason.code == code::kCoordinatorRestart || reason.code == code::kOnePhaseUnavailable;
 }
 
 const BranchReport* blamed_branch(const TransactionReport& report) {
@@ -74,6 +74,9 @@ http::Response aborted_response(const Answer& answer, const ParticipantName& nam
     extras.instance = location_of(answer);
     extras.retryable = worth_another_try(report.reason);
     extras.members_json.emplace_back("outcome", "\"aborted\"");
+    if (report.answered_by) {
+        extras.members_json.emplace_back("answered_by", '"' + report.answered_by->text() + '"');
+    }
     std::string detail = report.reason.message;
     if (!report.reason.empty()) {
         extras.members_json.emplace_back("reason", reason_json(report.reason));
@@ -163,6 +166,7 @@ std::optional<http::Response> common_response(const Answer& answer) {
         case AnswerKind::keys_exhausted:
             return refused(answer, problems::kKeysExhausted, kKeysRetrySeconds);
         case AnswerKind::draining: return refused(answer, problems::kDraining, 1);
+        case AnswerKind::unsettled: return refused(answer, problems::kKeyUnsettled, 1);
         case AnswerKind::wrong_state: return refused(answer, problems::kWrongState);
         case AnswerKind::doomed: return refused(answer, problems::kBranchLost);
         case AnswerKind::opposite: return opposite_response(answer);
@@ -211,6 +215,8 @@ std::string report_json(const TransactionReport& report, const ParticipantName& 
     json::flag(out, "recorded", report.recorded);
     json::number(out, "version", report.version);
     if (report.results_lost) json::text(out, "results", "lost");
+    if (report.key_open) json::text(out, "idempotency_key", "open");
+    if (report.answered_by) json::text(out, "answered_by", report.answered_by->text());
     if (!report.reason.empty()) json::raw(out, "reason", reason_json(report.reason));
     if (report.blamed_branch != 0) {
         json::number(out, "refused_by_branch", report.blamed_branch);

@@ -36,6 +36,11 @@ inline constexpr ProblemCode kBranchLost{
     "branch_lost", 409, "A branch lost its work: the transaction can only abort", false};
 inline constexpr ProblemCode kParticipantUnusable{
     "participant_unusable", 503, "The participant takes no new work for the moment", true};
+inline constexpr ProblemCode kKeyUnsettled{
+    "key_unsettled",
+    503,
+    "Nothing is decided under this Idempotency-Key yet: repeat the request",
+    true};
 inline constexpr ProblemCode kKeysExhausted{
     "keys_exhausted", 429, "Too many idempotency keys are remembered", true};
 inline constexpr ProblemCode kTransactionNotFound{

@@ -394,6 +394,50 @@ TEST_F(Outage, ACommitThatNoStandbyConfirmsIsReported) {
               std::string::npos);
 }
 
+// Its database does no one-phase work, from one moment to the next: the same work commits in two
+// phases, and so does what comes later.
+TEST_F(Outage, AForeignServerInPostgresKeepsNoBranchOut) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
+    auto debit = [this] {
+        RestReply reply =
+            submit({branch(0, {statement(0, "UPDATE accounts SET balance = balance - 1")})});
+        EXPECT_EQ(reply.status, 200) << reply.summary();
+        EXPECT_EQ(reply.text_at("outcome"), "committed") << reply.summary();
+    };
+    ASSERT_NO_FATAL_FAILURE(debit());
+    PostgresPair& pair = PostgresPair::instance();
+    ASSERT_TRUE(pair.as_superuser(0,
+                                  "CREATE FOREIGN DATA WRAPPER nothing; "
+                                  "CREATE SERVER far FOREIGN DATA WRAPPER nothing")
+                    .has_value());
+    debit();
+    debit();
+    cluster().participant(0).kill();
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    ASSERT_TRUE(cluster().wait_participants_up());
+    debit();
+    EXPECT_TRUE(pair.as_superuser(0, "DROP FOREIGN DATA WRAPPER nothing CASCADE").has_value());
+    debit();
+    EXPECT_EQ(cluster().balance(0, 1), kBalance - 5);
+}
+
+// Whoever submits just after a restart of the sidecar is not told that the work met another epoch.
+TEST_F(Outage, ARestartedSidecarTakesTheWorkOfOneBranch) {
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    for (int i = 0; i < 3; ++i) {
+        cluster().participant(0).kill();
+        ASSERT_TRUE(cluster().start_participant(0));
+        RestReply reply;
+        EXPECT_TRUE(wait_until([&] {
+            reply = submit({branch(
+                0, {statement(0, "UPDATE accounts SET balance = balance - 1 WHERE id = 1")})});
+            EXPECT_NE(reply.text_at("reason.code"), "stale_participant_epoch") << reply.summary();
+            return reply.status == 200;
+        })) << reply.summary();
+    }
+    EXPECT_EQ(cluster().balance(0, 1), kBalance - 3);
+}
+
 // Somebody commits a branch by hand while its transaction is still undecided, and the transaction
 // aborts. That one branch is committed must be found out and said, by the sidecar that heard the
 // vote as well as by one that was started since.

@@ -131,6 +131,7 @@ protocol::ParticipantInfo Driver::info() const {
     info.position = resource_.position();
     info.slots = started_.slots;
     info.exclusive = started_.exclusive;
+    info.one_phase = resource_.offers_one_phase();
     return info;
 }
 
@@ -218,9 +219,10 @@ void Driver::handle(RollbackPrepared&& effect) {
 }
 
 void Driver::handle(SettleOnePhase&& effect) {
-    resource_.settle_one_phase(effect.key, [this, key = effect.key](FinishResult result) {
-        submit(FinishDone{key, ItemOp::settle_one_phase, std::move(result)});
-    });
+    resource_.settle_one_phase(
+        effect.key, effect.idempotency, [this, key = effect.key](FinishResult result) {
+            submit(FinishDone{key, ItemOp::settle_one_phase, std::move(result)});
+        });
 }
 
 void Driver::handle(PersistSender&& effect) {

@@ -187,9 +187,12 @@ void PostgresResource::rollback(protocol::FinishRequest request, FinishCallback 
     impl_->finisher.rollback(std::move(request), std::move(done));
 }
 
-void PostgresResource::settle_one_phase(const protocol::BranchKey& key, FinishCallback done) {
+void PostgresResource::settle_one_phase(const protocol::BranchKey& key,
+                                        const std::optional<protocol::IdempotencyKey>& idempotency,
+                                        FinishCallback done) {
     if (!impl_->ready()) return done(impl_->not_ready_result());
-    impl_->finisher.settle_one_phase(protocol::make_gid(key, impl_->context.uuid), std::move(done));
+    impl_->finisher.settle_one_phase(
+        protocol::make_gid(key, impl_->context.uuid), idempotency, std::move(done));
 }
 
 // ---- the rest
@@ -197,10 +200,11 @@ void PostgresResource::settle_one_phase(const protocol::BranchKey& key, FinishCa
 
 void PostgresResource::list(ListCallback done) {
     if (!impl_->ready()) return done(fail(Errc::unavailable, impl_->not_ready_text()));
-    impl_->admin.run({postgres::listing_statement()},
+    impl_->admin.run({postgres::listing_statement(), postgres::foreign_servers_statement()},
                      impl_->context.options.limits.admin,
                      [impl = impl_.get(), done = std::move(done)](const Reply& reply) {
                          if (!reply.ok()) return done(fail(Errc::unavailable, reply.problem()));
+                         impl->context.has_foreign_servers = reply.results[1].text(0, 0) == "t";
                          done(postgres::read_listing(impl->context, reply.results[0]));
                      });
 }
@@ -231,6 +235,7 @@ void PostgresResource::note_marks(const protocol::Incarnation& incarnation,
     impl_->pruner.note_marks(incarnation, low_water, horizon);
 }
 
+bool PostgresResource::offers_one_phase() const { return !impl_->context.has_foreign_servers; }
 protocol::Position PostgresResource::position() const { return impl_->context.position; }
 const postgres::Counters& PostgresResource::counters() const { return impl_->context.counters; }
 bool PostgresResource::fenced() const { return impl_->context.fenced; }

@@ -39,7 +39,9 @@ public:
     // answered only when the branch is durable.
     virtual void execute_prepare(protocol::BranchWork work, WorkCallback done) = 0;
 
-    // Runs the work and commits it together with its witness row.
+    // Runs the work and commits it together with its witness row. Where that work was committed
+    // under the same idempotency key before: committed, with `original`; under the same key and
+    // another fingerprint: refused with kKeyConflict.
     virtual void one_phase(protocol::BranchWork work, WorkCallback done) = 0;
 
     // Whether this work could run at all, by its form: JSON, names, types, kinds of statements.
@@ -66,8 +68,11 @@ public:
     virtual void rollback(protocol::FinishRequest request, FinishCallback done) = 0;
 
     // The outcome of a one-phase branch: committed when its witness is there; otherwise writes a
-    // tombstone in its place, durably, so that it can never commit, and answers aborted.
-    virtual void settle_one_phase(const protocol::BranchKey& key, FinishCallback done) = 0;
+    // tombstone in its place, durably, so that it can never commit, and answers aborted. With a key
+    // it says the same of the key as one_phase().
+    virtual void settle_one_phase(const protocol::BranchKey& key,
+                                  const std::optional<protocol::IdempotencyKey>& idempotency,
+                                  FinishCallback done) = 0;
 
     // All prepared branches of this participant in this database, whoever's they are by id. An
     // error means "not known", never "none".
@@ -83,6 +88,9 @@ public:
     virtual void note_marks(const protocol::Incarnation& incarnation,
                             protocol::IdPosition low_water,
                             protocol::IdPosition horizon) = 0;
+
+    // Whether one-phase work can be done now, as far as known without asking the database.
+    [[nodiscard]] virtual bool offers_one_phase() const { return true; }
 
     // The newest position known without asking the database.
     [[nodiscard]] virtual protocol::Position position() const = 0;

@@ -120,8 +120,12 @@ void SqliteResource::rollback(protocol::FinishRequest request, FinishCallback do
         std::move(done));
 }
 
-void SqliteResource::settle_one_phase(const protocol::BranchKey& key, FinishCallback done) {
-    run([key](sqlite::Store& store) { return store.settle_one_phase(key); }, std::move(done));
+void SqliteResource::settle_one_phase(const protocol::BranchKey& key,
+                                      const std::optional<protocol::IdempotencyKey>& idempotency,
+                                      FinishCallback done) {
+    run([key,
+         idempotency](sqlite::Store& store) { return store.settle_one_phase(key, idempotency); },
+        std::move(done));
 }
 
 void SqliteResource::list(ListCallback done) {

@@ -33,7 +33,9 @@ public:
     void cancel(const protocol::BranchKey& key, DoneCallback done) override;
     void commit(protocol::FinishRequest request, FinishCallback done) override;
     void rollback(protocol::FinishRequest request, FinishCallback done) override;
-    void settle_one_phase(const protocol::BranchKey& key, FinishCallback done) override;
+    void settle_one_phase(const protocol::BranchKey& key,
+                          const std::optional<protocol::IdempotencyKey>& idempotency,
+                          FinishCallback done) override;
     void list(ListCallback done) override;
     void persist_sender(const protocol::SenderStamp& sender, DoneCallback done) override;
     void note_marks(const protocol::Incarnation& incarnation,

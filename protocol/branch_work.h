@@ -19,8 +19,9 @@ struct BranchWork {
     std::string gid;  // make_gid(key, our uuid)
     JsonText work;
     BranchOptions options;
-    std::uint32_t deadline_ms = 0;              // what is left, a duration; 0 = none
-    std::optional<IdempotencyKey> idempotency;  // one-phase only: goes into the witness
+    std::uint32_t deadline_ms = 0;  // what is left, a duration; 0 = none
+    // One-phase: goes into the witness. Two-phase: only looked for.
+    std::optional<IdempotencyKey> idempotency;
 };
 
 enum class WorkStatus : std::uint8_t {
@@ -39,6 +40,10 @@ struct WorkResult {
     JsonText results;      // prepared, read_only, committed: JSON array, one per statement
     bool executed = true;  // false: no statement of the branch can have run
     bool recorded = true;  // committed: false when nothing was written
+    // committed: by this transaction, under the same key and fingerprint; this branch did nothing
+    std::optional<TxnId> original;
+    // refused: the key was looked for before the work, and nothing committed has it
+    bool key_free = false;
 };
 
 // A branch to finish. The proof is what came with its vote, as far as known.
@@ -60,6 +65,7 @@ enum class FinishStatus : std::uint8_t {
 struct FinishResult {
     FinishStatus status = FinishStatus::unknown;
     Reason reason;  // committed: kNotReplicated when no standby has confirmed it, or nothing
+    std::optional<TxnId> original = std::nullopt;  // of settling by a key, as in WorkResult
 };
 
 // A prepared branch of ours as the database lists it.

@@ -302,7 +302,7 @@ Reason read_reason(ObjectReader& in) {
 
 // What is not named is not there.
 void read_capabilities(ObjectReader& in, ParticipantInfo& info) {
-    info.batch = info.read_only = info.one_phase = info.proof = info.epochs = false;
+    info.batch = info.read_only = info.one_phase = info.proof = info.epochs = info.keys = false;
     read_object(in, "capabilities", in.optional("capabilities"), [&info](ObjectReader& nested) {
         auto flag = [&nested](std::string_view name) {
             return nested.has(name) && nested.boolean(name);
@@ -312,6 +312,7 @@ void read_capabilities(ObjectReader& in, ParticipantInfo& info) {
         info.one_phase = flag("one_phase");
         info.proof = flag("proof");
         info.epochs = flag("epoch");
+        info.keys = flag("keys");
     });
 }
 
@@ -458,6 +459,8 @@ void append_item_result(std::string& out, const ItemResult& result) {
     if (result.results) json::raw(out, "results", *result.results);
     if (!result.recorded) json::flag(out, "recorded", false);
     if (!result.executed) json::flag(out, "executed", false);
+    if (result.original) json::text(out, "original", result.original->text());
+    if (result.key_free) json::flag(out, "key_free", true);
     position_member(out, result.position);
     out += "}\n";
 }
@@ -476,6 +479,8 @@ Result<ItemResult> parse_item_result(std::string_view line, const JsonLimits& li
             result.results = read_json_text(in, "results");
             if (in.has("recorded")) result.recorded = in.boolean("recorded");
             if (in.has("executed")) result.executed = in.boolean("executed");
+            if (in.has("original")) result.original = read_txn(in, "original");
+            if (in.has("key_free")) result.key_free = in.boolean("key_free");
             result.position = read_position_if_any(in);
             return base::ok();
         });
@@ -549,6 +554,7 @@ void append_participant_info(std::string& out, const ParticipantInfo& info) {
     json::flag(out, "one_phase", info.one_phase);
     json::flag(out, "proof", info.proof);
     json::flag(out, "epoch", info.epochs);
+    json::flag(out, "keys", info.keys);
     out += "}}";
 }
 

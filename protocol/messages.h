@@ -54,7 +54,9 @@ struct Item {
     std::uint32_t deadline_ms = 0;  // what is left of the transaction's time, a duration; 0 = none
     std::optional<std::uint32_t> expected_executes;  // prepare
     std::optional<ProofToken> proof;                 // commit, abort: what came with the vote
-    std::optional<IdempotencyKey> idempotency;       // one_phase
+    // one_phase, and settle_one_phase and abort of a one-phase id; execute_prepare of a transaction
+    // with a single branch: what was one-phase before may be two-phase now.
+    std::optional<IdempotencyKey> idempotency;
 };
 
 enum class ItemStatus : std::uint8_t {
@@ -112,6 +114,12 @@ inline constexpr std::string_view kCoordinatorRestart = "coordinator_restart";
 // A branch that had voted yes could not be carried out.
 inline constexpr std::string_view kBrokenPromise = "broken_promise";
 inline constexpr std::string_view kKeyConflict = "idempotency_key_conflict";
+// Under the same key another branch runs or is being settled.
+inline constexpr std::string_view kKeyInProgress = "idempotency_key_in_progress";
+// The key's work was committed by another transaction before.
+inline constexpr std::string_view kKeyReplayed = "idempotency_key_replayed";
+// This database does one-phase work no more, or not yet. Nothing was done.
+inline constexpr std::string_view kOnePhaseUnavailable = "one_phase_unavailable";
 }  // namespace reason
 
 struct Reason {
@@ -142,6 +150,12 @@ struct ItemResult {
     // A statement of this branch may have taken effect before the answer. False means that a new
     // attempt is allowed.
     bool executed = true;
+    // With committed: the work had been committed under the same idempotency key and fingerprint
+    // by this transaction before. The branch that was asked for has done nothing and never will.
+    std::optional<TxnId> original;
+    // With what ends a branch without a commit: nothing else is committed under the item's
+    // idempotency key, and nothing of an older start of its coordinator can be any more.
+    bool key_free = false;
     Position position;  // the participant's, for noticing that it went back
 };
 
@@ -212,6 +226,7 @@ struct ParticipantInfo {
     bool one_phase = true;  // runs and commits at once, and proves later what it did
     bool proof = true;      // its votes carry a proof token, and commits bring it back
     bool epochs = true;     // "epoch": refuses work of older participant epochs and older senders
+    bool keys = true;       // finds what it has committed one-phase by its idempotency key
 };
 
 [[nodiscard]] std::string_view to_string(ItemOp value);

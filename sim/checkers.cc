@@ -193,6 +193,14 @@ void Checkers::on_result_sent(std::uint32_t participant, const protocol::ItemRes
             }
             return;
         case ItemStatus::committed:
+            if (result.original.has_value()) {
+                if (!one_phase_done(*result.original)) {
+                    violate("write-ahead",
+                            short_text(key) + " is answered with the commit of " +
+                                short_text(*result.original) + ", which nothing proves");
+                }
+                return;
+            }
             if (!database.ever_applied(key) && !database.answered_without_effect(key) &&
                 !database.ever_read_only(key)) {
                 violate("write-ahead",
@@ -229,8 +237,15 @@ void Checkers::on_committed(std::uint32_t participant, const BranchKey& key) {
     world_.mark(3, participant, key.group.sequence());
     if (operator_acts_) {
         heuristic_.insert(key.group);
+        const auto& effects = databases_[participant]->ledger();
+        auto effect = effects.find(key);
+        if (effect == effects.end()) return;
+        for (std::uint32_t work : effect->second.work) {
+            heuristic_operations_.insert(work_.at(work).operation);
+        }
         return;
     }
+    check_not_told_aborted(key);
     Group& group = groups_[key.group];
     // The message was on its way when the log was replaced: the decision is not gone after all.
     if (group.lost.contains(key) && !group.abort_said) {
@@ -256,6 +271,7 @@ void Checkers::on_rolled_back(std::uint32_t participant, const BranchKey& key) {
 
 void Checkers::on_one_phase(std::uint32_t participant, const BranchKey& key) {
     world_.mark(5, participant, key.group.sequence());
+    check_not_told_aborted(key);
     bool aborted = abort_acknowledged_.contains(key) || told_txn_[key.group] == Told::aborted;
     if (aborted && !restored_) {
         violate("no-prepare-after-abort",

@@ -100,6 +100,8 @@ private:
     void on_decision(const protocol::DecisionRecord& record);
     void check_votes(const protocol::DecisionRecord& record, const Group& group);
     void check_item(const protocol::Item& item);
+    void check_request_aborted(std::uint32_t operation);
+    void check_not_told_aborted(const protocol::BranchKey& key);
     void check_committed_answer(const protocol::TxnId& txn, const coordinator::Answer& answer);
     void check_aborted_answer(const protocol::TxnId& txn, std::string_view who);
     void check_identity(std::uint32_t operation, const protocol::TxnId& txn);
@@ -126,6 +128,7 @@ private:
     // The newest abort of these carried the proof of their vote: how they ended can be found out.
     std::set<protocol::BranchKey> aborts_with_proof_;
     std::set<protocol::TxnId> heuristic_;
+    std::set<std::uint32_t> heuristic_operations_;
     bool operator_acts_ = false;
     std::optional<protocol::BatchRequest> last_work_sent_;  // while tracing
     bool restored_ = false;

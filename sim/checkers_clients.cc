@@ -116,6 +116,32 @@ void Checkers::check_aborted_answer(const TxnId& txn, std::string_view who) {
     group.abort_said = true;
 }
 
+// Told that its request has aborted, a client makes a new one. So none of it may have taken effect,
+// by whatever id; and none may later.
+void Checkers::check_request_aborted(std::uint32_t operation) {
+    if (restored_ || heuristic_operations_.contains(operation)) return;
+    for (const auto& database : databases_) {
+        for (std::uint32_t work : database->appended()) {
+            if (work_.at(work).operation != operation) continue;
+            violate("request",
+                    "a client is told that operation " + std::to_string(operation) +
+                        " aborted, of which work " + std::to_string(work) + " was committed");
+        }
+    }
+}
+
+void Checkers::check_not_told_aborted(const BranchKey& key) {
+    auto work = work_of_.find(key);
+    if (work == work_of_.end() || restored_) return;
+    std::uint32_t operation = work_.at(work->second).operation;
+    if (heuristic_operations_.contains(operation)) return;
+    auto told = told_.find(operation);
+    if (told == told_.end() || told->second != Told::aborted) return;
+    violate("request",
+            short_text(key) + " commits work of operation " + std::to_string(operation) +
+                ", whose client was told that it aborted");
+}
+
 void Checkers::on_answer(std::uint32_t operation,
                          const coordinator::Answer& answer,
                          const protocol::IdPosition& horizon) {
@@ -144,21 +170,31 @@ void Checkers::on_answer(std::uint32_t operation,
     }
     Told& told = told_txn_[txn];
     if (outcome == Outcome::committed) {
-        if (told == Told::aborted) {
+        // What changed nothing is recorded nowhere. That it committed and that nothing was changed
+        // are both true then, in any order: a coordinator that was replaced may answer last.
+        if (told == Told::aborted && answer.report.recorded) {
             violate("answered-outcomes", short_text(txn) + " was told aborted, then committed");
         }
-        // What changed nothing is recorded nowhere, and later "nothing was changed" is no lie.
         if (answer.report.recorded) {
             told = Told::committed;
             told_[operation] = Told::committed;
         }
         check_committed_answer(txn, answer);
     } else if (outcome == Outcome::aborted) {
-        if (told == Told::committed) {
+        // A one-phase outcome is in its database only: an older copy of that one has lost it.
+        bool may_be_lost = restored_ && txn.participant().value != 0;
+        if (told == Told::committed && !may_be_lost) {
             violate("answered-outcomes", short_text(txn) + " was told committed, then aborted");
         }
         told = Told::aborted;
         check_aborted_answer(txn, "a client");
+        if (answer.report.key_open) return;  // says so of the id, not of the request
+        if (told_[operation] == Told::committed && !restored_) {
+            violate("request",
+                    "operation " + std::to_string(operation) + " was told committed, then aborted");
+        }
+        told_[operation] = Told::aborted;
+        check_request_aborted(operation);
     }
 }
 

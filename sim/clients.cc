@@ -156,6 +156,13 @@ void Clients::on_answer(Operation& operation, const Answer& answer) {
     if (answer.report.txn != protocol::TxnId{}) operation.txn = answer.report.txn;
     switch (answer.kind) {
         case AnswerKind::finished:
+            if (answer.report.key_open && !operation.interactive &&
+                operation.options.idempotency.has_value()) {
+                // The id changed nothing; what became of the request is told under its key only.
+                operation.txn.reset();
+                return again(operation, &Clients::submit);
+            }
+            return finish(operation, answer.report.outcome);
         case AnswerKind::opposite: return finish(operation, answer.report.outcome);
         case AnswerKind::cannot_tell:
             if (operation.txn.has_value()) return again(operation, &Clients::ask_outcome);
@@ -168,6 +175,7 @@ void Clients::on_answer(Operation& operation, const Answer& answer) {
             return on_silence(operation);
         case AnswerKind::overloaded:
         case AnswerKind::keys_exhausted:
+        case AnswerKind::unsettled:
         case AnswerKind::draining: return on_silence(operation);
         case AnswerKind::begun: return execute_next(operation);
         case AnswerKind::expired:
@@ -201,10 +209,10 @@ void Clients::query(Operation& operation) {
 void Clients::ask_outcome(Operation& operation) {
     ask(
         operation,
-        [this, &operation](CoordinatorNode&,
-                           coordinator::Ticket ticket) -> std::optional<coordinator::Input> {
+        [this, txn = *operation.txn](
+            CoordinatorNode&, coordinator::Ticket ticket) -> std::optional<coordinator::Input> {
             coordinator::Milliseconds within(cluster_.options.workload.client_patience / 2000);
-            return coordinator::OutcomeRequest{ticket, *operation.txn, within};
+            return coordinator::OutcomeRequest{ticket, txn, within};
         },
         [this, &operation](const Answer& answer) { on_answer(operation, answer); },
         [this, &operation] { again(operation, &Clients::query); });

@@ -52,6 +52,7 @@ void Cluster::kill_coordinator(bool power) {
 void Cluster::coordinator_died(bool power) {
     ++crashes_;
     coordinator_ = nullptr;
+    disk.process_died();
     if (power) {
         if (world.tracing()) world.say("disk", "power is lost");
         disk.crash();

@@ -103,8 +103,14 @@ public:
         wal::BatchHeader header;
         bool is_batch = bytes.size() >= wal::kBlockSizeBytes &&
                         wal::peek_batch(bytes, bytes.size(), header) == wal::BatchCheck::valid;
-        if (result.has_value() && is_batch)
-            facts_->unforced.emplace_back(bytes.begin(), bytes.end());
+        if (!result.has_value()) return result;
+        // A segment's file is used again from its beginning: what an earlier process had left in it
+        // is no part of the log any more, even where it is still there.
+        if (offset == 0) {
+            facts_->unforced.clear();
+            facts_->unnamed.clear();
+        }
+        if (is_batch) facts_->unforced.emplace_back(bytes.begin(), bytes.end());
         return result;
     }
     Result<std::size_t> read_at(std::uint64_t offset, std::span<std::uint8_t> out) override {
@@ -239,6 +245,8 @@ void Disk::restore_copy() {
 }
 
 bool Disk::take_power_cut() { return std::exchange(power_was_cut_, false); }
+
+void Disk::process_died() { observer_->checkpoint.clear(); }
 
 void Disk::skip_force(bool on) { observer_->skip_force = on; }
 void Disk::skip_directory_force(bool on) { observer_->skip_directory_force = on; }

@@ -28,6 +28,9 @@ public:
 
     [[nodiscard]] wal::Directory& directory();
 
+    // The rest of the checkpoint that it was writing never comes.
+    void process_died();
+
     // Called for every record that became durable, again with every checkpoint that repeats it.
     void on_durable(std::function<void(const protocol::Record&)> sink);
 

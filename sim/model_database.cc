@@ -145,6 +145,7 @@ void ModelDatabase::refuse(Session& session, std::string_view code) {
     result.status = WorkStatus::refused;
     result.reason = because(code);
     result.executed = session.executed;
+    result.key_free = session.key_free;
     say("refuses " + short_text(session.key) + ": " + std::string(code));
     answer_work(session, std::move(result));
     end_session(session.id);
@@ -183,6 +184,15 @@ void ModelDatabase::run_work(std::uint64_t id, std::uint32_t work) {
     Session* session = find(id);
     if (session == nullptr) return;
     const WorkSpec& spec = work_.at(work);
+    if (session->mode == Mode::one_phase && !one_phase_ && !session->key_free) {
+        return refuse(*session, reason::kOnePhaseUnavailable);
+    }
+    if (session->idempotency.has_value() && !session->key_free) {
+        // Not every refusal comes after the look for the key.
+        if (world_.chance(options_.definite_refusal)) return refuse(*session, reason::kDeadline);
+        if (answer_from_key(*session)) return;
+        session->key_free = true;
+    }
     if (!lock_all(*session, spec)) {
         if (world_.now() > session->lock_until) return refuse(*session, reason::kLockTimeout);
         world_.after(
@@ -198,7 +208,10 @@ void ModelDatabase::run_work(std::uint64_t id, std::uint32_t work) {
     }
     session->work.push_back(work);
     session->wrote = session->wrote || !spec.changes.empty();
-    after_work(*session);
+    if (!world_.chance(options_.slow_work)) return after_work(*session);
+    world_.after(world_.between(0, options_.slow_work_max), process_, [this, id] {
+        if (Session* slow = find(id)) after_work(*slow);
+    });
 }
 
 void ModelDatabase::after_work(Session& session) {
@@ -283,19 +296,10 @@ void ModelDatabase::one_phase_point(std::uint64_t id) {
         end_session(id);
         return;
     }
+    if (answer_from_key(*session)) return;
     if (session->idempotency.has_value()) {
-        auto [witness, is_new] =
-            durable_.witness_keys.emplace(session->idempotency->key_hash, *session->idempotency);
-        if (!is_new) {
-            if (witness->second.fingerprint != session->idempotency->fingerprint) {
-                return refuse(*session, reason::kKeyConflict);
-            }
-            without_effect_.insert(key);
-            say("one-phase repeat " + short_text(key));
-            answer_work(*session, std::move(result));
-            end_session(id);
-            return;
-        }
+        durable_.witness_keys.emplace(session->idempotency->key_hash,
+                                      Durable::KeyRow{session->idempotency->fingerprint, key});
     }
     std::uint64_t xid = durable_.next_xid++;
     result.proof = protocol::ProofToken{xid, {durable_.timeline, durable_.position++}, true};
@@ -385,11 +389,36 @@ FinishResult ModelDatabase::rollback_now(const protocol::FinishRequest& request)
     return {FinishStatus::aborted, {}};
 }
 
-FinishResult ModelDatabase::settle_now(const protocol::BranchKey& key) {
+FinishResult ModelDatabase::settle_now(const protocol::BranchKey& key,
+                                       const std::optional<protocol::IdempotencyKey>& idempotency) {
     if (durable_.witnesses.contains(key)) return {FinishStatus::committed, {}};
     durable_.tombstones.insert(key);
     say("tombstone " + short_text(key));
-    return {FinishStatus::aborted, {}};
+    if (!idempotency.has_value()) return {FinishStatus::aborted, {}};
+    auto owner = durable_.witness_keys.find(idempotency->key_hash);
+    if (owner == durable_.witness_keys.end()) return {FinishStatus::aborted, {}};
+    if (owner->second.fingerprint != idempotency->fingerprint) {
+        return {FinishStatus::aborted, because(reason::kKeyConflict)};
+    }
+    return {FinishStatus::committed, {}, owner->second.branch.group};
+}
+
+bool ModelDatabase::answer_from_key(Session& session) {
+    if (!session.idempotency.has_value()) return false;
+    auto owner = durable_.witness_keys.find(session.idempotency->key_hash);
+    if (owner == durable_.witness_keys.end()) return false;
+    if (owner->second.fingerprint != session.idempotency->fingerprint) {
+        refuse(session, reason::kKeyConflict);
+        return true;
+    }
+    WorkResult result;
+    result.status = WorkStatus::committed;
+    result.original = owner->second.branch.group;
+    result.executed = false;
+    say("replay of " + short_text(owner->second.branch) + " for " + short_text(session.key));
+    answer_work(session, std::move(result));
+    end_session(session.id);
+    return true;
 }
 
 std::vector<protocol::PreparedBranch> ModelDatabase::listing() const {

@@ -68,7 +68,10 @@ public:
     void cancel(ProcessId client, const protocol::BranchKey& key, DoneCallback done);
     void commit(ProcessId client, protocol::FinishRequest request, FinishCallback done);
     void rollback(ProcessId client, protocol::FinishRequest request, FinishCallback done);
-    void settle_one_phase(ProcessId client, const protocol::BranchKey& key, FinishCallback done);
+    void settle_one_phase(ProcessId client,
+                          const protocol::BranchKey& key,
+                          const std::optional<protocol::IdempotencyKey>& idempotency,
+                          FinishCallback done);
     void list(ProcessId client, ListCallback done);
     void persist_sender(ProcessId client, const protocol::SenderStamp& sender, DoneCallback done);
     // Forgets what the marks allow, at once.
@@ -92,6 +95,9 @@ public:
     void take_backup() { backup_ = durable_; }
     void restore_backup();
     void skip_fencing(bool on) { skip_fencing_ = on; }
+    // Without it one-phase work is refused, as in a database with foreign servers.
+    void offer_one_phase(bool on) { one_phase_ = on; }
+    [[nodiscard]] bool offers_one_phase() const { return one_phase_; }
 
     // ---- what checkers look at ----
     [[nodiscard]] bool up() const { return up_; }
@@ -113,7 +119,7 @@ public:
     [[nodiscard]] bool ever_applied(const protocol::BranchKey& key) const {
         return ever_applied_.contains(key);
     }
-    // One-phase: nothing was written, or another id with the same idempotency key had committed.
+    // One-phase: nothing was written.
     [[nodiscard]] bool answered_without_effect(const protocol::BranchKey& key) const {
         return without_effect_.contains(key);
     }
@@ -154,6 +160,7 @@ private:
         Time still_until = 0;  // it makes nothing durable before
         bool executed = false;
         bool wrote = false;
+        bool key_free = false;   // nothing committed has its idempotency key
         std::uint64_t call = 0;  // what is answered when it ends
     };
     struct Prepared {
@@ -183,7 +190,12 @@ private:
         std::map<std::uint64_t, bool> commit_log;  // xid -> committed
         std::set<protocol::BranchKey> tombstones;
         std::map<protocol::BranchKey, std::uint64_t> witnesses;  // -> xid
-        std::map<std::array<std::uint8_t, 16>, protocol::IdempotencyKey> witness_keys;
+        // Idempotency keys of one-phase commits, with the branch and its request.
+        struct KeyRow {
+            std::array<std::uint8_t, 16> fingerprint{};
+            protocol::BranchKey branch;
+        };
+        std::map<std::array<std::uint8_t, 16>, KeyRow> witness_keys;
         std::map<protocol::BranchKey, Effect> ledger;
     };
 
@@ -215,7 +227,10 @@ private:
     [[nodiscard]] std::optional<bool> proof_of(const protocol::FinishRequest& request) const;
     protocol::FinishResult commit_now(const protocol::FinishRequest& request);
     protocol::FinishResult rollback_now(const protocol::FinishRequest& request);
-    protocol::FinishResult settle_now(const protocol::BranchKey& key);
+    protocol::FinishResult settle_now(const protocol::BranchKey& key,
+                                      const std::optional<protocol::IdempotencyKey>& idempotency);
+    // True: the key's work was committed before, or the key is another request's; answered.
+    bool answer_from_key(Session& session);
     void finish(ProcessId client, FinishCallback done, std::function<protocol::FinishResult()> act);
     [[nodiscard]] std::vector<protocol::PreparedBranch> listing() const;
     void take_over(ProcessId client, const StartCallback& done, std::uint64_t call);
@@ -237,6 +252,8 @@ private:
     std::set<protocol::BranchKey> ever_prepared_;
     std::set<protocol::BranchKey> ever_read_only_;
     std::set<protocol::BranchKey> without_effect_;
+
+    bool one_phase_ = true;
 
     // Lost in a crash.
     bool up_ = true;

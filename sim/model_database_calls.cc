@@ -70,6 +70,7 @@ void ModelDatabase::execute_prepare(ProcessId client,
     session.client = client;
     session.key = work.key;
     session.gid = work.gid;
+    session.idempotency = work.idempotency;
     session.mode = Mode::prepare;
     begin(std::move(session), std::move(done), WorkTable::id_of(work.work));
 }
@@ -167,8 +168,10 @@ void ModelDatabase::rollback(ProcessId client, FinishRequest request, FinishCall
 
 void ModelDatabase::settle_one_phase(ProcessId client,
                                      const protocol::BranchKey& key,
+                                     const std::optional<protocol::IdempotencyKey>& idempotency,
                                      FinishCallback done) {
-    finish(client, std::move(done), [this, key] { return settle_now(key); });
+    finish(
+        client, std::move(done), [this, key, idempotency] { return settle_now(key, idempotency); });
 }
 
 void ModelDatabase::list(ProcessId client, ListCallback done) {
@@ -207,7 +210,12 @@ void ModelDatabase::note_marks(const protocol::Incarnation& incarnation,
         return key.group.position() < (is_one_phase ? horizon : low_water);
     };
     std::erase_if(durable_.tombstones, may_go);
-    std::erase_if(durable_.witnesses, [&](const auto& entry) { return may_go(entry.first); });
+    // Rows with an idempotency key stay for longer than any simulation lasts.
+    std::set<protocol::BranchKey> with_key;
+    for (const auto& [hash, row] : durable_.witness_keys) with_key.insert(row.branch);
+    std::erase_if(durable_.witnesses, [&](const auto& entry) {
+        return may_go(entry.first) && !with_key.contains(entry.first);
+    });
 }
 
 // ---- what the world does to it --------------------------------------------------------------
@@ -264,6 +272,7 @@ void ModelDatabase::restore_backup() {
 void ModelDatabase::calm() {
     options_.connection_lost = 0;
     options_.definite_refusal = 0;
+    options_.slow_work = 0;
     options_.listing_fails = 0;
     options_.cancel_fails = 0;
 }

@@ -26,6 +26,7 @@ Nemesis::Nemesis(Cluster& cluster) : cluster_(cluster), world_(cluster.world) {
     add(options.swap_databases && cluster.databases.size() > 1, [this] { swap_databases(); });
     add(options.restore_database, [this] { restore_database(); });
     add(options.restore_log, [this] { restore_log(); });
+    add(options.foreign_server, [this] { add_foreign_server(); });
 }
 
 void Nemesis::start() {
@@ -181,6 +182,14 @@ void Nemesis::put_copy_back(std::uint32_t waits) {
     }
     stopped_ = true;
     cluster_.restore_log();
+}
+
+// Somebody adds a foreign server to a database, and takes it away again.
+void Nemesis::add_foreign_server() {
+    ModelDatabase& database = *cluster_.databases[some_participant()];
+    database.offer_one_phase(false);
+    world_.after(
+        world_.between(ms(20), ms(1'500)), kWorld, [&database] { database.offer_one_phase(true); });
 }
 
 }  // namespace twofold::sim

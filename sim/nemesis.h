@@ -30,6 +30,7 @@ private:
     void restore_log();
     void copy_log(std::uint32_t waits);
     void put_copy_back(std::uint32_t waits);
+    void add_foreign_server();
     [[nodiscard]] std::uint32_t some_participant();
     Time outage();
 

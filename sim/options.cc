@@ -124,6 +124,11 @@ Options options_from_seed(std::uint64_t seed) {
     options.faults_until = options.workload.spread + ms(rng.between(100, 2'000));
     options.nemesis.restore_log = rng.chance_per_mille(60);
     if (options.nemesis.restore_log) only_what_remembers(options.nemesis);
+    if (rng.chance_per_mille(300)) {
+        options.database.slow_work = static_cast<std::uint32_t>(rng.between(10, 300));
+        options.database.slow_work_max = ms(rng.between(100, 2'500));
+    }
+    options.nemesis.foreign_server = rng.chance_per_mille(120);
     return options;
 }
 
@@ -141,7 +146,8 @@ std::string Options::text() const {
         << " witness=" << database.witness << " tombstones=" << database.tombstones
         << " late_prepare=" << database.late_prepare
         << "/1000 late_pause=" << database.late_pause / 1000
-        << "ms connection_lost=" << database.connection_lost << "/1000"
+        << "ms connection_lost=" << database.connection_lost << "/1000 slow=" << database.slow_work
+        << "/1000 up to " << database.slow_work_max / 1000 << "ms"
         << "\n  faults every " << nemesis.interval / 1000 << "ms until " << faults_until / 1000
         << "ms:" << (nemesis.kill_coordinator ? " kill-coordinator" : "")
         << (nemesis.power_loss ? " power-loss" : "")
@@ -152,6 +158,7 @@ std::string Options::text() const {
         << (nemesis.zombie ? " zombie" : "") << (nemesis.disk_full ? " disk-full" : "")
         << (nemesis.heuristics ? " heuristics" : "")
         << (nemesis.swap_databases ? " swap-databases" : "")
+        << (nemesis.foreign_server ? " foreign-server" : "")
         << (nemesis.restore_database ? " restore-database" : "")
         << (nemesis.restore_log ? " restore-log" : "") << "\n  outcomes_max=" << outcomes_max
         << " deadline=" << workload.deadline / 1000

@@ -24,6 +24,8 @@ struct DatabaseOptions {
     Time latency_max = ms(5);
     std::uint32_t connection_lost = 0;   // per call: the answer is lost, the work goes on
     std::uint32_t definite_refusal = 0;  // a statement fails for a reason of its own
+    std::uint32_t slow_work = 0;         // chance that work takes up to slow_work_max
+    Time slow_work_max = 0;
     std::uint32_t listing_fails = 0;
     std::uint32_t cancel_fails = 0;
     std::uint32_t late_prepare = 500;  // a dead sidecar's session goes on until it is ended
@@ -59,6 +61,7 @@ struct NemesisOptions {
     bool disk_full = false;
     bool heuristics = false;
     bool swap_databases = false;  // an address leads to another participant's database for a while
+    bool foreign_server = false;  // a database stops doing one-phase work for a while
     bool restore_database = false;  // a database goes back to an older state of itself
     bool restore_log = false;       // the coordinator's log goes back; it ends the faults
     Time outage_max = ms(800);

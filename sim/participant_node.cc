@@ -72,6 +72,7 @@ std::optional<protocol::ParticipantInfo> ParticipantNode::info() const {
     info.position = database().position();
     info.slots = database().slots();
     info.exclusive = database().exclusive();
+    info.one_phase = database().offers_one_phase();
     return info;
 }
 
@@ -251,8 +252,10 @@ void ParticipantNode::handle(participant::RollbackPrepared&& effect) {
 }
 
 void ParticipantNode::handle(participant::SettleOnePhase&& effect) {
-    database().settle_one_phase(
-        process_, effect.key, finish_done(effect.key, ItemOp::settle_one_phase));
+    database().settle_one_phase(process_,
+                                effect.key,
+                                effect.idempotency,
+                                finish_done(effect.key, ItemOp::settle_one_phase));
 }
 
 void ParticipantNode::handle(participant::PersistSender&& effect) {

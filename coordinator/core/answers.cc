@@ -24,6 +24,9 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
     report.reason = txn.reason;
     report.blamed_branch = txn.blamed_branch;
     report.labels = txn.member().labels;
+    report.answered_by = txn.answered_by;
+    bool may_have_key = txn.recovered || (txn.one_shot && txn.member().idempotency);
+    report.key_open = report.outcome == Outcome::aborted && may_have_key && !txn.key_forced;
     report.version = txn.version;
     report.deadline = txn.deadline;
     report.branches.reserve(txn.branches.size());
@@ -114,7 +117,8 @@ void Machine::Impl::answer_ready_waiters(Transaction& txn) {
     // A client that was told "aborted" under its key must hear the same from the next start.
     bool aborted =
         txn.state == TransactionState::aborting || txn.state == TransactionState::aborted;
-    if (aborted && txn.one_shot && txn.sent && txn.member().idempotency && !txn.key_forced) {
+    bool is_keyed = aborted && txn.one_shot && txn.member().idempotency;
+    if (is_keyed && !txn.key_forced && owns_key(txn)) {
         if (!std::exchange(txn.key_forcing, true)) {
             force(
                 protocol::IdempotentAbortRecord{txn.id, *txn.member().idempotency, txn.reason.code},
@@ -130,6 +134,13 @@ void Machine::Impl::answer_ready_waiters(Transaction& txn) {
             continue;
         }
         cancel(waiter.timer);
+        if (is_keyed && waiter.by_key && !txn.key_forced) {
+            // The key was given back, so this abort is not the key's outcome.
+            bool conflict = txn.reason.code == reason::kKeyConflict;
+            answer_plain(
+                waiter.ticket, conflict ? AnswerKind::invalid : AnswerKind::unsettled, txn.reason);
+            continue;
+        }
         answer(waiter, *kind, txn, txn.reason);
     }
     txn.waiters = std::move(still);
@@ -255,6 +266,7 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     } else {
         finished(Outcome::aborted);
         answer.report.recorded = false;
+        answer.report.key_open = true;  // its key, if it had one, is not known any more
         answer.report.reason = make_reason(
             this_start ? reason::kClientAbort : reason::kCoordinatorRestart, "nothing was changed");
         if (this_start) answer.report.reason.code.clear();

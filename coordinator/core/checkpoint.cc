@@ -125,6 +125,7 @@ void Machine::Impl::restore_undecided(const TxnId& id, const protocol::Preparing
     txn.sent = true;
     txn.results_lost = true;
     txn.decision = Decision::abort;
+    txn.key_forced = keys_.abort_reason(id.position()) != nullptr;
     txn.reason = make_reason(protocol::reason::kCoordinatorRestart,
                              "the coordinator restarted before the decision");
     txn.members = record.members;

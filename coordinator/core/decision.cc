@@ -119,9 +119,10 @@ void Machine::Impl::decide_abort(Transaction& txn, protocol::Reason reason, std:
         }
         txn.logged = true;
         emit(Append{std::move(record)});
-    } else if (txn.one_shot) {
-        forget_key(txn);  // nothing was tried: the client may use its key again
     }
+    // Where nothing was tried, the client may use its key again.
+    bool is_tried = txn.sent || txn.reason.code == protocol::reason::kClientAbort;
+    if (txn.one_shot && (!is_tried || is_key_in_question(txn))) forget_key(txn);
     enter(txn, TransactionState::aborting);
     for (Branch& branch : txn.branches) {
         branch.in_decision = false;

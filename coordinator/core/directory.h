@@ -26,6 +26,7 @@ struct Participant {
     bool went_back = false;           // its database was restored: no new work, no presumed abort
     std::uint32_t epoch = 0;
     bool one_phase = false;
+    bool keys = false;       // it finds its one-phase commits by their idempotency keys
     bool read_only = false;  // it says that it can vote so
     bool exclusive = false;
     protocol::Position position;         // the newest known

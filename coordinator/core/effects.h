@@ -67,6 +67,7 @@ enum class AnswerKind : std::uint8_t {
     overloaded,      // no room: try later
     keys_exhausted,  // too many idempotency keys are remembered: try later
     draining,        // shutting down: try later
+    unsettled,       // nothing is decided under this idempotency key: repeat the request
     invalid,         // the request itself: reason says what
     done,            // a person's decision is durable
     changed,         // not the version that the person looked at
@@ -94,6 +95,10 @@ struct TransactionReport {
     bool results_lost = false;  // the outcome is known from the log; results are not
     protocol::Reason reason;    // of an abort
     std::uint16_t blamed_branch = 0;
+    // Of an abort: this id changed nothing, but the request that came with it may take effect, or
+    // have taken effect, by another id. Only an answer under its idempotency key tells.
+    bool key_open = false;
+    std::optional<protocol::TxnId> answered_by;  // that other id, where it is known
     std::vector<BranchReport> branches;
     std::map<std::string, std::string> labels;
     std::uint64_t version = 0;  // +1 with every change, for long polls

@@ -26,18 +26,27 @@ bool Machine::Impl::attach_to_key(Ticket ticket, const BeginOptions& options, bo
     Transaction* txn = find(id);
     if (txn == nullptr) {
         Answer known = answer_forgotten(id);
+        bool is_kept = found->committed || found->settled;
+        if (known.report.outcome == protocol::Outcome::aborted && !is_kept) {
+            // Nobody was told so under the key, and the next start would not know it.
+            keys_.erase(options.idempotency->key_hash);
+            return false;
+        }
         known.ticket = ticket;
         known.repeated = true;
-        if (found->committed && known.kind == AnswerKind::expired) {
-            // The key is known for longer than the outcome.
+        if (found->committed && known.kind != AnswerKind::finished) {
+            // The key is known for longer than the outcome, or was learned from a participant.
             known.kind = AnswerKind::finished;
             known.report.outcome = protocol::Outcome::committed;
             known.report.state = to_string(protocol::Outcome::committed);
             known.reason = {};
         }
+        known.report.key_open = false;
         emit(std::move(known));
     } else if (one_shot) {
-        wait(*txn, {ticket, Wish::commit, options.wait, TimerId{}, true}, options.answer_within);
+        wait(*txn,
+             {ticket, Wish::commit, options.wait, TimerId{}, true, true},
+             options.answer_within);
         answer_ready_waiters(*txn);
     } else {
         Answer known = answer_now(*txn);
@@ -73,6 +82,64 @@ void Machine::Impl::forget_key(const Transaction& txn) {
     if (!txn.member().idempotency) return;
     auto found = keys_.find(txn.member().idempotency->key_hash);
     if (found && txn_of(*found) == txn.id) keys_.erase(txn.member().idempotency->key_hash);
+}
+
+bool Machine::Impl::owns_key(const Transaction& txn) const {
+    if (!txn.member().idempotency) return false;
+    auto found = keys_.find(txn.member().idempotency->key_hash);
+    return found && txn_of(*found) == txn.id;
+}
+
+// One-phase commits leave nothing in our log: under this key an earlier start of ours may have done
+// the same work by another id, and only the participant knows. Until it has told, no abort is the
+// answer to the key.
+bool Machine::Impl::is_key_in_question(const Transaction& txn) const {
+    if (!txn.one_shot || !txn.member().idempotency || txn.key_confirmed) return false;
+    bool has_earlier_start = epochs_.begin()->first < epoch_;
+    if (!has_earlier_start || txn.branch_count != 1) return false;
+    return directory_.find(txn.branches.front().at->number)->keys;
+}
+
+// Who waits for the key, and not for this id, is told the outcome of the key's first one.
+void Machine::Impl::answer_by_original(Transaction& txn, const TxnId& original) {
+    Answer known;
+    known.kind = AnswerKind::finished;
+    known.report.txn = original;
+    known.report.outcome = protocol::Outcome::committed;
+    known.report.state = to_string(protocol::Outcome::committed);
+    known.report.results_lost = true;
+    known.report.labels = txn.member().labels;
+    known.repeated = true;
+    std::erase_if(txn.waiters, [&](Waiter& waiter) {
+        if (!waiter.by_key) return false;
+        cancel(waiter.timer);
+        known.ticket = waiter.ticket;
+        emit(Answer(known));
+        return true;
+    });
+}
+
+// The participant has committed this request under its key before: by an id of a former start,
+// which we did not know any more. This id has done nothing; the key belongs to that one.
+void Machine::Impl::replay(Transaction& txn, Branch& branch, const TxnId& original) {
+    txn.answered_by = original;
+    if (issued_here(original)) outcomes_.set_committed(original.position());
+    if (txn.member().idempotency) {
+        IdempotencyKey key = *txn.member().idempotency;
+        forget_key(txn);
+        remember_key(original, key, true);
+    }
+    answer_by_original(txn, original);
+    protocol::Reason why = make_reason(
+        protocol::reason::kKeyReplayed,
+        "transaction " + original.text() +
+            " has committed the same request under its idempotency key; this id changed nothing");
+    if (txn.state == TransactionState::preparing) {
+        enter(txn, branch, BranchState::no);
+        decide_abort(txn, std::move(why), 0);
+    } else {
+        one_phase_aborted(txn, branch, std::move(why));
+    }
 }
 
 // Its outcome is fixed and, unless it is a one-phase commit, in the log.

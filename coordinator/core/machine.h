@@ -35,6 +35,7 @@ struct Sabotage {
     bool give_up_after_three_tries = false;
     bool hazard_counts_as_committed = false;
     bool presume_before_offers = false;
+    bool rerun_before_settling = false;
 };
 
 struct Config {

@@ -196,6 +196,9 @@ private:
                         const protocol::ItemResult& result);
     void force_outcome(Transaction& txn, Branch& branch, Ticket ticket);
     void outcome_recorded(const BranchRef& ref);
+    [[nodiscard]] bool note_key(Transaction& txn,
+                                Branch& branch,
+                                const protocol::ItemResult& result);
     [[nodiscard]] bool echo_fits(Transaction& txn, Branch& branch, const Reply& input);
     void note_answer(const Branch& branch, const protocol::ItemResult& result);
     void wrong_database(Transaction& txn, Branch& branch, const std::string& text);
@@ -206,6 +209,9 @@ private:
     void settle(Transaction& txn, Branch& branch, protocol::Reason reason);
     void one_phase_committed(Transaction& txn, Branch& branch, protocol::ItemResult& result);
     void one_phase_aborted(Transaction& txn, Branch& branch, protocol::Reason reason);
+    [[nodiscard]] bool can_rerun(const Transaction& txn, const Branch& branch) const;
+    [[nodiscard]] bool has_missed_epoch(const Transaction& txn, const Branch& branch) const;
+    void rerun(Transaction& txn, Branch& branch, protocol::Reason reason);
 
     // ---- answers.cc
     [[nodiscard]] TransactionReport report(const Transaction& txn) const;
@@ -239,6 +245,10 @@ private:
     void time_keys();
     void turn_keys();
     void seal_keys();
+    [[nodiscard]] bool owns_key(const Transaction& txn) const;
+    [[nodiscard]] bool is_key_in_question(const Transaction& txn) const;
+    void answer_by_original(Transaction& txn, const protocol::TxnId& original);
+    void replay(Transaction& txn, Branch& branch, const protocol::TxnId& original);
 
     // ---- inquiry.cc
     [[nodiscard]] protocol::InquiryAnswerItem answer_inquiry(

@@ -73,7 +73,7 @@ TEST(Offers, nothing_is_presumed_before_every_participant_has_answered) {
     s.when("it accepts", s.offer_answered(2))
         .expect({"send abort t1.1/1.1 to 1",
                  "send abort t1.1/2.1 to 2",
-                 "answer 1 finished aborted (coordinator_restart)",
+                 "answer 1 finished aborted (coordinator_restart) key_open",
                  "inquiry t1.1/1.1 abort",
                  "append preparing t2.1",
                  "send execute_prepare t2.1/1.1 to 1",

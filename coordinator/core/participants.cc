@@ -33,6 +33,7 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     participant->seen = true;
     participant->reachable = true;
     participant->one_phase = info.one_phase;
+    participant->keys = info.keys;
     participant->read_only = info.read_only;
     participant->exclusive = info.exclusive;
     participant->position = std::max(participant->position, info.position);

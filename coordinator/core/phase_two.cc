@@ -27,6 +27,7 @@ void Machine::Impl::handle(Reply& input) {
         return;
     }
     note_answer(*branch, result);
+    if (note_key(*txn, *branch, result)) return;
     switch (branch->state) {
         case BranchState::preparing: on_vote(*txn, *branch, result); return;
         case BranchState::one_phase: on_one_phase_reply(*txn, *branch, result); return;
@@ -45,6 +46,20 @@ void Machine::Impl::handle(Reply& input) {
         case BranchState::heuristic:
         case BranchState::parked: return;
     }
+}
+
+// What the participant says of the idempotency key. True: that was the answer.
+bool Machine::Impl::note_key(Transaction& txn, Branch& branch, const ItemResult& result) {
+    bool is_open = branch.state == BranchState::preparing ||
+                   branch.state == BranchState::one_phase || branch.state == BranchState::settling;
+    if (!is_open) return false;
+    txn.key_confirmed = txn.key_confirmed || result.key_free;
+    if (result.reason.code == reason::kKeyConflict) forget_key(txn);
+    // An old id whose key is not known any more can have done nothing for that reason, too.
+    bool is_replay =
+        result.status == ItemStatus::committed && result.original && *result.original != txn.id;
+    if (is_replay) replay(txn, branch, *result.original);
+    return is_replay;
 }
 
 // Only the database that was enlisted can answer for a branch.

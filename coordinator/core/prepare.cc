@@ -109,7 +109,14 @@ void Machine::Impl::send(Transaction& txn, Branch& branch, ItemOp op) {
     }
     if (op == ItemOp::prepare) item.expected_executes = branch.expected_executes;
     if (op == ItemOp::commit || op == ItemOp::abort) item.proof = branch.proof;
-    if (op == ItemOp::one_phase) item.idempotency = txn.member().idempotency;
+    bool is_single = txn.one_shot && txn.branch_count == 1;
+    bool is_one_phase = txn.id.participant().value != 0;
+    bool is_about_key = op == ItemOp::one_phase || op == ItemOp::settle_one_phase ||
+                        (op == ItemOp::abort && is_one_phase) ||
+                        (op == ItemOp::execute_prepare && is_single);
+    if (is_about_key && directory_.at(branch.at->number).keys) {
+        item.idempotency = txn.member().idempotency;
+    }
     ++branch.tries;
     // Of the first try: any answer to this operation is younger than that.
     if (branch.last_op != op) {

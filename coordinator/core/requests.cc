@@ -88,8 +88,11 @@ void Machine::Impl::handle(SubmitOneShot& input) {
     if (refuse_new_work(input.ticket, input.options)) return;
     if (refuse_branches(input)) return;
     ParticipantNumber one_phase;
-    if (input.branches.size() == 1 && directory_.at(input.branches[0].participant).one_phase) {
-        one_phase = input.branches[0].participant;
+    if (input.branches.size() == 1) {
+        // After a restart only a participant that keeps the key with its commit knows that it did.
+        const Participant& only = directory_.at(input.branches[0].participant);
+        bool is_safe = only.keys || !input.options.idempotency;
+        if (only.one_phase && is_safe) one_phase = input.branches[0].participant;
     }
     Transaction& txn = open(input.options, one_phase);
     txn.one_shot = true;
@@ -100,7 +103,7 @@ void Machine::Impl::handle(SubmitOneShot& input) {
     }
     enter(txn, TransactionState::waiting);
     wait(txn,
-         {input.ticket, Wish::commit, input.options.wait, TimerId{}, false},
+         {input.ticket, Wish::commit, input.options.wait, TimerId{}, false, true},
          input.options.answer_within);
     protocol::Reason why;
     if (const Branch* unusable = unusable_branch(txn, why)) {

@@ -170,7 +170,7 @@ TEST(Keys, what_was_never_tried_may_be_tried_again) {
     Script s;
     s.when("it is lost", s.lost(2));
     s.when("work comes", s.submit({1, 2}, keyed(1, 1)))
-        .expect_one("answer 1 finished aborted (participant_unavailable)");
+        .expect_one("answer 1 unsettled (participant_unavailable)");
     s.when("it is back", s.seen(2));
     s.when("once more", s.submit({1, 2}, keyed(1, 1)))
         .expect_one("send execute_prepare t1.2/1.1 to 1");

@@ -30,6 +30,7 @@ std::string_view kind_name(AnswerKind kind) {
         case AnswerKind::overloaded: return "overloaded";
         case AnswerKind::keys_exhausted: return "keys_exhausted";
         case AnswerKind::draining: return "draining";
+        case AnswerKind::unsettled: return "unsettled";
         case AnswerKind::invalid: return "invalid";
         case AnswerKind::done: return "done";
         case AnswerKind::changed: return "changed";
@@ -111,6 +112,7 @@ struct Describe {
         const protocol::Reason& why = e.reason.empty() ? e.report.reason : e.reason;
         if (!why.empty()) text += " (" + why.code + ")";
         if (!e.report.recorded) text += " unrecorded";
+        if (e.report.key_open) text += " key_open";
         return text;
     }
     std::string operator()(const AnswerInquiry& e) const {

@@ -126,6 +126,7 @@ struct Waiter {
     WaitFor wait = WaitFor::applied;
     TimerId timer;          // 0: answered with the transaction's own deadline
     bool repeated = false;  // came under the key of another request
+    bool by_key = false;    // asks for the outcome of its idempotency key, not of this id
 };
 
 // A transaction's version goes up with every change, over restarts too: a transaction of a former
@@ -159,6 +160,10 @@ struct Transaction {
     std::uint64_t version = 0;
     // The client's key is being forced with the abort, or has been: answers wait for it.
     bool key_forcing = false;
+    // The participant has said that no other id has done the key's work.
+    bool key_confirmed = false;
+    // This id did nothing: the same request was, or is, answered by that one.
+    std::optional<protocol::TxnId> answered_by;
     bool key_forced = false;
 
     [[nodiscard]] const protocol::MemberRecord& member() const { return members.front(); }

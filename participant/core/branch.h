@@ -50,6 +50,9 @@ struct Branch {
     protocol::JsonText results;
     bool executed = true;
     bool recorded = true;
+    std::optional<protocol::IdempotencyKey> idempotency;
+    std::optional<protocol::TxnId> original;  // had done the same work under the same key
+    bool key_free = false;                    // nothing committed has the key
 
     // Work
     protocol::BranchWork work;  // until it starts

@@ -38,6 +38,7 @@ struct RollbackPrepared {  // -> FinishDone
 };
 struct SettleOnePhase {  // -> FinishDone
     protocol::BranchKey key;
+    std::optional<protocol::IdempotencyKey> idempotency;
 };
 struct PersistSender {             // -> SenderPersisted
     protocol::SenderStamp sender;  // without start_position

@@ -158,8 +158,10 @@ void Machine::Impl::on_settle(const ItemReceived& input) {
     if (key.group.position() < fence_.marks(key.group.incarnation()).horizon) {
         return reply(input.ticket, input.item.op, key, {ItemStatus::finished_earlier, {}, true});
     }
+    if (refuse_key_in_progress(input)) return;
     Branch& branch = create(key);
     branch.mode = WorkMode::one_phase;
+    branch.idempotency = input.item.idempotency;
     attach(branch, input.ticket, input.item.op);
     start_settle(branch);
 }
@@ -170,7 +172,9 @@ void Machine::Impl::settle_known(Branch& branch, const ItemReceived& input) {
         reply_for(branch, input.ticket, input.item.op, {status, std::move(why), branch.executed});
     };
     switch (branch.state) {
-        case BranchState::aborted: return answer(ItemStatus::aborted, branch.reason);
+        case BranchState::aborted:
+            return answer(branch.original ? ItemStatus::committed : ItemStatus::aborted,
+                          branch.reason);
         case BranchState::committed: return answer(ItemStatus::committed, branch.reason);
         default: break;
     }
@@ -229,7 +233,7 @@ void Machine::Impl::call_finish(Branch& branch) {
         case BranchState::rolling_back:
             if (config_.sabotage.rollback_without_proof) request.proof.reset();
             return emit(RollbackPrepared{std::move(request)});
-        case BranchState::settling: return emit(SettleOnePhase{branch.key});
+        case BranchState::settling: return emit(SettleOnePhase{branch.key, branch.idempotency});
         default: TWOFOLD_UNREACHABLE("finishing a branch that is not being finished");
     }
 }
@@ -239,11 +243,13 @@ void Machine::Impl::on(FinishDone&& input) {
     if (branch == nullptr || !branch->finish_running) return;
     branch->finish_running = false;
     if (input.result.status == FinishStatus::unknown) return on_finish_unknown(*branch);
+    if (branch->state == BranchState::settling) {
+        return on_settling_done(*branch, std::move(input.result));
+    }
     branch->reason = std::move(input.result.reason);
     switch (branch->state) {
         case BranchState::committing: return on_committing_done(*branch, input.result.status);
         case BranchState::rolling_back: return on_rolling_back_done(*branch, input.result.status);
-        case BranchState::settling: return on_settling_done(*branch, input.result.status);
         default: TWOFOLD_UNREACHABLE("a finishing call's answer to a branch not being finished");
     }
 }
@@ -299,10 +305,16 @@ void Machine::Impl::on_rolling_back_done(Branch& branch, FinishStatus status) {
     TWOFOLD_UNREACHABLE("finish status");
 }
 
-void Machine::Impl::on_settling_done(Branch& branch, FinishStatus status) {
-    switch (status) {
+void Machine::Impl::on_settling_done(Branch& branch, protocol::FinishResult&& result) {
+    if (result.original) return end_replayed(branch, *result.original);
+    // Work that was refused keeps what it was refused for.
+    if (!result.reason.empty() || !branch.voted_no) branch.reason = std::move(result.reason);
+    switch (result.status) {
         case FinishStatus::committed: return finish(branch, BranchState::committed);
-        case FinishStatus::aborted: return finish(branch, BranchState::aborted);
+        case FinishStatus::aborted:
+            branch.key_free =
+                branch.idempotency.has_value() && branch.reason.code != reason::kKeyConflict;
+            return finish(branch, BranchState::aborted);
         case FinishStatus::not_found:  // for a commit this would be a lie, for an abort a guess
         case FinishStatus::hazard:
             raise_alarm(branch, "hazard", "nothing proves how the one-phase branch ended");

@@ -109,10 +109,15 @@ bool Machine::Impl::is_addressed(const protocol::ParticipantUuid& uuid,
 // epoch even), and `refused` with executed=false would allow a second attempt beside a committed
 // first one. Unknown makes the sender settle it, which proves what happened.
 void Machine::Impl::refuse(const ItemReceived& input, std::string_view code, std::string message) {
-    bool is_passing = code == protocol::reason::kNotReady;
+    bool is_key_open = code == protocol::reason::kKeyInProgress;
+    bool is_passing = code == protocol::reason::kNotReady || is_key_open;
     bool may_have_run = input.item.op == ItemOp::one_phase &&
                         (is_passing || code == protocol::reason::kStaleParticipantEpoch);
-    bool is_unknown = may_have_run || (is_passing && is_decision(input.item.op));
+    // Work under a key is not refused for a reason that says nothing about the key: an earlier
+    // branch may have committed it. Settling finds out.
+    bool is_about_key = input.item.op == ItemOp::one_phase && input.item.idempotency &&
+                        code == protocol::reason::kSlotsExhausted;
+    bool is_unknown = may_have_run || is_about_key || (is_passing && is_decision(input.item.op));
     // Only one-shot work can be done by a new attempt: interactive statements nobody has any more.
     bool is_repeatable =
         input.item.op == ItemOp::execute_prepare || input.item.op == ItemOp::one_phase;
@@ -230,6 +235,10 @@ void Machine::Impl::reply_for(const Branch& branch, ReplyTicket ticket, ItemOp o
     bool is_one_phase_commit =
         answer.status == ItemStatus::committed && branch.mode == WorkMode::one_phase;
     bool has_proof = answer.status == ItemStatus::yes || is_one_phase_commit;
+    if (answer.status == ItemStatus::committed) result.original = branch.original;
+    if (answer.status == ItemStatus::aborted || answer.status == ItemStatus::no) {
+        result.key_free = branch.key_free;
+    }
     if (has_proof) result.proof = branch.proof;
     if (has_proof || answer.status == ItemStatus::read_only) result.results = branch.results;
     if (is_one_phase_commit) result.recorded = branch.recorded;
@@ -285,6 +294,12 @@ Branch& Machine::Impl::create(const BranchKey& key) {
 
 void Machine::Impl::enter(Branch& branch, BranchState next) {
     if (is_end(next) && std::exchange(branch.holds_slot, false)) slots_.release();
+    // What ended unprovably may have committed: its key stays taken.
+    if (is_end(next) && next != BranchState::hazard && branch.idempotency) {
+        auto found = keys_in_progress_.find(branch.idempotency->key_hash);
+        bool is_its_own = found != keys_in_progress_.end() && found->second == branch.key;
+        if (is_its_own) keys_in_progress_.erase(found);
+    }
     table_.enter(branch, next);
 }
 

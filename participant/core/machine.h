@@ -31,6 +31,8 @@ struct Sabotage {
     bool ignore_low_water = false;
     bool abort_without_cancelling = false;
     bool rollback_without_proof = false;
+    bool ignore_key_in_progress = false;
+    bool replay_is_abort = false;
 };
 
 struct Config {

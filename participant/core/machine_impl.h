@@ -108,6 +108,8 @@ private:
     void repeat_one_phase(Branch& branch, const ItemReceived& input);
     [[nodiscard]] bool refuse_other_epoch(const ItemReceived& input);
     [[nodiscard]] bool has_no_room() const;
+    // Another branch of the item's idempotency key may still commit.
+    [[nodiscard]] bool refuse_key_in_progress(const ItemReceived& input);
     void enqueue(Branch& branch, std::chrono::milliseconds limit);
     void start_waiting_work();
     void refuse_waiting_work_below(const protocol::Incarnation& incarnation, protocol::Epoch epoch);
@@ -118,6 +120,7 @@ private:
     void on_vote(Branch& branch, protocol::WorkResult&& result);
     void on_one_phase_done(Branch& branch, protocol::WorkResult&& result);
     void end_refused(Branch& branch, protocol::WorkResult&& result);
+    void end_replayed(Branch& branch, const protocol::TxnId& original);
     void keep_committed(Branch& branch, protocol::WorkResult&& result);
     void start_cancel(Branch& branch);
     void on(CancelDone&& input);
@@ -158,7 +161,7 @@ private:
     void on_finish_unknown(Branch& branch);
     void on_committing_done(Branch& branch, protocol::FinishStatus status);
     void on_rolling_back_done(Branch& branch, protocol::FinishStatus status);
-    void on_settling_done(Branch& branch, protocol::FinishStatus status);
+    void on_settling_done(Branch& branch, protocol::FinishResult&& result);
 
     // inquiry.cc
     void on_tick();
@@ -200,6 +203,8 @@ private:
     std::uint32_t sender_ticks_ = 0;
     std::map<protocol::Incarnation, SenderMarks> told_marks_;  // by the last NoteMarks
     std::map<ReplyTicket, protocol::BranchKey> waiting_;       // who waits where
+    // Idempotency keys of one-phase branches that may still commit.
+    std::map<std::array<std::uint8_t, 16>, protocol::BranchKey> keys_in_progress_;
     std::map<TimerId, TimerUse> timers_;
     std::uint64_t last_timer_ = 0;
     bool tick_armed_ = false;

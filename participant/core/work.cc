@@ -45,17 +45,39 @@ void Machine::Impl::on_work_item(const ItemReceived& input) {
         refuse(input, reason::kBelowLowWater, "the transaction has ended");
         return;
     }
+    if (refuse_key_in_progress(input)) return;
     if (has_no_room()) {
         refuse(input, reason::kSlotsExhausted, "too many branches wait for a prepared slot");
         return;
     }
     Branch& branch = create(item.key);
+    branch.idempotency = item.idempotency;
+    if (is_one_phase && item.idempotency) {
+        keys_in_progress_.insert_or_assign(item.idempotency->key_hash, item.key);
+    }
     branch.mode = is_one_phase ? WorkMode::one_phase : WorkMode::one_shot;
     branch.work = {
         item.key, branch.gid, item.work, item.options, item.deadline_ms, item.idempotency};
     branch.sender_epoch = input.sender.epoch;
     attach(branch, input.ticket, item.op);
     enqueue(branch, std::chrono::milliseconds(item.deadline_ms));
+}
+
+// A coordinator that has restarted does not know what its former life had sent under the same key,
+// and sends it again under another id. The first one may run still, or hold the locks that make the
+// second one fail: whatever is said of the second one now, the first may commit later.
+bool Machine::Impl::refuse_key_in_progress(const ItemReceived& input) {
+    if (!input.item.idempotency || config_.sabotage.ignore_key_in_progress) return false;
+    auto found = keys_in_progress_.find(input.item.idempotency->key_hash);
+    if (found == keys_in_progress_.end() || found->second == input.item.key) return false;
+    if (table_.find(found->second) == nullptr) {  // forgotten since
+        keys_in_progress_.erase(found);
+        return false;
+    }
+    refuse(input,
+           reason::kKeyInProgress,
+           "branch " + found->second.text() + " has the same idempotency key and has not ended");
+    return true;
 }
 
 // Work that still waits was accepted from a process that has been replaced since. It must not
@@ -80,6 +102,7 @@ void Machine::Impl::repeat_vote(Branch& branch, const ItemReceived& input) {
         reply_for(branch, input.ticket, input.item.op, {status, std::move(why), branch.executed});
     };
     WorkMode mode = input.item.op == ItemOp::prepare ? WorkMode::interactive : WorkMode::one_shot;
+    if (branch.original) return answer(ItemStatus::committed, branch.reason);
     if (branch.voted_no) return answer(ItemStatus::no, branch.reason);
     if (branch.state == BranchState::aborted || branch.decision == protocol::Decision::abort) {
         return answer(ItemStatus::refused,
@@ -120,6 +143,7 @@ void Machine::Impl::repeat_one_phase(Branch& branch, const ItemReceived& input) 
         case BranchState::committed: return answer(ItemStatus::committed, branch.reason);
         case BranchState::hazard: return answer(ItemStatus::hazard, branch.reason);
         case BranchState::aborted:
+            if (branch.original) return answer(ItemStatus::committed, branch.reason);
             if (branch.voted_no) return answer(ItemStatus::aborted, branch.reason);
             return answer(ItemStatus::refused,
                           make_reason(reason::kAfterAbort, "the branch was aborted before"));
@@ -189,6 +213,8 @@ void Machine::Impl::on_queue_limit(Branch& branch) {
     branch.voted_no = true;
     branch.execute_status = ExecuteStatus::failed;
     bool is_one_phase = branch.mode == WorkMode::one_phase;
+    // Under a key the answer is about the key's work, which may have been committed before.
+    if (is_one_phase && branch.idempotency) return start_settle(branch);
     answer_workers(branch,
                    {is_one_phase ? ItemStatus::aborted : ItemStatus::no, branch.reason, false});
     answer_executes(branch, ExecuteStatus::failed, branch.reason);
@@ -216,6 +242,7 @@ void Machine::Impl::on(WorkDone&& input) {
 }
 
 void Machine::Impl::on_vote(Branch& branch, WorkResult&& result) {
+    if (result.original) return end_replayed(branch, *result.original);
     switch (result.status) {
         case WorkStatus::prepared:
             // It is durable: from here on a crash leaves a branch that the next start lists.
@@ -247,6 +274,7 @@ void Machine::Impl::on_vote(Branch& branch, WorkResult&& result) {
 }
 
 void Machine::Impl::on_one_phase_done(Branch& branch, WorkResult&& result) {
+    if (result.original) return end_replayed(branch, *result.original);
     switch (result.status) {
         case WorkStatus::read_only: result.recorded = false; [[fallthrough]];
         case WorkStatus::committed: return keep_committed(branch, std::move(result));
@@ -270,10 +298,31 @@ void Machine::Impl::keep_committed(Branch& branch, WorkResult&& result) {
 void Machine::Impl::end_refused(Branch& branch, WorkResult&& result) {
     branch.voted_no = true;
     branch.reason = std::move(result.reason);
-    if (branch.mode != WorkMode::one_phase) {
-        answer_workers(branch, {ItemStatus::no, branch.reason, branch.executed});
-    }
+    branch.key_free = result.key_free;
+    bool is_one_phase = branch.mode == WorkMode::one_phase;
+    if (!is_one_phase) answer_workers(branch, {ItemStatus::no, branch.reason, branch.executed});
+    bool is_about_key =
+        !branch.idempotency || branch.key_free || branch.reason.code == reason::kKeyConflict;
+    // Refused without a look at the key: before that counts, it must be known that the key's work
+    // was not committed by another branch before.
+    if (is_one_phase && !is_about_key) return start_settle(branch);
     finish(branch, BranchState::aborted);
+}
+
+// Its work had been committed under the same key by another transaction before. That is what those
+// who wait want to know; this branch itself has done nothing and never will.
+void Machine::Impl::end_replayed(Branch& branch, const protocol::TxnId& original) {
+    if (config_.sabotage.replay_is_abort) {
+        branch.key_free = true;
+        return finish(branch, BranchState::aborted);
+    }
+    branch.original = original;
+    branch.executed = false;
+    branch.reason = make_reason(
+        reason::kKeyReplayed,
+        "transaction " + original.text() + " had committed under the same idempotency key");
+    enter(branch, BranchState::aborted);
+    answer_all(branch, {ItemStatus::committed, branch.reason, false});
 }
 
 // ---- cancelling
@@ -322,6 +371,7 @@ void Machine::Impl::on_late_work(Branch& branch, WorkResult&& result) {
 void Machine::Impl::on_cancelled(Branch& branch) {
     if (branch.mode == WorkMode::one_phase) return on_cancelled_one_phase(branch);
     const WorkResult& late = branch.late_work;
+    if (late.original) return finish(branch, BranchState::aborted);
     if (late.status == WorkStatus::committed) {
         raise_alarm(branch, "heuristic_commit", "the branch's work committed before the vote");
         return finish(branch, BranchState::heuristic_commit);
@@ -343,11 +393,17 @@ void Machine::Impl::on_cancelled(Branch& branch) {
 
 void Machine::Impl::on_cancelled_one_phase(Branch& branch) {
     WorkResult& late = branch.late_work;
+    if (late.original) return end_replayed(branch, *late.original);
     if (late.status == WorkStatus::committed || late.status == WorkStatus::read_only) {
         if (late.status == WorkStatus::read_only) late.recorded = false;
         return keep_committed(branch, std::move(late));
     }
-    if (late.status == WorkStatus::refused) return finish(branch, BranchState::aborted);
+    bool is_about_key = !branch.idempotency || late.key_free;
+    branch.key_free = late.key_free;
+    if (late.status == WorkStatus::refused && is_about_key) {
+        return finish(branch, BranchState::aborted);
+    }
+    branch.reason = {};
     start_settle(branch);
 }
 

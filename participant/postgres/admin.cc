@@ -87,6 +87,10 @@ Statement listing_statement() {
         "WHERE p.database = pg_catalog.current_database() AND r.rolname = current_user"};
 }
 
+Statement foreign_servers_statement() {
+    return {"SELECT EXISTS (SELECT FROM pg_catalog.pg_foreign_server)"};
+}
+
 std::vector<protocol::PreparedBranch> read_listing(const Context& context,
                                                    const StatementResult& result) {
     std::vector<protocol::PreparedBranch> listed;

@@ -24,6 +24,9 @@ void end_backend(Context& context, Pool& admin, const Backend& backend, DoneCall
 [[nodiscard]] std::vector<protocol::PreparedBranch> read_listing(const Context& context,
                                                                  const StatementResult& result);
 
+// "t" when there are any: what is written through them commits apart from a one-phase branch.
+[[nodiscard]] Statement foreign_servers_statement();
+
 // A gid as an SQL literal. Gids have a fixed alphabet; anything else is an empty string, which no
 // prepared transaction has.
 [[nodiscard]] std::string quoted_gid(const std::string& gid);

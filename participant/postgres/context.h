@@ -28,6 +28,8 @@ struct Context {
     std::uint32_t epoch = 0;
     std::string role;  // the setting "role" of a new session: what RESET ROLE leads to
 
+    bool has_foreign_servers = false;  // when it was last looked: no one-phase work
+
     protocol::Position position;  // the newest seen
     bool fenced = false;
     std::string fenced_text;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "participant/postgres/admin.h"
 #include "participant/postgres/error_class.h"
+#include "participant/postgres/key_owner.h"
 #include "participant/postgres/script.h"
 
 #include <algorithm>
@@ -199,7 +200,9 @@ void Finisher::rollback_until_gone(protocol::FinishRequest request, Callback don
 
 // A branch that still runs holds its witness row: the tombstone waits for it, at most the lock
 // timeout. One that has not come so far finds the tombstone, and cannot commit any more.
-void Finisher::settle_one_phase(const std::string& gid, Callback done) {
+void Finisher::settle_one_phase(const std::string& gid,
+                                const std::optional<protocol::IdempotencyKey>& idempotency,
+                                Callback done) {
     std::vector<Statement> statements = {
         {"BEGIN ISOLATION LEVEL READ COMMITTED"},
         {"SELECT pg_catalog.set_config('lock_timeout', $1, true)",
@@ -208,12 +211,13 @@ void Finisher::settle_one_phase(const std::string& gid, Callback done) {
          "ON CONFLICT (gid) DO NOTHING",
          {{gid}}},
         {"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1", {{gid}}},
+        key_owner_statement(idempotency),
         {"COMMIT"}};
     admin_.run(
         std::move(statements),
         context_.options.limits.admin,
         [done = std::move(done)](const Reply& reply) {
-            if (!reply.ok() || reply.results[4].tag != "COMMIT") {
+            if (!reply.ok() || reply.results[5].tag != "COMMIT") {
                 return done(unknown_after(reply));
             }
             if (has_warning(reply)) {
@@ -222,8 +226,14 @@ void Finisher::settle_one_phase(const std::string& gid, Callback done) {
             }
             std::string outcome = reply.results[3].text(0, 0);
             if (outcome == "committed") return done({FinishStatus::committed, {}});
-            if (outcome == "aborted") return done({FinishStatus::aborted, {}});
-            done(unknown(reason::kUnavailable, "no outcome could be read"));
+            if (outcome != "aborted") {
+                return done(unknown(reason::kUnavailable, "no outcome could be read"));
+            }
+            KeyOwner owner = read_key_owner(reply.results[4]);
+            if (owner.is_other_request) {
+                return done({FinishStatus::aborted, key_conflict_reason()});
+            }
+            done({owner.txn ? FinishStatus::committed : FinishStatus::aborted, {}, owner.txn});
         });
 }
 

@@ -12,6 +12,7 @@
 #include "participant/resource.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace twofold::participant::postgres {
@@ -30,7 +31,9 @@ public:
     // Rolls back a branch that this resource prepared itself, again and again until it is gone;
     // `unknown` when it takes too long.
     void rollback_until_gone(protocol::FinishRequest request, Callback done);
-    void settle_one_phase(const std::string& gid, Callback done);
+    void settle_one_phase(const std::string& gid,
+                          const std::optional<protocol::IdempotencyKey>& idempotency,
+                          Callback done);
 
 private:
     void on_commit_reply(const protocol::FinishRequest& request,

@@ -190,14 +190,47 @@ TEST_F(OnePhase, RefusalsLeaveNothing) {
 
 TEST_F(OnePhase, AnswersFromTheWitnessOfTheSameKey) {
     auto one = sidecar();
-    ASSERT_EQ(one->one_phase(new_key(), debit(), idempotency(1, 1)).status, WorkStatus::committed);
-    EXPECT_EQ(one->one_phase(new_key(), debit(), idempotency(1, 1)).status, WorkStatus::committed);
+    auto first = new_key();
+    ASSERT_EQ(one->one_phase(first, debit(), idempotency(1, 1)).status, WorkStatus::committed);
+    auto second = new_key();
+    auto again = one->one_phase(second, debit(), idempotency(1, 1));
+    EXPECT_EQ(again.status, WorkStatus::committed) << again.reason.message;
+    EXPECT_EQ(again.original, first.group);
     EXPECT_EQ(balance(1), "90") << "once";
+    EXPECT_EQ(one->settle(second).status, FinishStatus::aborted) << "that id has done nothing";
     auto other = one->one_phase(new_key(), debit(), idempotency(1, 2));
     EXPECT_EQ(other.status, WorkStatus::refused);
     EXPECT_EQ(other.reason.code, reason::kKeyConflict);
     EXPECT_EQ(one->one_phase(new_key(), debit(), idempotency(2, 2)).status, WorkStatus::committed);
     EXPECT_EQ(balance(1), "80");
+}
+
+// The work would fail, because it was done before: that is no answer to the key.
+TEST_F(OnePhase, LooksForTheKeyBeforeTheWork) {
+    auto one = sidecar();
+    auto first = new_key();
+    std::string once = work({"INSERT INTO account VALUES (9, 1)"});
+    ASSERT_EQ(one->one_phase(first, once, idempotency(1, 1)).status, WorkStatus::committed);
+    EXPECT_EQ(one->one_phase(new_key(), once, idempotency(1, 1)).original, first.group);
+    auto refused = one->one_phase(new_key(), once, idempotency(2, 1));
+    EXPECT_EQ(refused.reason.code, reason::kConstraint);
+    EXPECT_TRUE(refused.key_free);
+    EXPECT_FALSE(one->one_phase(new_key(), "[{}]", idempotency(2, 1)).key_free);
+}
+
+TEST_F(OnePhase, SettlingFindsTheKeysCommit) {
+    auto one = sidecar();
+    auto first = new_key();
+    ASSERT_EQ(one->one_phase(first, debit(), idempotency(1, 1)).status, WorkStatus::committed);
+    auto second = new_key();
+    auto settled = one->settle(second, idempotency(1, 1));
+    EXPECT_EQ(settled.status, FinishStatus::committed);
+    EXPECT_EQ(settled.original, first.group);
+    settled = one->settle(new_key(), idempotency(1, 2));
+    EXPECT_EQ(settled.status, FinishStatus::aborted);
+    EXPECT_EQ(settled.reason.code, reason::kKeyConflict);
+    EXPECT_EQ(one->settle(new_key(), idempotency(2, 1)).status, FinishStatus::aborted);
+    EXPECT_EQ(one->one_phase(second, debit()).reason.code, reason::kAfterAbort);
 }
 
 TEST_F(OnePhase, ATombstoneForbidsIt) {

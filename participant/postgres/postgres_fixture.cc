@@ -129,10 +129,11 @@ protocol::FinishResult Sidecar::rollback(const protocol::BranchKey& key,
     return result.value_or(protocol::FinishResult{});
 }
 
-protocol::FinishResult Sidecar::settle(const protocol::BranchKey& key) {
+protocol::FinishResult Sidecar::settle(const protocol::BranchKey& key,
+                                       std::optional<protocol::IdempotencyKey> idempotency) {
     std::optional<protocol::FinishResult> result;
-    resource_->settle_one_phase(key,
-                                [&](protocol::FinishResult r) { result.emplace(std::move(r)); });
+    resource_->settle_one_phase(
+        key, idempotency, [&](protocol::FinishResult r) { result.emplace(std::move(r)); });
     EXPECT_TRUE(wait([&] { return result.has_value(); })) << "settling was not answered";
     return result.value_or(protocol::FinishResult{});
 }

@@ -40,7 +40,8 @@ public:
                                   std::optional<protocol::ProofToken> proof = {});
     protocol::FinishResult rollback(const protocol::BranchKey& key,
                                     std::optional<protocol::ProofToken> proof = {});
-    protocol::FinishResult settle(const protocol::BranchKey& key);
+    protocol::FinishResult settle(const protocol::BranchKey& key,
+                                  std::optional<protocol::IdempotencyKey> idempotency = {});
     base::Result<void> cancel(const protocol::BranchKey& key);
     base::Result<std::vector<protocol::PreparedBranch>> list();
     base::Result<void> persist_sender(const protocol::SenderStamp& sender);

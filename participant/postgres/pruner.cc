@@ -23,9 +23,14 @@ void Pruner::pause(bool is_last_page) {
 
 void Pruner::read_page() {
     if (context_.fenced || context_.stopping) return;
+    const Limits& limits = context_.options.limits;
     Statement statement{
-        "SELECT w.gid FROM twofold.witness w WHERE w.gid > $1 ORDER BY w.gid LIMIT $2::int",
-        {{last_gid_, 25}, {std::to_string(context_.options.limits.prune_rows)}}};
+        "SELECT w.gid, w.key_hash IS NULL OR "
+        "w.at < pg_catalog.clock_timestamp() - $3::bigint * interval '1 millisecond' "
+        "FROM twofold.witness w WHERE w.gid > $1 ORDER BY w.gid LIMIT $2::int",
+        {{last_gid_, 25},
+         {std::to_string(limits.prune_rows)},
+         {std::to_string(limits.key_retention.count())}}};
     admin_.run({std::move(statement)},
                context_.options.limits.admin,
                [this, alive = std::weak_ptr(context_.alive)](const Reply& reply) {
@@ -39,7 +44,8 @@ void Pruner::on_page(const StatementResult& page) {
     std::vector<std::string> gids;
     for (std::size_t i = 0; i < page.rows.size(); ++i) {
         last_gid_ = page.text(i, 0);
-        if (may_go(last_gid_)) gids.push_back(last_gid_);
+        bool is_key_free = page.text(i, 1) == "t";
+        if (is_key_free && may_go(last_gid_)) gids.push_back(last_gid_);
     }
     bool is_last_page = page.rows.size() < context_.options.limits.prune_rows;
     if (gids.empty()) return pause(is_last_page);

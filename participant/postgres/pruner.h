@@ -1,8 +1,8 @@
 // Deletes witness rows that nobody will ask for any more, a few at a time: those of two-phase
 // branches below their coordinator's low-water mark, those of one-phase branches below its forget
-// horizon. The table is walked in the order of its key, page by page, for ever, while there is a
-// mark: no further column and no further index, which every branch would have to pay for.
-// Thread: the loop's.
+// horizon, and not while a client may come again under their idempotency key. The table is walked
+// in the order of its key, page by page, for ever, while there is a mark: no further column and no
+// further index, which every branch would have to pay for. Thread: the loop's.
 #pragma once
 
 #include "async/timer.h"

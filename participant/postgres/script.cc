@@ -1,7 +1,7 @@
 #include "participant/postgres/script.h"
 
 #include "base/assert.h"
-#include "base/base64.h"
+#include "participant/postgres/key_owner.h"
 
 #include <algorithm>
 #include <iterator>
@@ -68,10 +68,19 @@ Statement settings_statement(const Context& context, const BranchRequest& reques
                error_expression("Twofold: no one-phase commit in a database with foreign servers") +
                " END";
     }
-    return {std::move(sql),
-            {{milliseconds_text(wanted.lock_timeout_ms, limits.lock_timeout)},
-             {milliseconds_text(wanted.statement_timeout_ms, limits.statement_timeout)},
-             {std::to_string(idle_limit(context, request))}}};
+    std::vector<Param> params = {
+        {milliseconds_text(wanted.lock_timeout_ms, limits.lock_timeout)},
+        {milliseconds_text(wanted.statement_timeout_ms, limits.statement_timeout)},
+        {std::to_string(idle_limit(context, request))}};
+    if (request.work.idempotency.has_value()) {
+        // A division by zero when the key's work is committed already. Looked at before the work,
+        // because the work could fail only because it was done before.
+        sql +=
+            ", pg_catalog.int4div(1, CASE WHEN EXISTS (SELECT FROM twofold.witness w "
+            "WHERE w.key_hash = $4) THEN 0 ELSE 1 END)";
+        params.push_back({key_hash_text(request.work.idempotency), 25});
+    }
+    return {std::move(sql), std::move(params)};
 }
 
 std::string xid_expression(bool one_phase, bool guarded) {
@@ -99,19 +108,16 @@ Statement tail_statement(const Context& context, bool one_phase, bool guarded) {
         {{context.role}, {context.options.synchronous_commit}}};
 }
 
-Cell hex_of(const std::optional<protocol::IdempotencyKey>& key, bool fingerprint) {
-    if (!key.has_value()) return std::nullopt;
-    return base::hex_encode(fingerprint ? key->fingerprint : key->key_hash);
-}
-
-Statement witness_statement(const protocol::BranchWork& work) {
+// The key of a two-phase branch is in its coordinator's decision: a row here would keep another
+// branch of the key waiting while this one is prepared.
+Statement witness_statement(const protocol::BranchWork& work, bool one_phase) {
+    std::optional<protocol::IdempotencyKey> key =
+        one_phase ? work.idempotency : std::optional<protocol::IdempotencyKey>();
     return {
         "INSERT INTO twofold.witness (gid, key_hash, fingerprint, outcome) "
         "SELECT $1, $2, $3, 'committed' WHERE " +
             std::string(kXid) + " IS NOT NULL",
-        {{work.gid, 25},
-         {hex_of(work.idempotency, false), 25},
-         {hex_of(work.idempotency, true), 25}}};
+        {{work.gid, 25}, {key_hash_text(key), 25}, {fingerprint_text(key), 25}}};
 }
 
 // What can only be judged when the answer is here: expectations, and results beyond the limits.
@@ -159,7 +165,7 @@ void add_end(const Context& context, const BranchRequest& request, Script& scrip
     out.push_back(tail_statement(context, request.one_phase, script.guarded));
     if (request.one_phase || context.options.witness) {
         script.witness = out.size();
-        out.push_back(witness_statement(request.work));
+        out.push_back(witness_statement(request.work, request.one_phase));
     }
     script.end = out.size();
     script.end_apart = request.one_phase && needs_check(request.statements);
@@ -177,6 +183,7 @@ Script make_script(const Context& context, const BranchRequest& request, Cleanli
     TWOFOLD_ASSERT(request.work.gid.find('\'') == std::string::npos, "a gid that needs quoting");
     Script script;
     script.one_phase = request.one_phase;
+    script.checks_key = request.work.idempotency.has_value();
     // At SERIALIZABLE even a reader must stay until the end: its reads decide who may commit.
     script.guarded =
         !request.one_phase && isolation_of(context, request.work) != Isolation::serializable;

@@ -7,7 +7,8 @@
 //
 //   BEGIN ISOLATION LEVEL …
 //
-//   settings       timeouts; one-phase: an error when the database has foreign servers
+//   settings       timeouts; one-phase: an error when the database has foreign servers; with an
+//                  idempotency key: another error when the key's work is committed already
 //
 //   the work       one statement each
 //
@@ -62,6 +63,7 @@ struct Script {
     std::size_t witness = kNone;
     std::size_t end = kNone;
     bool one_phase = false;
+    bool checks_key = false;  // the settings look for the idempotency key
     bool guarded = false;  // a branch that wrote nothing stops at the tail
     // One-phase with something to check: COMMIT is sent when the rest was judged, because it cannot
     // be taken back as a PREPARE can.
@@ -76,7 +78,7 @@ enum class Finding : std::uint8_t {
     undo,       // prepared, but the answer must be no: roll it back, then refuse
     proceed,    // all is well so far, and the transaction is open: send the end, or the next call
     duplicate,  // this gid is prepared already, by somebody else: nothing was done
-    key_taken,  // one-phase: the witness's unique key or gid exists already; rolled back
+    key_taken,  // a witness with the key (or, one-phase, with the gid) is there already; rolled back
     examine,    // end the session, then look whether the branch is there
     lost,       // the connection broke: it may be there, or may come
 };
@@ -88,6 +90,7 @@ struct Verdict {
     std::string results;
     bool executed = true;
     bool recorded = true;
+    bool key_free = false;   // the key was looked for, and nothing committed has it
     bool replicated = true;  // false: a standby's receipt is missing
     Cleanliness after = Cleanliness::broken;
 };

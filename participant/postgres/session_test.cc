@@ -184,12 +184,23 @@ TEST_F(Foreign, NoOnePhase) {
     auto one = sidecar();
     auto result = one->one_phase(new_key(), debit());
     EXPECT_EQ(result.status, WorkStatus::refused);
-    EXPECT_EQ(result.reason.code, reason::kNotAllowed);
+    EXPECT_EQ(result.reason.code, reason::kOnePhaseUnavailable);
     EXPECT_FALSE(result.executed);
     EXPECT_EQ(balance(1), "100");
+    EXPECT_FALSE(one->resource().offers_one_phase());
     auto key = new_key();
     ASSERT_EQ(one->prepare(key, debit()).status, WorkStatus::prepared) << "two-phase works";
     EXPECT_EQ(one->commit(key).status, FinishStatus::committed);
+}
+
+TEST_F(Foreign, WhetherOnePhaseCanBeDoneIsKnownFromTheStartAndFromEachListing) {
+    auto one = sidecar();
+    EXPECT_FALSE(one->resource().offers_one_phase());
+    server_->query(database_, "DROP EXTENSION postgres_fdw CASCADE").value();
+    EXPECT_FALSE(one->resource().offers_one_phase());
+    ASSERT_TRUE(one->list().has_value());
+    EXPECT_TRUE(one->resource().offers_one_phase());
+    EXPECT_EQ(one->one_phase(new_key(), debit()).status, WorkStatus::committed);
 }
 
 }  // namespace

@@ -352,7 +352,8 @@ void StartAttempt::list() {
          listing_statement(),
          {"SELECT s.incarnation, s.epoch, s.nonce, s.position FROM twofold.sender s"},
          {"SELECT pg_catalog.pg_current_wal_insert_lsn(), "
-          "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"}},
+          "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"},
+         foreign_servers_statement()},
         &StartAttempt::on_listed);
 }
 
@@ -378,6 +379,7 @@ void StartAttempt::on_listed(const Reply& reply) {
     }
     const StatementResult& now = reply.results[3];
     context_.position = {parse_timeline(now.text(0, 1)), parse_lsn(now.text(0, 0))};
+    context_.has_foreign_servers = reply.results[4].text(0, 0) == "t";
     start_.uuid = context_.uuid;
     start_.identity = context_.identity;
     start_.epoch = context_.epoch;

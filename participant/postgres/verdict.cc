@@ -14,7 +14,8 @@ namespace reason = protocol::reason;
 constexpr std::string_view kUniqueViolation = "23505";
 constexpr std::string_view kDuplicateObject = "42710";
 constexpr std::string_view kOutOfMemory = "53200";
-constexpr std::string_view kInvalidText = "22P02";  // of error_expression()
+constexpr std::string_view kInvalidText = "22P02";      // of error_expression()
+constexpr std::string_view kDivisionByZero = "22012";  // of the look for the key
 constexpr std::string_view kWarning = "01000";
 
 class Judge {
@@ -34,6 +35,7 @@ public:
         verdict_.after =
             reply_.transaction == TransactionStatus::idle ? Cleanliness::used : Cleanliness::failed;
         std::size_t failed = first_failed();
+        verdict_.key_free = script_.checks_key && failed > script_.settings;
         if (failed == reply_.results.size()) {
             on_success();
         } else {
@@ -160,7 +162,10 @@ private:
             return on_nothing_written();
         }
         if (failed == script_.settings && result.error.sqlstate == kInvalidText) {
-            return find(Finding::refused, reason::kNotAllowed, result.error.message);
+            return find(Finding::refused, reason::kOnePhaseUnavailable, result.error.message);
+        }
+        if (failed == script_.settings && result.error.sqlstate == kDivisionByZero) {
+            return find(Finding::key_taken, reason::kKeyConflict, result.error.message);
         }
         if (failed == script_.witness && result.error.sqlstate == kUniqueViolation) {
             return find(Finding::key_taken, reason::kKeyConflict, result.error.message);

@@ -3,6 +3,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "participant/postgres/admin.h"
+#include "participant/postgres/key_owner.h"
 
 #include <algorithm>
 #include <utility>
@@ -124,6 +125,7 @@ void WorkRunner::send_end(const RunPtr& run, Reply rest) {
 
 void WorkRunner::on_judged(const RunPtr& run, Verdict verdict) {
     run->probe.cancel();
+    run->key_free = verdict.key_free;
     switch (verdict.finding) {
         case Finding::prepared: TWOFOLD_CRASH_POINT(pg_after_prepare); break;
         case Finding::examine: return examine(run, verdict.reason);
@@ -294,38 +296,29 @@ void WorkRunner::note_not_replicated(const Run& run, const Reason& why) {
                     {{"gid", run.work.gid}});
 }
 
-// Another transaction has used this idempotency key, or this gid has an outcome already: that
-// outcome is the answer. Our own work is rolled back.
+// The idempotency key's work is committed already, or this gid has an outcome already: that is the
+// answer. Our own work is rolled back.
 void WorkRunner::answer_from_key(const RunPtr& run, const Reason& why) {
-    Cell key_hash;
-    Cell fingerprint;
-    if (run->work.idempotency.has_value()) {
-        key_hash = base::hex_encode(run->work.idempotency->key_hash);
-        fingerprint = base::hex_encode(run->work.idempotency->fingerprint);
-    }
-    Statement statement{
-        "SELECT w.gid = $1, w.fingerprint = $3, w.outcome FROM twofold.witness w "
-        "WHERE w.gid = $1 OR w.key_hash = $2 ORDER BY w.gid <> $1",
-        {{run->work.gid, 25}, {key_hash, 25}, {fingerprint, 25}}};
+    Statement own{"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1",
+                  {{run->work.gid, 25}}};
     admin_.run(
-        {std::move(statement)},
+        {std::move(own), key_owner_statement(run->work.idempotency)},
         context_.options.limits.admin,
         [this, run, why](const Reply& reply) {
-            if (!reply.ok() || reply.results[0].rows.empty()) return answer_unknown(run, why, true);
-            const StatementResult& found = reply.results[0];
-            bool same_gid = found.text(0, 0) == "t";
-            if (!same_gid && found.text(0, 1) != "t") {
-                return refuse(run,
-                              make_reason(reason::kKeyConflict,
-                                          "this idempotency key was used for another request"),
-                              true);
-            }
-            if (found.text(0, 2) != "committed") {
+            if (!reply.ok()) return answer_unknown(run, why, true);
+            std::string own_outcome = reply.results[0].text(0, 0);
+            KeyOwner owner = read_key_owner(reply.results[1]);
+            WorkResult result;
+            result.status = WorkStatus::committed;
+            if (own_outcome == "committed") return answer(run, std::move(result));
+            if (own_outcome == "aborted") {
                 return refuse(
                     run, make_reason(reason::kAfterAbort, "this branch was aborted before"), true);
             }
-            WorkResult result;
-            result.status = WorkStatus::committed;
+            if (owner.is_other_request) return refuse(run, key_conflict_reason(), false);
+            if (!owner.txn) return answer_unknown(run, why, true);  // it went just now
+            result.original = owner.txn;
+            result.executed = false;
             answer(run, std::move(result));
         });
 }
@@ -381,10 +374,12 @@ void WorkRunner::give_back(const RunPtr& run, Cleanliness cleanliness) {
 
 void WorkRunner::refuse(const RunPtr& run, Reason why, bool executed) {
     ++context_.counters.refused;
+    if (why.code == reason::kOnePhaseUnavailable) context_.has_foreign_servers = true;
     WorkResult result;
     result.status = WorkStatus::refused;
     result.executed = executed;
     result.reason = std::move(why);
+    result.key_free = run->key_free;
     answer(run, std::move(result));
 }
 

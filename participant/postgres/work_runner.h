@@ -68,6 +68,7 @@ private:
         // Why we ended it ourselves; empty: we did not.
         protocol::Reason given_up;
         bool settling = false;  // the session is being ended, or the branch rolled back
+        bool key_free = false;  // nothing committed has the idempotency key
         std::vector<ResourcePort::DoneCallback> cancellers;
         async::Timer probe;
     };

@@ -124,6 +124,15 @@ base::Result<std::optional<Witness>> read_witness(Statement& statement) {
 constexpr std::string_view kWitnessColumns =
     "SELECT gid, outcome, counter, key_hash, fingerprint, at_ms FROM _tc_witness";
 
+void bind_mark(Statement& statement,
+               const protocol::Incarnation& incarnation,
+               protocol::IdPosition mark) {
+    statement.bind(1, base::ByteSpan(incarnation.bytes));
+    statement.bind(2, std::int64_t{mark.epoch});
+    statement.bind(3, static_cast<std::int64_t>(mark.sequence));
+    statement.bind(4, std::int64_t{kPruneRows});
+}
+
 base::Result<void> prune_table(Connection& connection,
                                std::string_view table,
                                const protocol::Incarnation& incarnation,
@@ -134,10 +143,24 @@ base::Result<void> prune_table(Connection& connection,
         connection.prepare("DELETE FROM " + name + " WHERE gid IN (SELECT gid FROM " + name +
                            " WHERE incarnation = ?1 AND (epoch, sequence) < (?2, ?3)"
                            " LIMIT ?4)"));
-    statement.bind(1, base::ByteSpan(incarnation.bytes));
-    statement.bind(2, std::int64_t{mark.epoch});
-    statement.bind(3, static_cast<std::int64_t>(mark.sequence));
-    statement.bind(4, std::int64_t{kPruneRows});
+    bind_mark(statement, incarnation, mark);
+    return statement.run();
+}
+
+// A witness with an idempotency key stays as long as its client may come again under the key.
+// Looked at are the oldest rows only: rows that stay must not make every commit slow.
+base::Result<void> prune_witnesses(Connection& connection,
+                                   const protocol::Incarnation& incarnation,
+                                   protocol::IdPosition mark,
+                                   std::int64_t keys_until_ms) {
+    TWOFOLD_TRY(
+        Statement statement,
+        connection.prepare("DELETE FROM _tc_witness WHERE gid IN (SELECT gid FROM (SELECT gid,"
+                           " key_hash, at_ms FROM _tc_witness WHERE incarnation = ?1 AND"
+                           " (epoch, sequence) < (?2, ?3) ORDER BY epoch, sequence LIMIT ?4)"
+                           " WHERE key_hash IS NULL OR at_ms < ?5)"));
+    bind_mark(statement, incarnation, mark);
+    statement.bind(5, keys_until_ms);
     return statement.run();
 }
 
@@ -387,20 +410,25 @@ base::Result<std::optional<Witness>> find_witness(Connection& connection, const 
     return read_witness(statement);
 }
 
-base::Result<std::optional<Witness>> find_witness_by_key(Connection& connection,
-                                                         const protocol::IdempotencyKey& key) {
+base::Result<KeyOwner> find_key_owner(Connection& connection,
+                                      const std::optional<protocol::IdempotencyKey>& key) {
+    if (!key.has_value()) return KeyOwner{};
     TWOFOLD_TRY(Statement statement,
                 connection.prepare(std::string(kWitnessColumns) + " WHERE key_hash = ?1"));
-    statement.bind(1, base::ByteSpan(key.key_hash));
-    return read_witness(statement);
+    statement.bind(1, base::ByteSpan(key->key_hash));
+    TWOFOLD_TRY(std::optional<Witness> witness, read_witness(statement));
+    if (!witness.has_value()) return KeyOwner{};
+    std::optional<protocol::ParsedGid> gid = protocol::parse_gid(witness->gid);
+    bool is_same = gid.has_value() && witness->idempotency->fingerprint == key->fingerprint;
+    if (!is_same) return KeyOwner{std::nullopt, true};
+    return KeyOwner{gid->key.group, false};
 }
 
 base::Result<void> prune(Connection& connection,
                          const protocol::Incarnation& incarnation,
-                         protocol::IdPosition low_water,
-                         protocol::IdPosition horizon) {
-    TWOFOLD_TRY(prune_table(connection, "_tc_done", incarnation, low_water));
-    return prune_table(connection, "_tc_witness", incarnation, horizon);
+                         const PruneMarks& marks) {
+    TWOFOLD_TRY(prune_table(connection, "_tc_done", incarnation, marks.low_water));
+    return prune_witnesses(connection, incarnation, marks.horizon, marks.keys_until_ms);
 }
 
 }  // namespace twofold::participant::sqlite

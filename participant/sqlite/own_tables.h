@@ -78,13 +78,23 @@ struct Witness {
                                                 const Witness& witness);
 [[nodiscard]] base::Result<std::optional<Witness>> find_witness(Connection& connection,
                                                                 const std::string& gid);
-[[nodiscard]] base::Result<std::optional<Witness>> find_witness_by_key(
-    Connection& connection, const protocol::IdempotencyKey& key);
 
+// Who has committed under an idempotency key.
+struct KeyOwner {
+    std::optional<protocol::TxnId> txn;  // has committed the same request under the key
+    bool is_other_request = false;       // the key belongs to another request
+};
+[[nodiscard]] base::Result<KeyOwner> find_key_owner(
+    Connection& connection, const std::optional<protocol::IdempotencyKey>& key);
+
+struct PruneMarks {
+    protocol::IdPosition low_water;
+    protocol::IdPosition horizon;
+    std::int64_t keys_until_ms = 0;  // witnesses with an idempotency key that are younger stay
+};
 // Deletes some rows about branches below the marks.
 [[nodiscard]] base::Result<void> prune(Connection& connection,
                                        const protocol::Incarnation& incarnation,
-                                       protocol::IdPosition low_water,
-                                       protocol::IdPosition horizon);
+                                       const PruneMarks& marks);
 
 }  // namespace twofold::participant::sqlite

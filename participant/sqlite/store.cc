@@ -198,7 +198,8 @@ base::Result<void> Store::Impl::commit_forced(Connection& connection) {
 
 base::Result<void> Store::Impl::prune_some(Connection& connection) {
     for (const auto& [incarnation, mark] : marks) {
-        TWOFOLD_TRY(prune(connection, incarnation, mark.low_water, mark.horizon));
+        std::int64_t keys_until = options_.wall_ms() - options_.limits.key_retention.count();
+        TWOFOLD_TRY(prune(connection, incarnation, {mark.low_water, mark.horizon, keys_until}));
     }
     return base::ok();
 }
@@ -340,8 +341,9 @@ protocol::FinishResult Store::rollback(const protocol::FinishRequest& request) {
     return impl_->rollback(request);
 }
 
-protocol::FinishResult Store::settle_one_phase(const protocol::BranchKey& key) {
-    return impl_->settle_one_phase(key);
+protocol::FinishResult Store::settle_one_phase(
+    const protocol::BranchKey& key, const std::optional<protocol::IdempotencyKey>& idempotency) {
+    return impl_->settle_one_phase(key, idempotency);
 }
 
 base::Result<std::vector<protocol::PreparedBranch>> Store::list() { return impl_->list(); }

@@ -37,6 +37,9 @@ struct StoreLimits {
     std::chrono::milliseconds statement_timeout{30'000};  // default of BranchOptions; 0 = none
     std::chrono::milliseconds lock_timeout{5'000};        // wait for other processes' writes
     std::chrono::milliseconds finish_wait{5'000};         // the same in commit and rollback
+    // One-phase commits are found by their idempotency key for at least this long: longer than any
+    // coordinator remembers keys.
+    std::chrono::milliseconds key_retention{7'200'000};
 };
 
 struct StoreOptions {
@@ -115,7 +118,9 @@ public:
     // An unknown branch gets a durable tombstone and can never become prepared: not_found.
     [[nodiscard]] protocol::FinishResult rollback(const protocol::FinishRequest& request);
     // Witness there: committed. Otherwise a durable tombstone in its place: aborted.
-    [[nodiscard]] protocol::FinishResult settle_one_phase(const protocol::BranchKey& key);
+    [[nodiscard]] protocol::FinishResult settle_one_phase(
+        const protocol::BranchKey& key,
+        const std::optional<protocol::IdempotencyKey>& idempotency = std::nullopt);
 
     [[nodiscard]] base::Result<std::vector<protocol::PreparedBranch>> list();
 

@@ -137,27 +137,39 @@ base::Result<FinishResult> Store::Impl::rollback_in(const protocol::FinishReques
     return finished(FinishStatus::aborted);
 }
 
-FinishResult Store::Impl::settle_one_phase(const protocol::BranchKey& key) {
+FinishResult Store::Impl::settle_one_phase(
+    const protocol::BranchKey& key, const std::optional<protocol::IdempotencyKey>& idempotency) {
     base::Result<void> begun = begin_own_write();
     if (!begun.has_value()) return finish_failed(begun.error());
-    base::Result<FinishResult> result = settle_in(key);
+    base::Result<FinishResult> result = settle_in(key, idempotency);
     r_->rollback();
     return result.has_value() ? std::move(result.value()) : finish_failed(result.error());
 }
 
-base::Result<FinishResult> Store::Impl::settle_in(const protocol::BranchKey& key) {
+base::Result<FinishResult> Store::Impl::settle_in(
+    const protocol::BranchKey& key, const std::optional<protocol::IdempotencyKey>& idempotency) {
     std::string gid = protocol::make_gid(key, meta_.participant);
     TWOFOLD_TRY(r_->begin_immediate(finish_wait()));
     TWOFOLD_TRY(check_meta(*r_));
     TWOFOLD_TRY(std::optional<Ended> ended, find_ended(*r_, gid));
     if (ended == Ended::committed) return finished(FinishStatus::committed);
-    if (ended == Ended::aborted) return finished(FinishStatus::aborted);
+    TWOFOLD_TRY(FinishResult answer, answer_for_key(idempotency));
+    if (ended == Ended::aborted) return answer;
     Witness tombstone{gid, Ended::aborted, meta_.counter, std::nullopt, options_.wall_ms()};
     TWOFOLD_TRY(insert_witness(*r_, key, tombstone));
     TWOFOLD_TRY(prune_some(*r_));
     TWOFOLD_TRY(commit_forced(*r_));
     ++counters.tombstones;
-    return finished(FinishStatus::aborted);
+    return answer;
+}
+
+// Of a branch that has not committed itself.
+base::Result<FinishResult> Store::Impl::answer_for_key(
+    const std::optional<protocol::IdempotencyKey>& idempotency) {
+    TWOFOLD_TRY(KeyOwner owner, find_key_owner(*r_, idempotency));
+    if (owner.is_other_request) return FinishResult{FinishStatus::aborted, key_conflict()};
+    FinishStatus status = owner.txn ? FinishStatus::committed : FinishStatus::aborted;
+    return FinishResult{status, {}, owner.txn};
 }
 
 }  // namespace twofold::participant::sqlite

@@ -41,7 +41,8 @@ public:
     // store_finish.cc
     protocol::FinishResult commit(const protocol::FinishRequest& request);
     protocol::FinishResult rollback(const protocol::FinishRequest& request);
-    protocol::FinishResult settle_one_phase(const protocol::BranchKey& key);
+    protocol::FinishResult settle_one_phase(
+        const protocol::BranchKey& key, const std::optional<protocol::IdempotencyKey>& idempotency);
 
     struct Marks {
         protocol::IdPosition low_water;
@@ -85,6 +86,9 @@ private:
     MaybeWork open_work(const protocol::BranchWork& work, bool one_phase, bool& repeat);
     base::Result<MaybeWork> answered_before(const protocol::BranchWork& work, bool one_phase);
     base::Result<MaybeWork> answered_by_witness(const protocol::BranchWork& work);
+    // Its idempotency key's work was committed before, or the key belongs to another request.
+    base::Result<MaybeWork> answered_by_key(const protocol::BranchWork& work);
+    [[nodiscard]] static protocol::Reason key_conflict();
     RunOutcome run(const protocol::BranchWork& work, bool must_be_recordable);
     // One call's statements, between begin_capture() and end_capture().
     RunOutcome run_call(const protocol::BranchWork& work, bool must_be_recordable);
@@ -131,7 +135,10 @@ private:
     // --- store_finish.cc
     base::Result<protocol::FinishResult> commit_in(const protocol::FinishRequest& request);
     base::Result<protocol::FinishResult> rollback_in(const protocol::FinishRequest& request);
-    base::Result<protocol::FinishResult> settle_in(const protocol::BranchKey& key);
+    base::Result<protocol::FinishResult> settle_in(
+        const protocol::BranchKey& key, const std::optional<protocol::IdempotencyKey>& idempotency);
+    base::Result<protocol::FinishResult> answer_for_key(
+        const std::optional<protocol::IdempotencyKey>& idempotency);
     // Why the record cannot be applied now; empty: it was, in R's transaction.
     base::Result<std::string> apply_record(const PreparedRecord& record);
     base::Result<protocol::FinishResult> not_prepared(const std::string& gid);
@@ -154,6 +161,7 @@ private:
     std::vector<WorkStatement> statements_;  // of the running branch
     std::int64_t counted_before_ = 0;        // SQLite's counter of changes when it began
     std::optional<Session> session_;
+    bool key_free_ = false;  // of the running branch: nothing committed has its idempotency key
 
     std::mutex running_mutex_;
     std::optional<protocol::BranchKey> running_;  // guarded by running_mutex_

@@ -211,17 +211,89 @@ TEST_F(StoreTest, SettlingAnUnknownOnePhaseForbidsIt) {
     EXPECT_EQ(balances(), "1|100\n2|50");
 }
 
-TEST_F(StoreTest, OnePhaseRemembersTheIdempotencyKey) {
-    auto first = sql_work(1, {"UPDATE accounts SET balance = balance - 1 WHERE id = 1"});
-    first.idempotency = protocol::IdempotencyKey{{1}, {2}};
-    EXPECT_EQ(store_->one_phase(first).status, WorkStatus::committed);
-    auto second = sql_work(2, {"UPDATE accounts SET balance = balance - 1 WHERE id = 1"});
-    second.idempotency = first.idempotency;
-    auto result = store_->one_phase(second);
-    EXPECT_EQ(result.reason.code, reason::kKeyConflict);
-    EXPECT_THAT(result.reason.message, HasSubstr(key_of(1).group.text()));
-    EXPECT_THAT(result.reason.message, HasSubstr("same request"));
+class KeyTest : public StoreTest {
+protected:
+    static constexpr const char* kDebit = "UPDATE accounts SET balance = balance - 1 WHERE id = 1";
+
+    static protocol::BranchWork keyed(std::uint64_t number,
+                                      std::uint8_t fingerprint,
+                                      const std::string& sql = kDebit) {
+        auto work = sql_work(number, {sql});
+        work.idempotency = protocol::IdempotencyKey{{1}, {fingerprint}};
+        return work;
+    }
+};
+
+TEST_F(KeyTest, TheSameRequestIsAnsweredWithTheFirstOnesCommit) {
+    EXPECT_EQ(store_->one_phase(keyed(1, 2)).status, WorkStatus::committed);
+    for (int i = 0; i < 2; ++i) {
+        auto result = store_->one_phase(keyed(2, 2));
+        EXPECT_EQ(result.status, WorkStatus::committed) << result.reason.message;
+        EXPECT_EQ(result.original, key_of(1).group);
+        EXPECT_FALSE(result.executed);
+        EXPECT_EQ(balances(), "1|99\n2|50");
+        reopen();
+    }
+    // The second id itself has done nothing.
+    EXPECT_EQ(store_->settle_one_phase(key_of(2)).status, FinishStatus::aborted);
+    EXPECT_EQ(store_->settle_one_phase(key_of(1)).status, FinishStatus::committed);
+    auto prepared = store_->execute_prepare(keyed(3, 2));
+    EXPECT_EQ(prepared.original, key_of(1).group) << "two-phase work looks for it, too";
     EXPECT_EQ(balances(), "1|99\n2|50");
+}
+
+TEST_F(KeyTest, AnotherRequestIsAConflict) {
+    EXPECT_EQ(store_->one_phase(keyed(1, 2)).status, WorkStatus::committed);
+    for (const auto& result :
+         {store_->one_phase(keyed(2, 3)), store_->execute_prepare(keyed(3, 3))}) {
+        EXPECT_EQ(result.status, WorkStatus::refused);
+        EXPECT_EQ(result.reason.code, reason::kKeyConflict);
+        EXPECT_FALSE(result.key_free);
+    }
+    EXPECT_EQ(balances(), "1|99\n2|50");
+}
+
+TEST_F(KeyTest, SettlingFindsTheKeysCommit) {
+    EXPECT_EQ(store_->one_phase(keyed(1, 2)).status, WorkStatus::committed);
+    auto settled = store_->settle_one_phase(key_of(2), keyed(2, 2).idempotency);
+    EXPECT_EQ(settled.status, FinishStatus::committed);
+    EXPECT_EQ(settled.original, key_of(1).group);
+    settled = store_->settle_one_phase(key_of(3), keyed(3, 3).idempotency);
+    EXPECT_EQ(settled.status, FinishStatus::aborted);
+    EXPECT_EQ(settled.reason.code, reason::kKeyConflict);
+    EXPECT_EQ(store_->one_phase(sql_work(2, {kDebit})).status, WorkStatus::refused)
+        << "what was settled never runs";
+    EXPECT_EQ(balances(), "1|99\n2|50");
+}
+
+TEST_F(KeyTest, ARefusalSaysWhetherTheKeyWasLookedFor) {
+    auto result = store_->one_phase(keyed(1, 2, "UPDATE accounts SET balance = -1 WHERE id = 1"));
+    EXPECT_EQ(result.status, WorkStatus::refused);
+    EXPECT_TRUE(result.key_free);
+    result = store_->one_phase(keyed(1, 2, "not SQL"));
+    EXPECT_EQ(result.status, WorkStatus::refused);
+    EXPECT_FALSE(result.key_free);
+    EXPECT_FALSE(store_->one_phase(sql_work(1, {"UPDATE accounts SET balance = -1"})).key_free);
+}
+
+TEST_F(KeyTest, RowsWithAKeyAreKeptUntilItIsOld) {
+    store_.reset();
+    StoreOptions options = options_for(path_);
+    std::int64_t now = 1'000'000;
+    options.wall_ms = [&now] { return now; };
+    options.limits.key_retention = std::chrono::milliseconds(1'000);
+    store_ = Store::open(options).value();
+    ASSERT_TRUE(store_->start().has_value());
+    EXPECT_EQ(store_->one_phase(keyed(1, 2)).status, WorkStatus::committed);
+    EXPECT_EQ(store_->one_phase(sql_work(2, {kDebit})).status, WorkStatus::committed);
+    protocol::IdPosition horizon = key_of(9).group.position();
+    store_->note_marks(key_of(1).group.incarnation(), horizon, horizon);
+    auto witnesses = [&] { return Plain(path_).query("SELECT count(*) FROM _tc_witness"); };
+    EXPECT_EQ(store_->one_phase(sql_work(10, {kDebit})).status, WorkStatus::committed);
+    EXPECT_EQ(witnesses(), "2") << "that without a key has gone";
+    now += 1'001;
+    EXPECT_EQ(store_->one_phase(sql_work(11, {kDebit})).status, WorkStatus::committed);
+    EXPECT_EQ(witnesses(), "2") << "that with the key, too";
 }
 
 // Files of the first version have the epoch only.

@@ -19,6 +19,7 @@ WorkResult Store::Impl::refuse(protocol::Reason reason, bool executed) {
     result.status = WorkStatus::refused;
     result.reason = std::move(reason);
     result.executed = executed;
+    result.key_free = key_free_;
     return result;
 }
 
@@ -52,10 +53,12 @@ void Store::Impl::begin_work(const protocol::BranchWork& work) {
         cancelled_.store(false, std::memory_order_relaxed);
         running_ = work.key;
     }
+    key_free_ = false;
     limit_->begin_branch(std::chrono::milliseconds(work.deadline_ms));
 }
 
 void Store::Impl::end_work() {
+    key_free_ = false;
     std::lock_guard lock(running_mutex_);
     running_.reset();
 }
@@ -75,6 +78,7 @@ Store::Impl::MaybeWork Store::Impl::open_work(const protocol::BranchWork& work,
     base::Result<MaybeWork> answer = answered_before(work, one_phase);
     if (!answer.has_value()) return work_failed(answer.error(), false, false);
     if (answer.value().has_value()) return std::move(answer.value());
+    key_free_ = work.idempotency.has_value();
     base::Result<std::int64_t> version = w_->query_integer("PRAGMA schema_version");
     if (!version.has_value()) return work_failed(version.error(), false, false);
     if (version.value() == schema_->version) return std::nullopt;
@@ -104,6 +108,8 @@ base::Result<Store::Impl::MaybeWork> Store::Impl::answered_before(const protocol
             return MaybeWork(std::move(yes));
         }
     }
+    TWOFOLD_TRY(MaybeWork replayed, answered_by_key(work));
+    if (replayed.has_value()) return replayed;
     TWOFOLD_TRY(std::optional<Ended> ended, find_ended(*w_, work.gid));
     if (ended.has_value()) {
         bool aborted = *ended == Ended::aborted;
@@ -133,18 +139,26 @@ base::Result<Store::Impl::MaybeWork> Store::Impl::answered_by_witness(
         committed.proof = protocol::ProofToken{witness->counter, {1, witness->counter}, true};
         return MaybeWork(std::move(committed));
     }
-    if (witness.has_value() || !work.idempotency.has_value()) return MaybeWork();
-    TWOFOLD_TRY(std::optional<Witness> other, find_witness_by_key(*w_, *work.idempotency));
-    if (!other.has_value()) return MaybeWork();
-    bool same = other->idempotency->fingerprint == work.idempotency->fingerprint;
-    std::optional<protocol::ParsedGid> gid = protocol::parse_gid(other->gid);
-    return MaybeWork(refuse({std::string(reason::kKeyConflict),
-                             "the idempotency key was used by committed transaction " +
-                                 (gid ? gid->key.group.text() : other->gid) +
-                                 (same ? " with the same request" : " with another request"),
-                             -1,
-                             {}},
-                            false));
+    return MaybeWork();
+}
+
+base::Result<Store::Impl::MaybeWork> Store::Impl::answered_by_key(
+    const protocol::BranchWork& work) {
+    TWOFOLD_TRY(KeyOwner owner, find_key_owner(*w_, work.idempotency));
+    if (owner.is_other_request) return MaybeWork(refuse(key_conflict(), false));
+    if (!owner.txn.has_value()) return MaybeWork();
+    WorkResult committed;
+    committed.status = WorkStatus::committed;
+    committed.original = owner.txn;
+    committed.executed = false;
+    return MaybeWork(std::move(committed));
+}
+
+protocol::Reason Store::Impl::key_conflict() {
+    return {std::string(reason::kKeyConflict),
+            "this idempotency key was used for another request",
+            -1,
+            {}};
 }
 
 RunContext Store::Impl::run_context(const protocol::BranchWork& work, bool must_be_recordable) {
