@@ -188,6 +188,43 @@ TEST_F(Branch, RefusesMalformedWork) {
     refused("[", "work");
 }
 
+// A lock on them, prepared, would keep the next sidecar from starting; a row in them would be a
+// lie.
+TEST_F(Branch, OurTablesAreNotForTheWork) {
+    auto one = sidecar();
+    for (const std::vector<std::string>& statements : std::vector<std::vector<std::string>>{
+             {"SELECT epoch FROM twofold.meta FOR UPDATE"},
+             {"SELECT epoch FROM twofold.meta FOR KEY SHARE"},
+             {"INSERT INTO twofold.witness (gid, outcome) VALUES ('forged', 'committed')"},
+             {"SELECT set_config('search_path', 'twofold', true)", "DELETE FROM witness"},
+             {"UPDATE account SET balance = 1",
+              "WITH gone AS (DELETE FROM twofold.sender RETURNING 1) SELECT * FROM gone"},
+             {"UPDATE twofold.session SET epoch = 0"}}) {
+        SCOPED_TRACE(statements.back());
+        auto prepared = one->prepare(new_key(), work(statements));
+        // What has no transaction number yet has changed nothing, and is rolled back.
+        if (prepared.status != WorkStatus::read_only) {
+            EXPECT_EQ(prepared.status, WorkStatus::refused);
+            EXPECT_EQ(prepared.reason.code, reason::kNotAllowed) << prepared.reason.message;
+            EXPECT_THAT(prepared.reason.message, HasSubstr("schema twofold"));
+        }
+        EXPECT_EQ(one->one_phase(new_key(), work(statements)).reason.code, reason::kNotAllowed);
+        auto key = new_key();
+        for (std::uint32_t i = 0; i < statements.size(); ++i) {
+            ASSERT_EQ(one->execute(key, i + 1, work({statements[i]})).status, WorkStatus::prepared);
+        }
+        EXPECT_NE(one->prepare_executed(key).status, WorkStatus::prepared);
+    }
+    EXPECT_EQ(prepared_count(), 0);
+    EXPECT_EQ(sql("SELECT count(*) FROM twofold.witness"), "0");
+    EXPECT_EQ(balance(1), "100");
+    auto key = new_key();
+    auto reader =
+        one->prepare(key, work({"SELECT * FROM twofold.meta", "UPDATE account SET balance = 5"}));
+    EXPECT_EQ(reader.status, WorkStatus::prepared) << "reading is harmless";
+    EXPECT_EQ(sidecar()->commit(key).status, FinishStatus::committed);
+}
+
 TEST_F(Branch, RawSqlAndNamedStatements) {
     PostgresOptions wanted = options();
     wanted.raw_sql = false;

@@ -28,6 +28,7 @@ struct Context {
     std::uint32_t epoch = 0;
     std::string role;  // the setting "role" of a new session: what RESET ROLE leads to
 
+    std::string own_tables = "{}";     // their oids, as an SQL array
     bool has_foreign_servers = false;  // when it was last looked: no one-phase work
 
     protocol::Position position;  // the newest seen

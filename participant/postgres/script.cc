@@ -95,8 +95,19 @@ std::string xid_expression(bool one_phase, bool guarded) {
            "::pg_catalog.text ELSE " + assigned + " END";
 }
 
+// A division by zero when the branch has written or locked one of our tables: what it has locked
+// is locked until its end, and would stay locked while it is prepared. Free SQL only; statements of
+// the configuration are its author's. Reading is harmless.
+std::string own_tables_check() {
+    return ", pg_catalog.int4div(1, CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l "
+           "WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() "
+           "AND l.relation OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.oid[]) "
+           "AND l.mode OPERATOR(pg_catalog.<>) ALL "
+           "('{AccessShareLock,SIReadLock}'::pg_catalog.text[])) THEN 0 ELSE 1 END)";
+}
+
 Statement tail_statement(const Context& context, bool one_phase, bool guarded) {
-    return {
+    Statement statement{
         // Otherwise the gid could belong to another role, the commit could be lost, and the warning
         // that no standby has received it could be suppressed.
         "SELECT pg_catalog.set_config('role', $1, true), "
@@ -106,6 +117,11 @@ Statement tail_statement(const Context& context, bool one_phase, bool guarded) {
             ", pg_catalog.pg_current_wal_insert_lsn(), "
             "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)",
         {{context.role}, {context.options.synchronous_commit}}};
+    if (context.options.raw_sql) {
+        statement.sql += own_tables_check();
+        statement.params.push_back({context.own_tables});
+    }
+    return statement;
 }
 
 // The key of a two-phase branch is in its coordinator's decision: a row here would keep another

@@ -18,6 +18,8 @@
 //   tail           role, synchronous_commit and client_min_messages back to what we need, whatever
 //                  the work did to them; xid and LSN; an error when nothing was written (the guard)
 //
+//                  (with free SQL: an error when the work has written or locked a table of ours)
+//
 //   [witness row]
 //
 //   PREPARE TRANSACTION, or COMMIT, and a sync
@@ -64,7 +66,7 @@ struct Script {
     std::size_t end = kNone;
     bool one_phase = false;
     bool checks_key = false;  // the settings look for the idempotency key
-    bool guarded = false;  // a branch that wrote nothing stops at the tail
+    bool guarded = false;     // a branch that wrote nothing stops at the tail
     // One-phase with something to check: COMMIT is sent when the rest was judged, because it cannot
     // be taken back as a PREPARE can.
     bool end_apart = false;
@@ -78,7 +80,8 @@ enum class Finding : std::uint8_t {
     undo,       // prepared, but the answer must be no: roll it back, then refuse
     proceed,    // all is well so far, and the transaction is open: send the end, or the next call
     duplicate,  // this gid is prepared already, by somebody else: nothing was done
-    key_taken,  // a witness with the key (or, one-phase, with the gid) is there already; rolled back
+    key_taken,  // a witness with the key (or, one-phase, with the gid) is there already; rolled
+                // back
     examine,    // end the session, then look whether the branch is there
     lost,       // the connection broke: it may be there, or may come
 };

@@ -21,6 +21,7 @@ using std::chrono::steady_clock;
 
 constexpr int kVersionMin = 130000;
 constexpr milliseconds kEndPause{20};
+constexpr std::string_view kLockNotAvailable = "55P03";
 
 protocol::ParticipantUuid random_uuid() {
     protocol::ParticipantUuid uuid;
@@ -121,6 +122,9 @@ private:
     void on_listed(const Reply& reply);
     void finish(Result<protocol::ResourceStart> result);
     void give_up(Errc code, const std::string& doing, const Reply& reply);
+    void ask_holders();
+    void on_holders(const Reply& reply);
+    void on_holders_ended(const Reply& reply);
 
     Context& context_;
     ResourcePort::StartCallback done_;
@@ -163,6 +167,7 @@ void StartAttempt::give_up(Errc code, const std::string& doing, const Reply& rep
 // ----------------------------------------------------------------------------------
 
 void StartAttempt::open() {
+    until_ = steady_clock::now() + context_.options.limits.session_end;
     connection_.open(context_.options.dsn,
                      "twofold starting",
                      context_.options.limits.connect,
@@ -177,9 +182,10 @@ void StartAttempt::open() {
 void StartAttempt::check() {
     ask({{"SELECT pg_catalog.set_config('search_path', 'pg_catalog', false), "
           "pg_catalog.set_config('client_min_messages', 'notice', false), "
-          "pg_catalog.set_config('lock_timeout', '10000', false), "
+          "pg_catalog.set_config('lock_timeout', $2, false), "
           "pg_catalog.set_config('synchronous_commit', $1, false)",
-          {{context_.options.synchronous_commit}},
+          {{context_.options.synchronous_commit},
+           {std::to_string(context_.options.limits.admin.count() / 3)}},
           false,
           true},
          check_statement(),
@@ -262,6 +268,7 @@ void StartAttempt::on_epoch(const Reply& reply) {
                        "taking the participant epoch (does a synchronous standby not answer?)",
                        reply);
     }
+    if (reply.sqlstate() == kLockNotAvailable) return ask_holders();
     if (reply.sqlstate() == "42501") {
         return finish(fail(Errc::permission_denied,
                            "our tables cannot be used (" + reply.problem() +
@@ -285,6 +292,45 @@ void StartAttempt::on_epoch(const Reply& reply) {
     context_.epoch = static_cast<std::uint32_t>(epoch);
     until_ = steady_clock::now() + context_.options.limits.session_end;
     ask_backends();
+}
+
+// ---- locked tables
+// ------------------------------------------------------------------------------
+
+// Our branches cannot keep locks on our tables, but other programs can, and so can what still runs
+// of an older start.
+void StartAttempt::ask_holders() { ask({{std::string(kLockHolders)}}, &StartAttempt::on_holders); }
+
+void StartAttempt::on_holders(const Reply& reply) {
+    if (!reply.ok()) return give_up(Errc::unavailable, "our tables are locked", reply);
+    const StatementResult& found = reply.results[0];
+    std::vector<Statement> ends;
+    std::string others;
+    for (std::size_t row = 0; row < found.rows.size(); ++row) {
+        std::string pid = found.text(row, 0);
+        std::string gid = found.text(row, 1);
+        if (found.text(row, 3) == "t") {
+            ends.push_back(
+                {"SELECT pg_catalog.pg_terminate_backend($1::int)", {{pid}}, false, true});
+        } else if (!gid.empty()) {
+            others += " prepared transaction '" + gid + "' (commit it or roll it back);";
+        } else {
+            others += " backend " + pid + " (" + found.text(row, 2) + ");";
+        }
+    }
+    if (!others.empty() || steady_clock::now() >= until_) {
+        return finish(fail(Errc::unavailable,
+                           "our tables in the schema twofold are locked by" +
+                               (others.empty() ? " sessions of an older start" : others)));
+    }
+    // Also when nobody holds them any more.
+    ends.push_back({"SELECT pg_catalog.pg_sleep(0.02)", {}, false, true});
+    ask(std::move(ends), &StartAttempt::on_holders_ended);
+}
+
+void StartAttempt::on_holders_ended(const Reply& reply) {
+    if (reply.loss != Loss::none) return give_up(Errc::unavailable, "ending older sessions", reply);
+    take_epoch();
 }
 
 // ---- older sessions
@@ -353,7 +399,8 @@ void StartAttempt::list() {
          {"SELECT s.incarnation, s.epoch, s.nonce, s.position FROM twofold.sender s"},
          {"SELECT pg_catalog.pg_current_wal_insert_lsn(), "
           "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"},
-         foreign_servers_statement()},
+         foreign_servers_statement(),
+         {std::string(kOwnTables)}},
         &StartAttempt::on_listed);
 }
 
@@ -365,6 +412,7 @@ std::uint64_t parse_bits(const std::string& text) {
 }
 
 void StartAttempt::on_listed(const Reply& reply) {
+    if (reply.sqlstate() == kLockNotAvailable) return ask_holders();
     if (!reply.ok()) return give_up(Errc::unavailable, "listing prepared transactions", reply);
     start_.prepared = read_listing(context_, reply.results[1]);
     const StatementResult& senders = reply.results[2];
@@ -379,6 +427,7 @@ void StartAttempt::on_listed(const Reply& reply) {
     }
     const StatementResult& now = reply.results[3];
     context_.position = {parse_timeline(now.text(0, 1)), parse_lsn(now.text(0, 0))};
+    context_.own_tables = reply.results[5].text(0, 0);
     context_.has_foreign_servers = reply.results[4].text(0, 0) == "t";
     start_.uuid = context_.uuid;
     start_.identity = context_.identity;

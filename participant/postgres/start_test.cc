@@ -242,6 +242,34 @@ TEST_F(Start, AfterACrashOfTheServer) {
     EXPECT_EQ(balance(2), "100");
 }
 
+// A session of an older start holds the row that the new one has to change.
+TEST_F(Start, EndsOlderSessionsThatLockOurTables) {
+    auto one = sidecar();
+    std::optional<protocol::WorkResult> never;
+    one->begin(new_key(),
+               work({"SELECT epoch FROM twofold.meta FOR UPDATE", "SELECT pg_sleep(60)"}),
+               &never);
+    ASSERT_TRUE(one->wait([&] {
+        return sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1";
+    }));
+    one.reset();
+    PostgresOptions wanted = options();
+    wanted.limits.admin = std::chrono::milliseconds(1'500);
+    EXPECT_EQ(sidecar(wanted)->started().epoch, 2U);
+}
+
+TEST_F(Start, SaysWhoLocksOurTables) {
+    sidecar().reset();
+    PostgresOptions wanted = options();
+    wanted.limits.admin = std::chrono::milliseconds(1'500);
+    sql("BEGIN; SELECT epoch FROM twofold.meta FOR UPDATE; PREPARE TRANSACTION 'in_the_way'");
+    base::Error error = failure_of(wanted);
+    EXPECT_EQ(error.code, Errc::unavailable) << "it is worth another try";
+    EXPECT_THAT(error.context, HasSubstr("locked by prepared transaction 'in_the_way'"));
+    sql("ROLLBACK PREPARED 'in_the_way'");
+    EXPECT_EQ(sidecar(wanted)->started().epoch, 2U);
+}
+
 TEST_F(Start, StopAnswersWhatRuns) {
     auto one = sidecar();
     std::optional<protocol::WorkResult> running;

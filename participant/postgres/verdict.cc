@@ -14,8 +14,8 @@ namespace reason = protocol::reason;
 constexpr std::string_view kUniqueViolation = "23505";
 constexpr std::string_view kDuplicateObject = "42710";
 constexpr std::string_view kOutOfMemory = "53200";
-constexpr std::string_view kInvalidText = "22P02";      // of error_expression()
-constexpr std::string_view kDivisionByZero = "22012";  // of the look for the key
+constexpr std::string_view kInvalidText = "22P02";     // of error_expression()
+constexpr std::string_view kDivisionByZero = "22012";  // of the looks for the key and our tables
 constexpr std::string_view kWarning = "01000";
 
 class Judge {
@@ -166,6 +166,11 @@ private:
         }
         if (failed == script_.settings && result.error.sqlstate == kDivisionByZero) {
             return find(Finding::key_taken, reason::kKeyConflict, result.error.message);
+        }
+        if (failed == script_.tail && result.error.sqlstate == kDivisionByZero) {
+            return find(Finding::refused,
+                        reason::kNotAllowed,
+                        "the branch writes or locks the schema twofold: that is the participant's");
         }
         if (failed == script_.witness && result.error.sqlstate == kUniqueViolation) {
             return find(Finding::key_taken, reason::kKeyConflict, result.error.message);
