@@ -127,6 +127,7 @@ Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& optio
     TWOFOLD_TRY(seal_keys(directory, options, recovered.state));
     auto checkpoint = encode(checkpoint_records(recovered.state));
     std::vector<std::uint64_t> files;
+    files.reserve(recovered.state.sealed.size());
     for (const auto& [file, record] : recovered.state.sealed) files.push_back(file);
     TWOFOLD_TRY(
         recovered.writer,

@@ -185,6 +185,7 @@ struct SealingCaller {
     }
     std::vector<Bytes> records() const {
         std::vector<Bytes> all;
+        all.reserve(needed.size());
         for (std::uint64_t number : needed) all.push_back(to_bytes(std::to_string(number)));
         return all;
     }
