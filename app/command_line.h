@@ -32,6 +32,7 @@ struct Choice {
     ReasonOptions reason;
     InDoubtListOptions in_doubt;
     ResolveOptions resolve;
+    ResolveHeldOptions resolve_held;
     ClientOptions client;
     StatusOptions status;
     DoctorOptions doctor;

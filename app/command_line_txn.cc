@@ -152,6 +152,66 @@ void add_why_and_forget(CLI::App& txn, Choice& choice) {
     forget->callback(choose(choice, choice.reason, &forget_txn));
 }
 
+// Two ways to name a branch: of a transaction that the coordinator knows, or as its participant
+// holds it.
+void choose_resolve(Choice& choice) {
+    ResolveOptions& known = choice.resolve;
+    ResolveHeldOptions& held = choice.resolve_held;
+    bool is_held = !held.gid.empty() || !held.participant.empty();
+    if (is_held ? held.gid.empty() || held.participant.empty() || !known.base.name.empty()
+                : known.base.name.empty() || known.branch == 0) {
+        throw CLI::ValidationError("resolve", "give ID and --branch, or --participant and --gid");
+    }
+    if (is_held != (known.outcome == "commit" || known.outcome == "abort")) {
+        throw CLI::ValidationError("--outcome",
+                                   is_held ? "commit or abort: what is to become of it"
+                                           : "committed or aborted: what was found");
+    }
+    if (held.coordinator_is_gone && !is_held) {
+        throw CLI::ValidationError("--force-coordinator-is-gone", "only with --participant");
+    }
+    held.base = known.base;
+    held.outcome = known.outcome;
+    choice.action = [&choice, is_held] {
+        return is_held ? resolve_held(choice.resolve_held) : resolve_in_doubt(choice.resolve);
+    };
+}
+
+void add_resolve(CLI::App& in_doubt, Choice& choice) {
+    auto* resolve = in_doubt.add_subcommand(
+        "resolve",
+        "Record what a person has found in the database about a branch that cannot end by itself; "
+        "or, with --participant and --gid, decide a prepared branch whose coordinator has lost its "
+        "log. Shows the evidence first; refused when it has changed since");
+    ResolveOptions& options = choice.resolve;
+    ResolveHeldOptions& held = choice.resolve_held;
+    resolve->add_option("id", options.base.name, "The transaction");
+    resolve->add_option("--branch", options.branch, "Its number")->check(CLI::Range(1, 65535));
+    resolve->add_option("--attempt", options.attempt, "Its attempt, when there are several")
+        ->check(CLI::Range(1, 65535));
+    resolve->add_option(
+        "--participant", held.participant, "Who holds it: a name, or an address http://HOST:PORT");
+    resolve->add_option("--gid", held.gid, "Its gid there, from GET /v1/branches");
+    resolve
+        ->add_option("--outcome",
+                     options.outcome,
+                     "committed or aborted: what was found; with --gid commit or abort: what is to "
+                     "be done")
+        ->required()
+        ->check(CLI::IsMember({"committed", "aborted", "commit", "abort"}));
+    resolve->add_flag("--force-coordinator-is-gone",
+                      held.coordinator_is_gone,
+                      "With --gid: a coordinator that does not answer, or cannot tell, never will");
+    add_reason(*resolve, options.base, true);
+    add_client(*resolve, options.base.client);
+    resolve->footer(
+        "Examples: twofold indoubt resolve ID --branch 2 --outcome committed "
+        "--reason 'row 17 is there' --dry-run\n"
+        "          twofold indoubt resolve --participant south --gid GID --outcome abort "
+        "--reason 'north has nothing'");
+    resolve->callback([&choice] { choose_resolve(choice); });
+}
+
 }  // namespace
 
 void add_txn(CLI::App& app, Choice& choice) {
@@ -177,26 +237,7 @@ void add_in_doubt(CLI::App& app, Choice& choice) {
     list->footer("Example: twofold indoubt list --participant south");
     list->callback(choose(choice, choice.in_doubt, &list_in_doubt));
 
-    auto* resolve = in_doubt->add_subcommand(
-        "resolve",
-        "Record what a person has found in the database about a branch that cannot end by itself. "
-        "Shows the evidence first; refused when it has changed since");
-    ResolveOptions& options = choice.resolve;
-    add_id(*resolve, options.base.name);
-    resolve->add_option("--branch", options.branch, "Its number")
-        ->required()
-        ->check(CLI::Range(1, 65535));
-    resolve->add_option("--attempt", options.attempt, "Its attempt, when there are several")
-        ->check(CLI::Range(1, 65535));
-    resolve->add_option("--outcome", options.outcome, "committed or aborted: what was found")
-        ->required()
-        ->check(CLI::IsMember({"committed", "aborted"}));
-    add_reason(*resolve, options.base, true);
-    add_client(*resolve, options.base.client);
-    resolve->footer(
-        "Example: twofold indoubt resolve ID --branch 2 --outcome committed "
-        "--reason 'row 17 is there' --dry-run");
-    resolve->callback(choose(choice, options, &resolve_in_doubt));
+    add_resolve(*in_doubt, choice);
 }
 
 }  // namespace twofold::app

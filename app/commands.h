@@ -95,6 +95,14 @@ struct ResolveOptions {
     std::uint16_t attempt = 0;  // 0: the one that there is
     std::string outcome;        // committed, aborted
 };
+// Of a branch that no coordinator knows.
+struct ResolveHeldOptions {
+    ReasonOptions base;
+    std::string participant;  // its name, or its address
+    std::string gid;
+    std::string outcome;  // commit, abort
+    bool coordinator_is_gone = false;
+};
 struct StatusOptions {
     std::vector<std::string> addresses;
     Output output = Output::table;
@@ -141,6 +149,7 @@ int forget_txn(const ReasonOptions& options);
 
 int list_in_doubt(const InDoubtListOptions& options);
 int resolve_in_doubt(const ResolveOptions& options);
+int resolve_held(const ResolveHeldOptions& options);
 
 int list_participants(const ClientOptions& options);
 int check_participant(const ParticipantCheckOptions& options);

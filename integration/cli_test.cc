@@ -2,6 +2,7 @@
 // that nothing else does.
 #include "integration/fake_peers.h"
 #include "integration/fixture.h"
+#include "integration/run_cli.h"
 #include "integration/temp_dir.h"
 
 #include <boost/json/parse.hpp>
@@ -14,53 +15,6 @@
 
 namespace twofold::integration {
 namespace {
-
-struct Ran {
-    int code = -1;
-    std::string out;
-    std::string err;
-
-    [[nodiscard]] bool out_has(const std::string& text) const {
-        return out.find(text) != std::string::npos;
-    }
-    [[nodiscard]] bool err_has(const std::string& text) const {
-        return err.find(text) != std::string::npos;
-    }
-    // The data as JSON; null when it is none.
-    [[nodiscard]] boost::json::value json() const {
-        boost::system::error_code error;
-        boost::json::value value = boost::json::parse(out, error);
-        return error ? boost::json::value() : value;
-    }
-};
-
-std::ostream& operator<<(std::ostream& to, const Ran& ran) {
-    return to << "exit code " << ran.code << "\nstdout: " << ran.out << "\nstderr: " << ran.err;
-}
-
-std::string content_of(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-// With stdin closed: nobody can be asked.
-Ran run_cli(std::vector<std::string> arguments,
-            std::map<std::string, std::string> environment = {}) {
-    auto dir = TempDir::create("twofold-cli");
-    if (!dir.has_value()) return {-1, {}, dir.error().text()};
-    std::string path = dir.value().path();
-    std::vector<std::string> all{
-        "-c",
-        "exec \"$0\" \"$@\" >" + path + "/out 2>" + path + "/err </dev/null",
-        sibling_program("twofold")};
-    for (std::string& argument : arguments) all.push_back(std::move(argument));
-    auto done = run_program("/bin/sh", std::move(all), std::move(environment), kPatience);
-    if (!done.has_value()) return {-1, {}, done.error().text()};
-    const ExitStatus& status = done.value().status;
-    return {status.signalled ? -1 : status.number,
-            content_of(path + "/out"),
-            content_of(path + "/err")};
-}
 
 class CommandLine : public ClusterTest {
 protected:
@@ -107,6 +61,9 @@ TEST_F(CommandLine, BadUsageIsTwoAndSaysSoOnStderrOnly) {
         {"indoubt", "resolve", "x", "--branch", "1", "--reason", "r"},
         {"indoubt", "resolve", "x", "--branch", "0", "--outcome", "aborted", "--reason", "r"},
         {"indoubt", "resolve", "x", "--branch", "1", "--outcome", "maybe", "--reason", "r"},
+        {"indoubt", "resolve", "x", "--branch", "1", "--outcome", "commit", "--reason", "r"},
+        {"indoubt", "resolve", "--participant", "p", "--outcome", "commit", "--reason", "r"},
+        {"indoubt", "resolve", "--gid", "g", "--outcome", "commit", "--reason", "r"},
         {"participant", "retire", "south"},
         {"status", "--addr", "nowhere"},
         {"config", "check", "x.yaml"},

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "http/problem.h"
 #include "participant/execute_api.h"
+#include "participant/resolve_api.h"
 #include "protocol/json.h"
 
 #include <memory>
@@ -91,6 +92,10 @@ void list_branches(const Driver& driver, ResponseSink sink) {
                 "\",\"branch\":" + std::to_string(branch.key.branch) +
                 ",\"attempt\":" + std::to_string(branch.key.attempt) + ",\"state\":";
         base::append_json_string(body, branch.state);
+        body += ",\"gid\":";
+        base::append_json_string(body, branch.gid);
+        body += ",\"version\":";
+        base::append_json_string(body, branch.version);
         if (!branch.reason.empty()) {
             body += ",\"reason\":";
             base::append_json_string(body, branch.reason.message);
@@ -120,6 +125,7 @@ void add_routes(http::Router& router, Driver& driver, const ApiOptions& options)
                    receive_batch(driver, options, request, std::move(sink));
                });
     add_execute_route(router, driver);
+    add_resolve_route(router, driver);
     router.add(
         Method::get, "/v1/branches", Role::operator_, [&driver](const Request&, ResponseSink sink) {
             list_branches(driver, std::move(sink));

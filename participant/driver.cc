@@ -114,6 +114,13 @@ ReplyTicket Driver::receive_offer(const protocol::BatchRequest& batch, OfferCall
     return ticket;
 }
 
+void Driver::resolve(ResolveReceived request, ResolveCallback said, ResultCallback ended) {
+    request.ticket = ReplyTicket(next_ticket_++);
+    resolve_replies_.emplace(request.ticket.value, std::move(said));
+    replies_.emplace(request.ticket.value, std::move(ended));
+    submit(std::move(request));
+}
+
 void Driver::abandon(const std::vector<ReplyTicket>& tickets) {
     for (ReplyTicket ticket : tickets) {
         if (replies_.erase(ticket.value) + offers_.erase(ticket.value) > 0) {
@@ -286,6 +293,42 @@ void Driver::handle(SendInquiry&& effect) {
             if (round->open == 0 && !round->answered) submit(InquiryFailed{});
         });
     }
+}
+
+void Driver::handle(AskCoordinators&& effect) {
+    protocol::InquiryRequest request;
+    request.participant = started_.uuid;
+    request.identity = started_.identity;
+    request.participant_epoch = started_.epoch;
+    request.position = resource_.position();
+    request.items = {std::move(effect.item)};
+    auto round = std::make_shared<CoordinatorsAnswered>();
+    round->ticket = effect.ticket;
+    if (coordinators_.empty()) return submit(std::move(*round));
+    for (auto& coordinator : coordinators_) {
+        coordinator->inquire(
+            request,
+            [this, round, url = coordinator->url()](base::Result<protocol::InquiryReply> reply) {
+                CoordinatorWord word;
+                word.coordinator = url;
+                if (reply.has_value()) {
+                    word.reply = std::move(reply.value());
+                } else {
+                    word.error = reply.error().context;
+                }
+                round->words.push_back(std::move(word));
+                if (round->words.size() == coordinators_.size()) submit(std::move(*round));
+            });
+    }
+}
+
+void Driver::handle(AnswerResolve&& effect) {
+    auto found = resolve_replies_.find(effect.ticket.value);
+    if (found == resolve_replies_.end()) return;
+    auto said = std::move(found->second);
+    resolve_replies_.erase(found);
+    if (effect.status != ResolveStatus::accepted) replies_.erase(effect.ticket.value);
+    said(effect);
 }
 
 void Driver::handle(SendReply&& effect) {

@@ -57,6 +57,9 @@ public:
     // One call of an interactive branch; its answer once.
     using ExecuteCallback = std::function<void(const ExecuteReply&, const protocol::ItemResult&)>;
     void execute(ExecuteReceived call, ExecuteCallback done);
+    // A person's decision about a branch; its answer once, or twice: `accepted`, and then the end.
+    using ResolveCallback = std::function<void(const AnswerResolve&)>;
+    void resolve(ResolveReceived request, ResolveCallback said, ResultCallback ended);
     // See ResourcePort::check_work().
     [[nodiscard]] std::optional<protocol::Reason> check_work(const protocol::JsonText& work) const {
         return resource_.check_work(work);
@@ -96,6 +99,8 @@ private:
     void handle(NoteMarks&& effect);
     void handle(ListPrepared&& effect);
     void handle(SendInquiry&& effect);
+    void handle(AskCoordinators&& effect);
+    void handle(AnswerResolve&& effect);
     void handle(SendReply&& effect);
     void handle(AnswerOffer&& effect);
     void handle(ArmTimer&& effect);
@@ -115,6 +120,7 @@ private:
     std::unordered_map<std::uint64_t, ResultCallback> replies_;
     std::unordered_map<std::uint64_t, ExecuteCallback> execute_replies_;
     std::unordered_map<std::uint64_t, OfferCallback> offers_;
+    std::unordered_map<std::uint64_t, ResolveCallback> resolve_replies_;
     std::uint64_t next_ticket_ = 1;
     bool stepping_ = false;
     bool cut_off_ = false;

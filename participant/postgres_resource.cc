@@ -174,6 +174,9 @@ void PostgresResource::cancel(const protocol::BranchKey& key, DoneCallback done)
 
 void PostgresResource::commit(protocol::FinishRequest request, FinishCallback done) {
     if (!impl_->ready()) return done(impl_->not_ready_result());
+    if (!request.operator_reason.empty()) {
+        return impl_->finisher.resolve(request, protocol::Decision::commit, done);
+    }
     impl_->finisher.commit(std::move(request), std::move(done));
 }
 
@@ -183,6 +186,9 @@ void PostgresResource::rollback(protocol::FinishRequest request, FinishCallback 
     if (impl_->runner.may_run(request.key)) {
         return done({FinishStatus::unknown,
                      make_reason(reason::kUnavailable, "the branch's session has not ended yet")});
+    }
+    if (!request.operator_reason.empty()) {
+        return impl_->finisher.resolve(request, protocol::Decision::abort, done);
     }
     impl_->finisher.rollback(std::move(request), std::move(done));
 }

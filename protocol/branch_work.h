@@ -51,6 +51,9 @@ struct FinishRequest {
     BranchKey key;
     std::string gid;
     std::optional<ProofToken> proof;
+    // Not empty: a person decided it, not the coordinator. The resource remembers that durably
+    // before the branch is finished, or together with it.
+    std::string operator_reason;
 };
 
 enum class FinishStatus : std::uint8_t {
@@ -77,6 +80,13 @@ struct PreparedBranch {
     bool finishable = true;  // false: another role owns it; reported, left alone
 };
 
+// What a person decided about a branch of this database, as the resource remembers it.
+struct Resolution {
+    BranchKey key;
+    Decision decision = Decision::abort;
+    std::string reason;
+};
+
 // What a resource says once it is ready: the new participant epoch is durable, every session of an
 // older sidecar is gone, and only then was `prepared` listed.
 struct ResourceStart {
@@ -88,6 +98,7 @@ struct ResourceStart {
     bool exclusive = false;                      // one at a time, taken before its work starts
     std::map<Incarnation, SenderStamp> senders;  // the newest accepted start of each, durable
     std::vector<PreparedBranch> prepared;
+    std::vector<Resolution> resolved;
 };
 
 }  // namespace twofold::protocol

@@ -113,6 +113,7 @@ inline constexpr std::string_view kUnansweredPrepare = "unanswered_prepare";
 inline constexpr std::string_view kCoordinatorRestart = "coordinator_restart";
 // A branch that had voted yes could not be carried out.
 inline constexpr std::string_view kBrokenPromise = "broken_promise";
+inline constexpr std::string_view kByOperator = "by_operator";  // a person has decided it
 inline constexpr std::string_view kKeyConflict = "idempotency_key_conflict";
 // Under the same key another branch runs or is being settled.
 inline constexpr std::string_view kKeyInProgress = "idempotency_key_in_progress";

@@ -317,6 +317,10 @@ void ParticipantNode::ask_foreign(const protocol::InquiryRequest& request) {
     });
 }
 
+// No person of the simulation decides a branch here.
+void ParticipantNode::handle(participant::AskCoordinators&& /*effect*/) {}
+void ParticipantNode::handle(participant::AnswerResolve&& /*effect*/) {}
+
 void ParticipantNode::handle(participant::SendReply&& effect) {
     auto reply = tickets_.extract(effect.ticket);
     if (reply.empty()) return;

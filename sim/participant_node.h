@@ -66,6 +66,8 @@ private:
     void handle(participant::NoteMarks&& effect);
     void handle(participant::ListPrepared&& effect);
     void handle(participant::SendInquiry&& effect);
+    void handle(participant::AskCoordinators&& effect);
+    void handle(participant::AnswerResolve&& effect);
     void handle(participant::SendReply&& effect);
     void handle(participant::AnswerOffer&& effect);
     void handle(participant::ArmTimer&& effect);

@@ -86,7 +86,7 @@ export class World {
   client(document, operation) {
     const { clients } = this.cluster;
     if (document.name === 'coordinator') return clients.coordinator;
-    if (operation?.path === '/v1/branches:batch') return clients.lab;
+    if (['/v1/branches:batch', '/v1/branches:resolve'].includes(operation?.path)) return clients.lab;
     if (operation?.path.endsWith('/execute')) return clients.north;
     return [clients.north, clients.lab][this.turn++ % 2];
   }

@@ -40,6 +40,7 @@ struct Branch {
     WorkMode mode = WorkMode::none;
     // What the coordinator said, by an item or by an inquiry's answer. Never changes once set.
     std::optional<protocol::Decision> decision;
+    std::string operator_reason;  // not empty: a person made this decision
     std::vector<Waiter> waiters;
 
     // The vote or the end, for duplicates.

@@ -109,6 +109,8 @@ using Effect = std::variant<RunAndPrepare,
                             SendInquiry,
                             SendReply,
                             AnswerOffer,
+                            AskCoordinators,
+                            AnswerResolve,
                             ArmTimer,
                             RaiseAlarm>;
 using Effects = std::vector<Effect>;

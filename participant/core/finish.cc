@@ -20,6 +20,7 @@ void Machine::Impl::on_commit(const ItemReceived& input) {
     if (known == nullptr) return on_commit_of_unknown(input);
     Branch& branch = *known;
     if (!branch.proof) branch.proof = input.item.proof;
+    if (answer_for_operator(branch, input)) return;
     auto answer = [&](ItemStatus status) {
         reply(input.ticket, ItemOp::commit, branch.key, {status, branch.reason, branch.executed});
     };
@@ -75,6 +76,7 @@ void Machine::Impl::on_abort(const ItemReceived& input) {
     Branch& branch = *known;
     if (branch.mode == WorkMode::one_phase) return settle_known(branch, input);
     if (!branch.proof) branch.proof = input.item.proof;
+    if (answer_for_operator(branch, input)) return;
     if (branch.decision == Decision::commit) {
         return refuse_violation(branch, input, "abort of a branch that was committed");
     }
@@ -131,7 +133,8 @@ void Machine::Impl::on_abort_of_unknown(const ItemReceived& input) {
     if (is_below_low_water(key)) {
         return reply(input.ticket, ItemOp::abort, key, {ItemStatus::finished_earlier, {}, true});
     }
-    if (input.item.proof && !config_.sabotage.rollback_without_proof) {
+    bool may_have_voted = input.item.proof.has_value() || resolved_.contains(key);
+    if (may_have_voted && !config_.sabotage.rollback_without_proof) {
         // It has voted yes before this start. That it is not listed now does not say how it ended:
         // somebody may have committed it by hand meanwhile.
         Branch& branch = create(key);
@@ -227,7 +230,7 @@ void Machine::Impl::start_finish(Branch& branch, Decision decision) {
 void Machine::Impl::call_finish(Branch& branch) {
     TWOFOLD_ASSERT(!branch.finish_running, "two finishing calls for one branch at a time");
     branch.finish_running = true;
-    protocol::FinishRequest request{branch.key, branch.gid, branch.proof};
+    protocol::FinishRequest request{branch.key, branch.gid, branch.proof, branch.operator_reason};
     switch (branch.state) {
         case BranchState::committing: return emit(CommitPrepared{std::move(request)});
         case BranchState::rolling_back:

@@ -2,6 +2,7 @@
 // build the same ones.
 #pragma once
 
+#include "participant/core/resolution.h"
 #include "protocol/branch_work.h"
 #include "protocol/messages.h"
 
@@ -10,8 +11,6 @@
 
 namespace twofold::participant {
 
-// A place where the answer to one item goes: a line of a streamed response. Given by the shell.
-using ReplyTicket = base::StrongId<struct ReplyTicketTag>;
 using TimerId = base::StrongId<struct ParticipantTimerTag>;
 
 // The resource is ready. Everything before it is refused with not_ready.
@@ -107,6 +106,8 @@ using Input = std::variant<ResourceStarted,
                            Listed,
                            InquiryAnswered,
                            InquiryFailed,
+                           ResolveReceived,
+                           CoordinatorsAnswered,
                            TimerFired>;
 
 }  // namespace twofold::participant

@@ -134,6 +134,7 @@ void Machine::Impl::note_found(Branch& branch,
     }
     branch.reason = {};
     enter(branch, BranchState::in_doubt);
+    if (resume_resolution(branch)) return;
     to_ask.push_back(branch.key);
 }
 

@@ -54,6 +54,7 @@ void Machine::Impl::on(ResourceStarted&& input) {
         return;
     }
     adopt(start);
+    adopt_resolutions(start.resolved);
     std::vector<BranchKey> to_ask;
     for (const protocol::PreparedBranch& listed : start.prepared) note_listed(listed, 0, to_ask);
     if (config_.sabotage.resolve_alone_after_restart) {
@@ -385,7 +386,11 @@ std::vector<Machine::BranchReport> Machine::Impl::unfinished() const {
     std::vector<BranchReport> reports;
     for (const auto& [key, branch] : table_.all()) {
         if (is_end(branch.state) && branch.state != BranchState::hazard) continue;
-        reports.push_back({key, std::string(to_string(branch.state)), branch.reason});
+        reports.push_back({key,
+                           std::string(to_string(branch.state)),
+                           branch.reason,
+                           branch.gid,
+                           version_of(branch)});
     }
     return reports;
 }

@@ -68,6 +68,8 @@ public:
         protocol::BranchKey key;
         std::string state;
         protocol::Reason reason;
+        std::string gid;
+        std::string version;  // changes with the state, and with every start
     };
     // Branches that are not finished, by key.
     [[nodiscard]] std::vector<BranchReport> unfinished() const;

@@ -10,6 +10,7 @@
 #include "participant/core/slots.h"
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -186,6 +187,21 @@ private:
     // A coordinator has restarted: what its older epochs left prepared is asked about at once.
     void ask_about_older_epochs(const protocol::Incarnation& incarnation, protocol::Epoch epoch);
 
+    // resolve.cc
+    void on(ResolveReceived&& input);
+    void on(CoordinatorsAnswered&& input);
+    // Nothing: it may be resolved. Otherwise the refusal.
+    [[nodiscard]] std::optional<AnswerResolve> check_resolve(const ResolveReceived& input) const;
+    [[nodiscard]] AnswerResolve resolve_answer(const ResolveReceived& input,
+                                               ResolveStatus status,
+                                               std::string text) const;
+    [[nodiscard]] std::string version_of(const Branch& branch) const;
+    // An order about a branch that a person has decided. True: it was answered.
+    [[nodiscard]] bool answer_for_operator(Branch& branch, const ItemReceived& input);
+    void adopt_resolutions(const std::vector<protocol::Resolution>& resolved);
+    // A branch that is listed although a person has decided it: that is carried out now.
+    [[nodiscard]] bool resume_resolution(Branch& branch);
+
     void emit(Effect effect) { effects_->push_back(std::move(effect)); }
 
     Config config_;
@@ -206,6 +222,8 @@ private:
     // Idempotency keys of one-phase branches that may still commit.
     std::map<std::array<std::uint8_t, 16>, protocol::BranchKey> keys_in_progress_;
     std::map<TimerId, TimerUse> timers_;
+    std::map<ReplyTicket, ResolveReceived> resolving_;  // the coordinators are being asked
+    std::map<protocol::BranchKey, protocol::Resolution, KeyOrder> resolved_;  // of older starts
     std::uint64_t last_timer_ = 0;
     bool tick_armed_ = false;
 

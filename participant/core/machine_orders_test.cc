@@ -290,6 +290,8 @@ private:
         expect(!said_committed_.contains(effect.request.key), "rolls back what it said committed");
         start_finish(CallKind::rollback, effect.request.key);
     }
+    void note(const AskCoordinators& /*effect*/) {}
+    void note(const AnswerResolve& /*effect*/) {}
     void note(const SettleOnePhase& effect) { start_finish(CallKind::settle, effect.key); }
     void note(const ListPrepared& /*effect*/) { calls_.push_back({CallKind::list, {}}); }
     void note(const SendInquiry& /*effect*/) {}

@@ -74,6 +74,12 @@ struct Describer {
         return line;
     }
     std::string operator()(const SendReply& e) { return describe_reply(e); }
+    std::string operator()(const AskCoordinators& e) {
+        return "ask_coordinators " + name_of(e.item.key);
+    }
+    std::string operator()(const AnswerResolve& e) {
+        return "resolve " + std::string(to_string(e.status));
+    }
     std::string operator()(const ArmTimer& e) {
         return "timer " + std::to_string(e.delay_min.count()) + ".." +
                std::to_string(e.delay_max.count());
@@ -242,6 +248,9 @@ Script& Script::when(Input input) {
         received->ticket = ReplyTicket(++last_ticket_);
     }
     if (auto* received = std::get_if<SenderSeen>(&input)) {
+        received->ticket = ReplyTicket(++last_ticket_);
+    }
+    if (auto* received = std::get_if<ResolveReceived>(&input)) {
         received->ticket = ReplyTicket(++last_ticket_);
     }
     effects_.clear();

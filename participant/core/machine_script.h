@@ -87,6 +87,7 @@ public:
 
     [[nodiscard]] std::string state(std::uint64_t number) const;
     [[nodiscard]] Machine& machine() { return machine_; }
+    [[nodiscard]] const Machine& machine() const { return machine_; }
 
 private:
     Machine machine_;

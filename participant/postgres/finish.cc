@@ -195,6 +195,47 @@ void Finisher::rollback_until_gone(protocol::FinishRequest request, Callback don
     std::make_shared<RollbackLoop>(context_, *this, std::move(request), std::move(done))->go();
 }
 
+// ---- for a person
+// --------------------------------------------------------------------------------
+
+void Finisher::resolve(const protocol::FinishRequest& request,
+                       protocol::Decision decision,
+                       const Callback& done) {
+    bool is_commit = decision == protocol::Decision::commit;
+    std::vector<Statement> statements = {
+        {"INSERT INTO twofold.resolved (gid, outcome, reason) VALUES ($1, $2, $3) "
+         "ON CONFLICT (gid) DO NOTHING",
+         {{request.gid}, {is_commit ? "committed" : "aborted"}, {request.operator_reason}},
+         false,
+         true}};
+    admin_.run(std::move(statements),
+               context_.options.limits.admin,
+               [this, request, is_commit, done](const Reply& reply) {
+                   if (!reply.ok()) return done(unknown_after(reply));
+                   auto finished = [this, gid = request.gid, done](const FinishResult& result) {
+                       mark_applied(gid, result, done);
+                   };
+                   if (is_commit) return commit(request, finished);
+                   rollback(request, finished);
+               });
+}
+
+// Its end does not depend on the mark: without it, a later question is answered with a hazard.
+void Finisher::mark_applied(const std::string& gid,
+                            const FinishResult& result,
+                            const Callback& done) {
+    if (result.status == FinishStatus::unknown || result.status == FinishStatus::hazard) {
+        return done(result);
+    }
+    std::string outcome = result.status == FinishStatus::committed ? "committed" : "aborted";
+    admin_.run({{"UPDATE twofold.resolved SET applied = true, outcome = $2 WHERE gid = $1",
+                 {{gid}, {outcome}},
+                 false,
+                 true}},
+               context_.options.limits.admin,
+               [result, done](const Reply& /*reply*/) { done(result); });
+}
+
 // ---- one-phase
 // -----------------------------------------------------------------------------------
 

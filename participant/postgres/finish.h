@@ -34,8 +34,15 @@ public:
     void settle_one_phase(const std::string& gid,
                           const std::optional<protocol::IdempotencyKey>& idempotency,
                           Callback done);
+    // What a person has decided: written to twofold.resolved, carried out, and marked as applied.
+    void resolve(const protocol::FinishRequest& request,
+                 protocol::Decision decision,
+                 const Callback& done);
 
 private:
+    void mark_applied(const std::string& gid,
+                      const protocol::FinishResult& result,
+                      const Callback& done);
     void on_commit_reply(const protocol::FinishRequest& request,
                          const Reply& reply,
                          const Callback& done);

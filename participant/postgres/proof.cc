@@ -55,6 +55,8 @@ FinishStatus ending(const protocol::FinishRequest& request, const Evidence& evid
     // A row that was committed with the branch. Its absence proves nothing: it may not have been
     // asked for, or the database is older than the branch.
     if (evidence.witness == "committed") return FinishStatus::committed;
+    // A person had it aborted, and that was seen to the end.
+    if (evidence.witness == "aborted") return FinishStatus::aborted;
     return FinishStatus::hazard;
 }
 
@@ -69,7 +71,12 @@ std::vector<Statement> evidence_statements(const protocol::FinishRequest& reques
          false,
          true},
         {"SELECT pg_catalog.pg_xact_status($1::text::xid8)", {{std::to_string(xid)}}, false, true},
-        {"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1", {{request.gid}}, false, true}};
+        {"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1 UNION ALL "
+         "SELECT CASE WHEN r.applied THEN r.outcome ELSE 'begun' END FROM twofold.resolved r "
+         "WHERE r.gid = $1",
+         {{request.gid}},
+         false,
+         true}};
 }
 
 std::optional<Evidence> read_evidence(const Reply& reply) {
@@ -103,8 +110,10 @@ FinishResult prove_rollback(const protocol::FinishRequest& request, const Eviden
     FinishStatus status = ending(request, evidence);
     if (status == FinishStatus::aborted) return {status, {}};
     if (status == FinishStatus::hazard) {
-        if (!request.proof.has_value()) return {FinishStatus::not_found, {}};
-        if (request.proof->witness) return {FinishStatus::aborted, {}};
+        // A person was about to finish it, and how far that came is not known.
+        bool is_open = evidence.witness == "begun";
+        if (!request.proof.has_value() && !is_open) return {FinishStatus::not_found, {}};
+        if (request.proof.has_value() && request.proof->witness) return {FinishStatus::aborted, {}};
     }
     std::string_view code =
         status == FinishStatus::unknown ? reason::kUnavailable : reason::kNotPrepared;

@@ -26,6 +26,12 @@ constexpr std::array kDefinitions = std::to_array<std::string_view>({
     // Databases of the first version have them not.
     "ALTER TABLE twofold.sender ADD COLUMN IF NOT EXISTS nonce bigint NOT NULL DEFAULT 0, "
     "ADD COLUMN IF NOT EXISTS position bigint NOT NULL DEFAULT 0",
+    // What persons have decided about branches of lost coordinators; kept for ever. Written before
+    // the branch is finished, `applied` after it.
+    "CREATE TABLE IF NOT EXISTS twofold.resolved ("
+    "gid text PRIMARY KEY, outcome text NOT NULL CHECK (outcome IN ('committed', 'aborted')), "
+    "applied boolean NOT NULL DEFAULT false, reason text NOT NULL, "
+    "at timestamptz NOT NULL DEFAULT pg_catalog.now())",
 });
 
 // An SQL identifier in quotes.

@@ -8,14 +8,14 @@
 
 namespace twofold::participant::postgres {
 
-inline constexpr std::size_t kTableCount = 4;
+inline constexpr std::size_t kTableCount = 5;
 
 // How many of our tables there are, with all of their columns, and whether the schema is.
 inline constexpr std::string_view kFindTables =
     "SELECT count(*), EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'twofold') "
     "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
     "ON n.oid = c.relnamespace WHERE n.nspname = 'twofold' "
-    "AND c.relname IN ('meta', 'session', 'witness', 'sender') AND c.relkind = 'r' "
+    "AND c.relname IN ('meta', 'session', 'witness', 'sender', 'resolved') AND c.relkind = 'r' "
     "AND (c.relname <> 'sender' OR EXISTS (SELECT FROM pg_catalog.pg_attribute a "
     "WHERE a.attrelid = c.oid AND a.attname = 'position' AND NOT a.attisdropped))";
 

@@ -48,6 +48,19 @@ Statement check_statement() {
         true};
 }
 
+std::vector<protocol::Resolution> read_resolutions(const StatementResult& rows) {
+    std::vector<protocol::Resolution> all;
+    for (std::size_t row = 0; row < rows.rows.size(); ++row) {
+        auto parsed = protocol::parse_gid(rows.text(row, 0));
+        if (!parsed.has_value()) continue;
+        bool is_commit = rows.text(row, 1) == "committed";
+        all.push_back({parsed->key,
+                       is_commit ? protocol::Decision::commit : protocol::Decision::abort,
+                       rows.text(row, 2)});
+    }
+    return all;
+}
+
 // The client's half of the epoch in "twofold <uuid> <epoch>", or 0.
 std::uint64_t epoch_in(const std::string& application_name) {
     return parse_number(application_name.substr(application_name.rfind(' ') + 1));
@@ -400,7 +413,8 @@ void StartAttempt::list() {
          {"SELECT pg_catalog.pg_current_wal_insert_lsn(), "
           "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"},
          foreign_servers_statement(),
-         {std::string(kOwnTables)}},
+         {std::string(kOwnTables)},
+         {"SELECT r.gid, r.outcome, r.reason FROM twofold.resolved r"}},
         &StartAttempt::on_listed);
 }
 
@@ -425,6 +439,7 @@ void StartAttempt::on_listed(const Reply& reply) {
             parse_bits(senders.text(row, 2)),
             parse_bits(senders.text(row, 3))};
     }
+    start_.resolved = read_resolutions(reply.results[6]);
     const StatementResult& now = reply.results[3];
     context_.position = {parse_timeline(now.text(0, 1)), parse_lsn(now.text(0, 0))};
     context_.own_tables = reply.results[5].text(0, 0);

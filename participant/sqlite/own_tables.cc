@@ -16,6 +16,7 @@ constexpr int kPruneRows = 64;  // per transaction: forgetting must not make a c
 constexpr std::string_view kSenderPrefix = "sender:";
 constexpr std::string_view kSenderNoncePrefix = "sender_nonce:";
 constexpr std::string_view kSenderPositionPrefix = "sender_position:";
+constexpr std::string_view kResolvedPrefix = "resolved:";
 
 // Without STRICT: other programs may open the file with an SQLite that is too old for it.
 constexpr std::string_view kTables[] = {
@@ -282,6 +283,35 @@ base::Result<Senders> read_senders(Connection& connection) {
                                      senders[id].position = value;
                                  }));
     return senders;
+}
+
+base::Result<void> insert_resolution(Connection& connection,
+                                     const protocol::FinishRequest& request,
+                                     protocol::Decision decision) {
+    std::string value(decision == protocol::Decision::commit ? "commit " : "abort ");
+    return set_meta(
+        connection, std::string(kResolvedPrefix) + request.gid, {value + request.operator_reason});
+}
+
+base::Result<std::vector<protocol::Resolution>> read_resolutions(Connection& connection) {
+    std::vector<protocol::Resolution> all;
+    TWOFOLD_TRY(Statement statement,
+                connection.prepare("SELECT name, value FROM _tc_meta"
+                                   " WHERE name BETWEEN 'resolved:' AND 'resolved:~'"));
+    for (;;) {
+        TWOFOLD_TRY(bool row, statement.step());
+        if (!row) return all;
+        std::string gid = statement.text(0).substr(kResolvedPrefix.size());
+        std::string value = statement.text(1);
+        auto parsed = protocol::parse_gid(gid);
+        bool is_commit = value.starts_with("commit ");
+        if (!parsed || (!is_commit && !value.starts_with("abort "))) {
+            return base::fail(base::Errc::corrupt, "_tc_meta: resolved " + gid);
+        }
+        all.push_back({parsed->key,
+                       is_commit ? protocol::Decision::commit : protocol::Decision::abort,
+                       value.substr(value.find(' ') + 1)});
+    }
 }
 
 base::Result<void> insert_prepared(Connection& connection, const PreparedRecord& record) {

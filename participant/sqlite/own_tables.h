@@ -32,6 +32,13 @@ using Senders = std::map<protocol::Incarnation, protocol::SenderStamp>;
                                               const protocol::SenderStamp& sender);
 [[nodiscard]] base::Result<Senders> read_senders(Connection& connection);
 
+// What a person has decided about a branch; kept for ever.
+[[nodiscard]] base::Result<void> insert_resolution(Connection& connection,
+                                                   const protocol::FinishRequest& request,
+                                                   protocol::Decision decision);
+[[nodiscard]] base::Result<std::vector<protocol::Resolution>> read_resolutions(
+    Connection& connection);
+
 struct PreparedRecord {
     protocol::BranchKey key;
     std::string gid;

@@ -246,6 +246,7 @@ base::Result<protocol::ResourceStart> Store::Impl::start() {
     start.slots = 1;
     start.exclusive = true;
     TWOFOLD_TRY(start.senders, read_senders(*r_));
+    TWOFOLD_TRY(start.resolved, read_resolutions(*r_));
     TWOFOLD_TRY(start.prepared, list());
     started_ = true;
     return start;

@@ -61,6 +61,9 @@ base::Result<FinishResult> Store::Impl::commit_in(const protocol::FinishRequest&
     if (!applied.value().empty()) return broken_promise(request.key, applied.value());
     TWOFOLD_TRY(delete_prepared(*r_, request.gid));
     TWOFOLD_TRY(insert_done(*r_, request.key, request.gid, DoneAs::committed, options_.wall_ms()));
+    if (!request.operator_reason.empty()) {
+        TWOFOLD_TRY(insert_resolution(*r_, request, protocol::Decision::commit));
+    }
     TWOFOLD_TRY(prune_some(*r_));
     TWOFOLD_CRASH_POINT(sqlite_before_commit);
     TWOFOLD_TRY(commit_forced(*r_));
@@ -125,6 +128,9 @@ base::Result<FinishResult> Store::Impl::rollback_in(const protocol::FinishReques
     DoneAs outcome = record.has_value() ? DoneAs::aborted : DoneAs::tombstone;
     if (record.has_value()) {
         TWOFOLD_TRY(delete_prepared(*r_, request.gid));
+        if (!request.operator_reason.empty()) {
+            TWOFOLD_TRY(insert_resolution(*r_, request, protocol::Decision::abort));
+        }
     }
     TWOFOLD_TRY(insert_done(*r_, request.key, request.gid, outcome, options_.wall_ms()));
     TWOFOLD_TRY(prune_some(*r_));
