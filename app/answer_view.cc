@@ -98,6 +98,16 @@ std::string age_text(const json::value& report) {
     return age.empty() ? age : std::to_string(number_of(report, "age_ms") / 1000) + "s";
 }
 
+// "active 0ms, preparing 3ms"
+std::string timeline_text(const json::value& report) {
+    std::string out;
+    for (const json::value& moment : list_of(report, "timeline")) {
+        if (!out.empty()) out += ", ";
+        out += text_of(moment, "state") + " " + text_of(moment, "at_ms") + "ms";
+    }
+    return out;
+}
+
 std::string branches_table(const json::value& report) {
     std::vector<Row> rows;
     for (const json::value& branch : list_of(report, "branches")) {
@@ -154,6 +164,7 @@ std::string transaction_text(const json::value& report) {
                         {"version", text_of(report, "version")},
                         {"deadline_ms", text_of(report, "deadline_ms")},
                         {"age", age_text(report)},
+                        {"timeline", timeline_text(report)},
                         {"labels", labels_text(report)},
                         {"reason", reason_text(member_of(report, "reason"))},
                         {"refused by", refused_by.empty() ? "" : "branch " + refused_by},
@@ -260,6 +271,8 @@ std::string why_text(const json::value& why) {
                                    {"state", text_of(report, "state")},
                                    {"outcome", text_of(report, "outcome")},
                                    {"version", text_of(report, "version")},
+                                   {"age", age_text(report)},
+                                   {"timeline", timeline_text(report)},
                                    {"labels", labels_text(report)},
                                    {"reason", reason_text(member_of(report, "reason"))},
                                    {"next", text_of(why, "next")},
@@ -293,10 +306,11 @@ std::string transactions_table(const json::array& reports) {
         rows.push_back({text_of(report, "id"),
                         text_of(report, "state"),
                         text_of(report, "outcome"),
+                        age_text(report),
                         participants_text(report),
                         labels_text(report)});
     }
-    return text_table({"ID", "STATE", "OUTCOME", "PARTICIPANTS", "LABELS"}, rows);
+    return text_table({"ID", "STATE", "OUTCOME", "AGE", "PARTICIPANTS", "LABELS"}, rows);
 }
 
 std::string in_doubt_table(const json::array& reports) {

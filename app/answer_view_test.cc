@@ -1,5 +1,7 @@
 #include "app/answer_view.h"
 
+#include "app/indoubt_list.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -84,6 +86,25 @@ TEST(AnswerView, OnlyOpenBranchesAreInDoubt) {
     std::string table = in_doubt_table({parse_answer(kReport)});
     EXPECT_EQ(table.find("north"), std::string::npos) << table;
     EXPECT_NE(table.find("T1  committing  -    2       south"), std::string::npos) << table;
+}
+
+TEST(AnswerView, TheOldestInDoubtIsFirst) {
+    boost::json::array reports{parse_answer(R"({"id":"none"})"),
+                               parse_answer(R"({"id":"young","age_ms":40})"),
+                               parse_answer(R"({"id":"old","age_ms":4000})")};
+    sort_by_age(reports);
+    EXPECT_EQ(text_of(reports.at(0), "id"), "old");
+    EXPECT_EQ(text_of(reports.at(1), "id"), "young");
+    EXPECT_EQ(text_of(reports.at(2), "id"), "none");
+    EXPECT_NE(transactions_table(reports).find("4s"), std::string::npos);
+}
+
+TEST(AnswerView, ATimelineIsOneLine) {
+    EXPECT_EQ(
+        transaction_text(parse_answer(R"({"id":"T1","timeline":[{"state":"active","at_ms":0},)"
+                                      R"({"state":"aborting","at_ms":12}]})")),
+        "id        T1\n"
+        "timeline  active 0ms, aborting 12ms\n");
 }
 
 TEST(AnswerView, AnEndIsRecognised) {

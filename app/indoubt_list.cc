@@ -2,6 +2,7 @@
 
 #include "app/answer_view.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -13,6 +14,12 @@ namespace {
 constexpr const char* kStates[] = {"settling", "committing", "aborting", "heuristic"};
 
 }  // namespace
+
+void sort_by_age(boost::json::array& reports) {
+    std::stable_sort(reports.begin(), reports.end(), [](const auto& one, const auto& other) {
+        return number_of(one, "age_ms") > number_of(other, "age_ms");
+    });
+}
 
 base::Result<InDoubt> read_in_doubt(const Client& client, const std::string& participant) {
     boost::json::array out;
@@ -31,6 +38,7 @@ base::Result<InDoubt> read_in_doubt(const Client& client, const std::string& par
             cursor = text_of(page.json, "next_cursor");
         } while (!cursor.empty());
     }
+    sort_by_age(out);
     return InDoubt(std::move(out));
 }
 

@@ -12,7 +12,11 @@
 
 namespace twofold::app {
 
-// The reports, or the answer that was a refusal. An empty `participant`: with a branch anywhere.
+// The oldest first; what an older coordinator tells without an age comes last, in its order.
+void sort_by_age(boost::json::array& reports);
+
+// The reports, sorted by age, or the answer that was a refusal. An empty `participant`: with a
+// branch anywhere.
 using InDoubt = std::variant<boost::json::array, Answer>;
 [[nodiscard]] base::Result<InDoubt> read_in_doubt(const Client& client,
                                                   const std::string& participant);

@@ -27,7 +27,7 @@ std::string reason_json(const Reason& reason) {
     return out;
 }
 
-std::string branch_json(const BranchReport& branch, const ParticipantName& name) {
+std::string branch_json(const BranchReport& branch, const ReportContext& name) {
     std::string out = "{";
     json::number(out, "branch", branch.branch);
     json::text(out, "participant", name(branch.participant));
@@ -67,7 +67,7 @@ const BranchReport* blamed_branch(const TransactionReport& report) {
     return nullptr;
 }
 
-http::Response aborted_response(const Answer& answer, const ParticipantName& name) {
+http::Response aborted_response(const Answer& answer, const ReportContext& name) {
     const TransactionReport& report = answer.report;
     http::ProblemExtras extras;
     extras.transaction_id = report.txn.text();
@@ -91,7 +91,7 @@ http::Response aborted_response(const Answer& answer, const ParticipantName& nam
     return http::problem(problems::kTransactionAborted, detail, extras);
 }
 
-http::Response heuristic_response(const Answer& answer, const ParticipantName& name) {
+http::Response heuristic_response(const Answer& answer, const ReportContext& name) {
     http::ProblemExtras extras;
     extras.transaction_id = answer.report.txn.text();
     extras.instance = location_of(answer);
@@ -107,7 +107,7 @@ http::Response heuristic_response(const Answer& answer, const ParticipantName& n
 
 http::Response accepted_response(const Answer& answer,
                                  std::string_view decision,
-                                 const ParticipantName& name) {
+                                 const ReportContext& name) {
     std::string body = report_json(answer.report, name);
     body.pop_back();
     json::text(body, "decision", decision);
@@ -190,11 +190,11 @@ http::Response with_fields(http::Response response, const Answer& answer) {
     return response;
 }
 
-http::Response report_response(int status, const Answer& answer, const ParticipantName& name) {
+http::Response report_response(int status, const Answer& answer, const ReportContext& name) {
     return http::json_response(status, report_json(answer.report, name) + "\n");
 }
 
-http::Response ended_response(const Answer& answer, const ParticipantName& name) {
+http::Response ended_response(const Answer& answer, const ReportContext& name) {
     switch (answer.kind) {
         case AnswerKind::decided: return accepted_response(answer, "commit", name);
         case AnswerKind::undecided: return accepted_response(answer, "none", name);
@@ -207,13 +207,25 @@ http::Response ended_response(const Answer& answer, const ParticipantName& name)
 
 }  // namespace
 
-std::string report_json(const TransactionReport& report, const ParticipantName& name) {
+ReportContext report_context(const Driver& driver) {
+    return ReportContext(
+        [&driver](protocol::ParticipantNumber number) { return driver.participant_name(number); },
+        [&driver](const protocol::TxnId& txn) {
+            const History& history = driver.history();
+            return ReportTimes{history.age(txn, std::chrono::steady_clock::now()),
+                               history.timeline(txn)};
+        });
+}
+
+std::string report_json(const TransactionReport& report, const ReportContext& name) {
+    ReportTimes times = name.times(report.txn);
     std::string out = "{";
     json::text(out, "id", report.txn.text());
     json::text(out, "state", report.state);
     json::text(out, "outcome", to_string(report.outcome));
     json::flag(out, "recorded", report.recorded);
     json::number(out, "version", report.version);
+    if (times.age) json::number(out, "age_ms", static_cast<std::uint64_t>(times.age->count()));
     if (report.results_lost) json::text(out, "results", "lost");
     if (report.key_open) json::text(out, "idempotency_key", "open");
     if (report.answered_by) json::text(out, "answered_by", report.answered_by->text());
@@ -233,7 +245,7 @@ std::string report_json(const TransactionReport& report, const ParticipantName& 
     return out + "}";
 }
 
-http::Response terminate_response(const Answer& answer, const ParticipantName& name) {
+http::Response terminate_response(const Answer& answer, const ReportContext& name) {
     http::Response response;
     if (auto common = common_response(answer)) {
         response = std::move(*common);
@@ -246,14 +258,12 @@ http::Response terminate_response(const Answer& answer, const ParticipantName& n
     return with_fields(std::move(response), answer);
 }
 
-http::Response abort_response(const Answer& answer, const ParticipantName& name) {
+http::Response abort_response(const Answer& answer, const ReportContext& name) {
     auto common = common_response(answer);
     return with_fields(common ? std::move(*common) : ended_response(answer, name), answer);
 }
 
-http::Response begin_response(const Answer& answer,
-                              const ParticipantName& name,
-                              Milliseconds left) {
+http::Response begin_response(const Answer& answer, const ReportContext& name, Milliseconds left) {
     if (answer.kind != AnswerKind::begun) {
         http::Response known = query_response(answer, name);
         if (answer.repeated) known.headers.set(kReplayedField, "true");
@@ -289,10 +299,24 @@ http::Response enlist_response(const Answer& answer,
     return with_fields(http::json_response(answer.repeated ? 200 : 201, body + "}\n"), answer);
 }
 
-http::Response query_response(const Answer& answer, const ParticipantName& name) {
+std::string detailed_json(const TransactionReport& report, const ReportContext& context) {
+    std::string body = report_json(report, context);
+    std::vector<History::Moment> timeline = context.times(report.txn).timeline;
+    if (timeline.empty()) return body;
+    body.pop_back();
+    json::array(body, "timeline", timeline, [](std::string& to, const History::Moment& moment) {
+        std::string one = "{";
+        json::text(one, "state", moment.state);
+        json::number(one, "at_ms", static_cast<std::uint64_t>(moment.at.count()));
+        to += one + '}';
+    });
+    return body + '}';
+}
+
+http::Response query_response(const Answer& answer, const ReportContext& name) {
     auto common = common_response(answer);
     if (common) return with_fields(std::move(*common), answer);
-    http::Response response = report_response(200, answer, name);
+    http::Response response = http::json_response(200, detailed_json(answer.report, name) + "\n");
     response.headers.set("ETag", '"' + std::to_string(answer.report.version) + '"');
     return with_fields(std::move(response), answer);
 }

@@ -20,9 +20,7 @@ SubmitLimits ApiContext::limits() const {
     return limits;
 }
 
-ParticipantName ApiContext::names() const {
-    return [this](protocol::ParticipantNumber number) { return driver.participant_name(number); };
-}
+ReportContext ApiContext::names() const { return report_context(driver); }
 
 void ApiContext::run(http::ResponseSink sink,
                      const Respond& respond,

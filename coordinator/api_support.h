@@ -18,7 +18,7 @@ struct ApiContext {
     ApiOptions options;
 
     [[nodiscard]] SubmitLimits limits() const;
-    [[nodiscard]] ParticipantName names() const;
+    [[nodiscard]] ReportContext names() const;
 
     // Runs a request whose answer comes later. A client that goes away is not a reason to stop:
     // the outcome can be asked for.

@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace twofold::coordinator {
@@ -43,6 +44,7 @@ Driver::Driver(async::EventLoop& loop,
       metrics_(metrics),
       options_(options),
       events_(options.events_max, std::uint64_t{machine_.epoch()} << 32U),
+      history_(options.histories_max),
       jitter_(options.jitter_seed),
       timers_(loop, [this](std::uint64_t number) { submit(TimerFired{TimerId(number)}); }),
       room_timer_(loop) {
@@ -79,6 +81,12 @@ void Driver::start() {
             peer->status.info.identity = record.identity;
             by_number_[number] = peer.get();
         }
+    }
+    // What recovery found is as old as this start, as far as anybody can tell.
+    Machine::ListFilter all;
+    all.limit = std::numeric_limits<std::size_t>::max();
+    for (const TransactionReport& report : machine_.list(all)) {
+        history_.note(report.txn, report.state, std::chrono::steady_clock::now());
     }
     Effects effects;
     machine_.start(effects);
@@ -188,6 +196,7 @@ void Driver::handle(Changed&& effect) {
         metrics_.transaction_started();
         TWOFOLD_CRASH_POINT(coord_after_begin);
     }
+    history_.note(effect.txn, effect.state, std::chrono::steady_clock::now());
     Event event;
     event.txn = effect.txn;
     event.version = effect.version;
@@ -203,6 +212,10 @@ void Driver::handle(Finished&& effect) {
         took = std::chrono::steady_clock::now() - found->second;
         started_.erase(found);
     }
+    // One that waits for a person goes on growing old.
+    bool is_plain = effect.outcome == protocol::Outcome::committed ||
+                    effect.outcome == protocol::Outcome::aborted;
+    if (is_plain) history_.ended(effect.txn);
     Event event;
     event.kind = Event::Kind::finished;
     event.txn = effect.txn;

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "coordinator/core/machine.h"
 #include "coordinator/event_ring.h"
+#include "coordinator/history.h"
 #include "coordinator/outbox.h"
 #include "coordinator/ports.h"
 
@@ -30,7 +31,8 @@ struct DriverOptions {
     std::chrono::milliseconds info_retry_interval{500};  // while it is not there
     std::chrono::milliseconds offer_deadline{2'000};
     OutboxOptions outbox;
-    std::size_t events_max = 4'096;  // remembered for readers who come back
+    std::size_t events_max = 4'096;     // remembered for readers who come back
+    std::size_t histories_max = 4'096;  // of transactions that have ended
 };
 
 // A participant of the configuration.
@@ -91,6 +93,7 @@ public:
 
     // What happens, for readers.
     [[nodiscard]] EventRing& events() { return events_; }
+    [[nodiscard]] const History& history() const { return history_; }
     [[nodiscard]] async::EventLoop& loop() const { return loop_; }
     [[nodiscard]] const Machine& machine() const { return machine_; }
     [[nodiscard]] std::vector<ParticipantStatus> participants() const;
@@ -147,6 +150,7 @@ private:
     MetricsPort& metrics_;
     DriverOptions options_;
     EventRing events_;
+    History history_;
     base::SeededRng jitter_;
     async::TimerSet timers_;
     async::Timer room_timer_;

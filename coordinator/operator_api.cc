@@ -99,7 +99,7 @@ std::string advice_members(const Advice& advice) {
     return out.substr(1);
 }
 
-std::string explained_branch(const BranchExplanation& branch, const ParticipantName& name) {
+std::string explained_branch(const BranchExplanation& branch, const ReportContext& name) {
     std::string out = "{";
     json::number(out, "branch", branch.branch);
     json::number(out, "attempt", branch.attempt);
@@ -119,9 +119,9 @@ std::string explained_branch(const BranchExplanation& branch, const ParticipantN
     return out + ',' + advice_members(branch.advice) + '}';
 }
 
-http::Response why_response(const Explanation& why, const ParticipantName& name) {
+http::Response why_response(const Explanation& why, const ReportContext& name) {
     std::string out = "{";
-    json::raw(out, "transaction", report_json(why.report, name));
+    json::raw(out, "transaction", detailed_json(why.report, name));
     out += ',' + advice_members(why.advice);
     json::array(out, "branches", why.branches, [&](std::string& to, const auto& branch) {
         to += explained_branch(branch, name);
@@ -161,10 +161,7 @@ private:
                                                      ResponseSink& sink) const;
     Ticket ticket_for(ResponseSink sink);
     Ticket participant_ticket(ResponseSink sink, std::string name);
-    [[nodiscard]] ParticipantName names() const {
-        return
-            [this](protocol::ParticipantNumber number) { return driver_.participant_name(number); };
-    }
+    [[nodiscard]] ReportContext names() const { return report_context(driver_); }
 
     Driver& driver_;
 };

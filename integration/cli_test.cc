@@ -181,7 +181,7 @@ TEST_F(CommandLine, RunGetListHealthcheckDump) {
     Ran got = run({"txn", "get", id});
     EXPECT_EQ(got.code, 0) << got;
     EXPECT_TRUE(got.out.starts_with("id ")) << got;
-    EXPECT_TRUE(got.out_has("outcome  committed")) << got;
+    EXPECT_TRUE(got.out_has("outcome   committed")) << got;
     EXPECT_TRUE(got.out_has("orders")) << got;
     EXPECT_EQ(run({"txn", "get", kUnknownId}).code, 3);
     EXPECT_EQ(run({"txn", "get", "not an id/%"}).out, "");
@@ -206,7 +206,7 @@ TEST_F(CommandLine, AnInteractiveTransactionIsBegunFoundFollowedAndEnded) {
     std::string id = begun({"--label", label, "--label", "kind=x", "--deadline-ms", "60000"});
     Ran active = run({"txn", "get", id});
     EXPECT_EQ(active.code, 4) << active;
-    EXPECT_TRUE(active.out_has("state    active")) << active;
+    EXPECT_TRUE(active.out_has("state     active")) << active;
     Ran found = run({"txn", "list", "--label", label, "-o", "json"});
     EXPECT_EQ(found.code, 0) << found;
     ASSERT_EQ(found.json().at("transactions").as_array().size(), 1U) << found;
@@ -321,7 +321,20 @@ TEST_F(CommandLine, WhatIsInDoubtIsListedExplainedResolvedAndForgotten) {
     EXPECT_EQ(doctor.code, 1) << doctor;
     EXPECT_TRUE(doctor.out_has("FAIL  participant stock")) << doctor;
     EXPECT_TRUE(doctor.out_has("warn  in doubt")) << doctor;
+    std::string second = begun();
+    Ran sorted = run({"indoubt", "list", "-o", "json"});
+    EXPECT_TRUE(sorted.json().at("transactions").at(0).as_object().contains("age_ms")) << sorted;
+    // It was recovered by nobody yet: every change was seen.
+    Ran one = run({"txn", "get", id, "-o", "json"});
+    boost::json::value shown = one.json();
+    const auto& timeline = shown.at("timeline").as_array();
+    ASSERT_GE(timeline.size(), 3U) << one;
+    EXPECT_EQ(timeline.at(0).at("at_ms").to_number<int>(), 0) << one;
+    EXPECT_EQ(timeline.at(timeline.size() - 1).at("state").as_string(), "committing") << one;
+    EXPECT_TRUE(run({"txn", "list"}).out_has("AGE"));
+    EXPECT_EQ(run({"txn", "abort", second}).code, 0);
     Ran why = run({"txn", "why", id});
+    EXPECT_TRUE(why.out_has("timeline")) << why;
     EXPECT_TRUE(why.out_has("decision")) << why;
     EXPECT_TRUE(why.out_has("gid")) << why;
 

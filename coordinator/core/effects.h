@@ -6,6 +6,7 @@
 #include "coordinator/core/inputs.h"
 
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -122,6 +123,7 @@ struct AnswerInquiry {
 struct Changed {
     protocol::TxnId txn;
     std::uint64_t version = 0;
+    std::string_view state = {};  // its new one; empty: the state is the same as before
 };
 // For metrics and the log: it reached its outcome.
 struct Finished {

@@ -126,7 +126,7 @@ void Machine::Impl::enter(Transaction& txn, TransactionState state) {
     }
     txn.state = state;
     ++txn.version;
-    emit(Changed{txn.id, txn.version});
+    emit(Changed{txn.id, txn.version, to_string(state)});
 }
 
 void Machine::Impl::note_member(std::set<IdPosition>& set, IdPosition position, bool is_member) {
