@@ -402,6 +402,7 @@ TEST_F(BadEnvironment, SqliteFileIsNoDatabase) {
 }
 
 TEST_F(BadEnvironment, PostgresWithoutPreparedTransactions) {
+    TWOFOLD_NEEDS_OWN_POSTGRES();
     ASSERT_NO_FATAL_FAILURE(create(Databases::postgres));
     ASSERT_TRUE(PostgresPair::instance().restart_with(0, "max_prepared_transactions", "0"));
     cluster().launch_participant(0);

@@ -25,6 +25,10 @@ void PrintTo(Databases databases, std::ostream* out);  // found by GoogleTest
 #define TWOFOLD_NEEDS_CRASH_POINTS() \
     if (!has_crash_points()) GTEST_SKIP() << "this build has no crash points"
 
+#define TWOFOLD_NEEDS_OWN_POSTGRES()                      \
+    if (!PostgresPair::instance().why_not_ours().empty()) \
+    GTEST_SKIP() << PostgresPair::instance().why_not_ours()
+
 class ClusterTest : public ::testing::Test {
 protected:
     void TearDown() override;

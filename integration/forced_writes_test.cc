@@ -19,6 +19,8 @@ protected:
     };
 
     void SetUp() override {
+        // One that writes by itself cannot be counted.
+        TWOFOLD_NEEDS_OWN_POSTGRES();
         // The third participant is another database of the first server.
         ClusterSpec spec;
         spec.participants = {

@@ -321,6 +321,7 @@ TEST_F(Outage, TerminationDrainsAndLeavesACleanLog) {
 // -------------------------------------------------------------------------
 
 TEST_F(Outage, PostgresIsKilledDuringTheWork) {
+    TWOFOLD_NEEDS_OWN_POSTGRES();
     ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
     std::string body = transaction_json(
         {branch(0, {statement(0, "UPDATE accounts SET balance = balance - 1 WHERE id = 1")}),
@@ -349,6 +350,7 @@ TEST_F(Outage, PostgresIsKilledDuringTheWork) {
 }
 
 TEST_F(Outage, PostgresIsKilledAfterThePrepare) {
+    TWOFOLD_NEEDS_OWN_POSTGRES();
     TWOFOLD_NEEDS_CRASH_POINTS();
     ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
     // Both prepared, decision durable, nothing told to anybody: then everything dies.
@@ -485,6 +487,7 @@ INSTANTIATE_TEST_SUITE_P(Sidecar, CommittedByHand, ::testing::Bool(), [](const a
 });
 
 TEST_F(Outage, PostgresIsKilledUnderLoad) {
+    TWOFOLD_NEEDS_OWN_POSTGRES();
     ASSERT_NO_FATAL_FAILURE(start(Databases::mixed));
     TransferLoad load(cluster(), {.clients = 3, .deadline_ms = 3000});
     for (int round = 0; round < 3; ++round) {

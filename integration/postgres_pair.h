@@ -1,5 +1,7 @@
 // The PostgreSQL servers of the tests: two, each started when it is first needed and stopped with
-// the test program, and a fresh database for every call.
+// the test program, and a fresh database for every call. Or somebody else's: where
+// TWOFOLD_TEST_PG_A or TWOFOLD_TEST_PG_B has the conninfo of a superuser, that server is used; the
+// databases made there are dropped at the end of the test program, and nothing else is touched.
 #pragma once
 
 #include "base/result.h"
@@ -22,6 +24,13 @@ public:
     [[nodiscard]] std::string superuser_dsn(std::size_t server);
     [[nodiscard]] base::Result<Rows> as_superuser(std::size_t server, const std::string& sql);
 
+    // Why tests that kill or reconfigure servers cannot run. Empty: they can.
+    [[nodiscard]] std::string why_not_ours() const;
+
+    // Those that were made on servers of others.
+    void drop_databases();
+
+    // Only servers of our own.
     void kill(std::size_t server);  // SIGKILL, as if the machine's power were cut
     [[nodiscard]] bool start(std::size_t server);
     // Restarts with a setting; prepared transactions must not be left when it lowers their number.

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -183,6 +184,41 @@ bool is_alive(pid_t process) {
 
 }  // namespace
 
+namespace {
+
+// A value of a conninfo: 'it''s' is 'it\'s' there.
+std::string conninfo_value(const std::string& value) {
+    std::string out = "'";
+    for (char c : value) {
+        if (c == '\'' || c == '\\') out += '\\';
+        out += c;
+    }
+    return out + "'";
+}
+
+}  // namespace
+
+std::string conninfo_with(const std::string& given,
+                          const std::map<std::string, std::string>& replaced) {
+    char* problem = nullptr;
+    std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(
+        PQconninfoParse(given.c_str(), &problem), &PQconninfoFree);
+    if (!options) {
+        std::fprintf(stderr, "PostgreSQL: %s\n", problem != nullptr ? problem : "no conninfo");
+        PQfreemem(problem);
+        return {};
+    }
+    std::string out;
+    for (const PQconninfoOption* one = options.get(); one->keyword != nullptr; ++one) {
+        auto found = replaced.find(one->keyword);
+        if (found == replaced.end() && one->val == nullptr) continue;
+        std::string value = found != replaced.end() ? found->second : one->val;
+        if (!out.empty()) out += ' ';
+        out += std::string(one->keyword) + "=" + conninfo_value(value);
+    }
+    return out;
+}
+
 bool postgres_is_installed() { return !find_bin().empty(); }
 
 Result<std::unique_ptr<PostgresServer>> PostgresServer::create(
@@ -288,8 +324,11 @@ std::string PostgresServer::tcp_dsn(const std::string& database, const std::stri
 Result<PostgresServer::TextRows> PostgresServer::query(const std::string& database,
                                                        const std::string& sql,
                                                        const std::string& role) const {
-    std::unique_ptr<PGconn, PqFree> connection(
-        PQconnectdb((dsn(database, role) + " connect_timeout=5").c_str()));
+    return run_query(dsn(database, role) + " connect_timeout=5", sql);
+}
+
+Result<PostgresServer::TextRows> run_query(const std::string& dsn, const std::string& sql) {
+    std::unique_ptr<PGconn, PqFree> connection(PQconnectdb(dsn.c_str()));
     if (PQstatus(connection.get()) != CONNECTION_OK) {
         return fail(Errc::unavailable, PQerrorMessage(connection.get()));
     }
@@ -300,7 +339,7 @@ Result<PostgresServer::TextRows> PostgresServer::query(const std::string& databa
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
         return fail(Errc::io_error, PQresultErrorMessage(result.get()));
     }
-    TextRows rows;
+    PostgresServer::TextRows rows;
     for (int row = 0; row < PQntuples(result.get()); ++row) {
         auto& values = rows.emplace_back();
         for (int column = 0; column < PQnfields(result.get()); ++column) {

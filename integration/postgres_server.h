@@ -84,6 +84,14 @@ private:
     Process process_;
 };
 
+// One or more statements on a connection of its own to any server; the rows of the last one.
+[[nodiscard]] base::Result<PostgresServer::TextRows> run_query(const std::string& dsn,
+                                                               const std::string& sql);
+
+// The conninfo, or URI, with some of its members replaced. Empty: it is none.
+[[nodiscard]] std::string conninfo_with(const std::string& given,
+                                        const std::map<std::string, std::string>& replaced);
+
 // True when the programs of a PostgreSQL server are installed.
 [[nodiscard]] bool postgres_is_installed();
 
