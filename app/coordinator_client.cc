@@ -43,6 +43,9 @@ base::Result<EnlistReply> parse_enlisted(const std::string& body) {
     reply.key.branch = in.integer<std::uint16_t>("branch", 1);
     reply.key.attempt = in.integer<std::uint16_t>("attempt", 1);
     reply.deadline_ms = in.integer<std::uint32_t>("deadline_ms");
+    if (in.has("idle_deadline_ms")) {
+        reply.idle_deadline_ms = in.integer<std::uint32_t>("idle_deadline_ms");
+    }
     // Members that a newer coordinator adds are none of our business.
     if (in.failed()) {
         TWOFOLD_TRY(in.finish());

@@ -295,6 +295,11 @@ http::Response enlist_response(const Answer& answer,
     json::number(body, "participant_epoch", branch->participant_epoch);
     // A duration; at least 1, because the abort of what is over is on its way.
     json::number(body, "deadline_ms", std::max<std::uint64_t>(left.count(), 1));
+    if (answer.report.idle_deadline.count() > 0) {
+        json::number(body,
+                     "idle_deadline_ms",
+                     static_cast<std::uint64_t>(answer.report.idle_deadline.count()));
+    }
     json::text(body, "state", branch->state);
     return with_fields(http::json_response(answer.repeated ? 200 : 201, body + "}\n"), answer);
 }

@@ -360,5 +360,48 @@ TEST_F(InteractiveApi, WithoutRoomNothingBeginsAndWhatWasBegunEnds) {
     EXPECT_EQ(post("/v1/transactions", "{}").brief(), "503 draining");
 }
 
+// ---- the key of a begin ---------------------------------------------------------------
+
+TEST_F(InteractiveApi, TheKeyOfABeginTellsTheEnd) {
+    for (const std::string how : {"commit", "abort"}) {
+        std::vector<Field> key{{"Idempotency-Key", how}};
+        Call first = post("/v1/transactions", "{}", key);
+        ASSERT_EQ(first.brief(), "201 active");
+        std::string path = first.header("Location");
+        ASSERT_EQ(post(path + "/branches", R"({"participant":"north"})").status(), 201);
+        Call active = post("/v1/transactions", "{}", key);
+        EXPECT_EQ(active.brief(), "201 active");
+        EXPECT_EQ(active.header("Location"), path);
+        EXPECT_EQ(active.header("Idempotency-Replayed"), "true");
+        post(path + "/" + how);
+        Call ended = post("/v1/transactions", "{}", key);
+        EXPECT_EQ(ended.brief(), how == "commit" ? "200 committed" : "200 aborted");
+        EXPECT_EQ(ended.member("id"), first.member("id"));
+        EXPECT_EQ(ended.header("Idempotency-Replayed"), "true");
+    }
+}
+
+// ---- ages and idle deadlines ----------------------------------------------------------
+
+TEST_F(InteractiveApi, OneTransactionHasItsAgeAndItsTimeline) {
+    std::string path = begin();
+    EXPECT_NE(get(path).member("age_ms"), "(none)");
+    EXPECT_EQ(get(path).member("timeline"), R"([{"state":"active","at_ms":0}])");
+    post(path + "/abort");
+    EXPECT_NE(get(path).member("timeline").find(R"("state":"aborted")"), std::string::npos);
+    Call list = get("/v1/transactions");
+    EXPECT_NE(list.member("transactions").find("\"age_ms\":"), std::string::npos);
+    EXPECT_EQ(list.member("transactions").find("timeline"), std::string::npos);
+}
+
+TEST_F(InteractiveApi, WhoIsEnlistedIsToldTheIdleDeadline) {
+    std::string path = begin(R"({"idle_deadline_ms":5000})");
+    Call enlisted = post(path + "/branches", R"({"participant":"north"})");
+    EXPECT_EQ(enlisted.member("idle_deadline_ms"), "5000");
+    Call without = post(begin() + "/branches", R"({"participant":"south"})");
+    EXPECT_EQ(without.status(), 201);
+    EXPECT_EQ(without.member("idle_deadline_ms"), "(none)");
+}
+
 }  // namespace
 }  // namespace twofold::coordinator

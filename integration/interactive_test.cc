@@ -4,8 +4,10 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <csignal>
 #include <future>
+#include <thread>
 
 namespace twofold::integration {
 namespace {
@@ -40,6 +42,14 @@ protected:
     RestReply end(const std::string& txn, const std::string& how, std::string body = "{}") {
         return client().post(
             "/v1/transactions/" + txn + "/" + how, std::move(body), {.deadline = kPatience});
+    }
+
+    std::string begin_idle(std::chrono::milliseconds idle) {
+        RestReply reply = client().post(
+            "/v1/transactions",
+            R"({"deadline_ms":60000,"idle_deadline_ms":)" + std::to_string(idle.count()) + "}");
+        EXPECT_EQ(reply.status, 201) << reply.summary();
+        return reply.text_at("id");
     }
 
     std::string take(std::size_t index, int account = 1) {
@@ -157,6 +167,52 @@ TEST_P(Interactive, ADeadClientsLocksAreFreeSoonAfterTheDeadline) {
     EXPECT_TRUE(is_free(0));
 }
 
+// Work at a participant is use of the transaction, although the coordinator sees none of it.
+TEST_P(Interactive, CallsAtAParticipantKeepAnIdleTransactionAlive) {
+    using std::chrono::steady_clock;
+    constexpr std::chrono::milliseconds kIdle{3'000};
+    std::string left_alone = begin_idle(kIdle);
+    std::string txn = begin_idle(kIdle);
+    steady_clock::time_point end_at = steady_clock::now() + 2 * kIdle;
+    steady_clock::time_point last = steady_clock::now();
+    while (steady_clock::now() < end_at) {
+        expect_ran(execute(0, txn, statement(0, "SELECT balance FROM accounts WHERE id = 1")));
+        if (steady_clock::now() - last > kIdle / 2) {
+            GTEST_SKIP() << "the machine stands still: a call took more than "
+                         << (kIdle / 2).count() << " ms";
+        }
+        last = steady_clock::now();
+        std::this_thread::sleep_for(kIdle / 20);
+    }
+    expect_ran(execute(0, txn, take(0)));
+    RestReply committed = end(txn, "commit");
+    EXPECT_EQ(committed.status, 200) << committed.summary();
+    RestReply forgotten = client().get("/v1/transactions/" + left_alone);
+    EXPECT_EQ(forgotten.text_at("outcome"), "aborted") << forgotten.summary();
+}
+
+// A repetition of the begin is answered with what became of the transaction.
+TEST_P(Interactive, ABegunTransactionsKeyTellsItsEnd) {
+    auto begin_again = [this](const std::string& key) {
+        return client().post("/v1/transactions", "{}", {.headers = {{"Idempotency-Key", key}}});
+    };
+    for (std::string how : {"commit", "abort"}) {
+        RestReply first = begin_again(how);
+        ASSERT_EQ(first.status, 201) << first.summary();
+        std::string txn = first.text_at("id");
+        expect_ran(execute(0, txn, take(0)));
+        RestReply active = begin_again(how);
+        EXPECT_EQ(active.status, 201) << active.summary();
+        EXPECT_EQ(active.text_at("id"), txn);
+        EXPECT_EQ(end(txn, how).status, 200);
+        RestReply ended = begin_again(how);
+        EXPECT_EQ(ended.status, 200) << ended.summary();
+        EXPECT_EQ(ended.text_at("id"), txn);
+        EXPECT_EQ(ended.text_at("outcome"), how == "commit" ? "committed" : "aborted");
+        EXPECT_EQ(ended.headers.find("Idempotency-Replayed"), "true");
+    }
+}
+
 TEST_P(Interactive, WhatCannotBeDone) {
     std::string txn = begin();
     std::string path = "/v1/transactions/" + txn + "/execute";
@@ -215,7 +271,8 @@ TEST_P(InteractivePostgres, ABackendThatIsEndedBetweenTwoCallsEndsTheBranch) {
     auto ended = PostgresPair::instance().as_superuser(
         0,
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-        " WHERE state = 'idle in transaction' AND application_name LIKE 'twofold %'");
+        " WHERE state = 'idle in transaction' AND application_name LIKE 'twofold %'"
+        " AND datname = current_database()");
     ASSERT_TRUE(ended.has_value());
     expect_ended(execute(0, txn, take(0)), "branch_lost");
     expect_can_only_abort(txn);
@@ -234,6 +291,14 @@ TEST_P(InteractivePostgres, ASidecarThatDiesWithinACallLeavesNothing) {
     ASSERT_TRUE(cluster().start_participant(0));
     expect_ended(execute(0, txn, take(0)), "branch_lost");
     expect_can_only_abort(txn);
+}
+
+TEST_P(InteractivePostgres, AStatementThatRunsLongIsNoIdleness) {
+    std::string txn = begin_idle(std::chrono::milliseconds(2'000));
+    expect_ran(execute(0, txn, statement(0, "SELECT pg_sleep(5)")));
+    expect_ran(execute(0, txn, take(0)));
+    RestReply committed = end(txn, "commit");
+    EXPECT_EQ(committed.status, 200) << committed.summary();
 }
 
 // Each holds what the other wants. No database sees both sides; the shorter lock timeout ends it.

@@ -67,6 +67,7 @@ public:
     [[nodiscard]] const std::vector<std::unique_ptr<CoordinatorPort>>& coordinators() const {
         return coordinators_;
     }
+    [[nodiscard]] async::EventLoop& loop() const { return loop_; }
     [[nodiscard]] const std::string& name() const { return options_.name; }
     [[nodiscard]] std::uint32_t epoch() const { return started_.epoch; }
     [[nodiscard]] const protocol::ParticipantUuid& uuid() const { return started_.uuid; }
@@ -106,6 +107,7 @@ private:
     void handle(ArmTimer&& effect);
     void handle(RaiseAlarm&& effect);
 
+    async::EventLoop& loop_;
     Machine machine_;
     ResourcePort& resource_;
     MetricsPort& metrics_;

@@ -1,5 +1,6 @@
 #include "participant/execute_api.h"
 
+#include "async/timer.h"
 #include "base/json_writer.h"
 #include "http/problem.h"
 #include "protocol/json.h"
@@ -7,6 +8,7 @@
 
 #include <boost/json/serialize.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -88,7 +90,8 @@ std::int64_t now_ms() {
 // The desk with its shell: who waits for which call.
 class ExecuteApi : public std::enable_shared_from_this<ExecuteApi> {
 public:
-    explicit ExecuteApi(Driver& driver) : driver_(driver), desk_(options_of(driver)) {}
+    explicit ExecuteApi(Driver& driver)
+        : driver_(driver), desk_(options_of(driver)), touch_timer_(driver.loop()) {}
 
     void receive(const TxnId& txn, const Request& request, ResponseSink sink) {
         auto call = parse_execute_body(request.body);
@@ -138,6 +141,28 @@ private:
         for (DeskEffect& effect : effects) {
             std::visit([this](auto& one) { handle(std::move(one)); }, effect);
         }
+        watch_running();
+    }
+
+    // While a statement runs, its transaction is not idle.
+    void watch_running() {
+        std::optional<std::int64_t> due = desk_.next_touch();
+        if (!due || touch_timer_.armed()) return;
+        std::chrono::milliseconds left(std::max<std::int64_t>(*due - now_ms(), 1));
+        touch_timer_.start(left, [this] {
+            DeskEffects effects;
+            desk_.touch(now_ms(), effects);
+            act(std::move(effects));
+        });
+    }
+
+    void handle(TouchCoordinator&& effect) {
+        EnlistRequest request;
+        request.txn = effect.txn;
+        request.participant = driver_.name();
+        request.participant_epoch = effect.participant_epoch;
+        request.session = effect.session;
+        driver_.coordinators()[effect.coordinator]->enlist(request, [](const EnlistReply&) {});
     }
 
     void handle(AskEnlist&& effect) {
@@ -179,6 +204,7 @@ private:
 
     Driver& driver_;
     ExecuteDesk desk_;
+    async::Timer touch_timer_;
     std::uint64_t last_call_ = 0;
     std::map<std::uint64_t, Waiting> waiting_;
 };

@@ -83,7 +83,10 @@ void ExecuteDesk::receive(ExecuteCall call, std::int64_t now_ms, DeskEffects& ef
     }
     TxnId id = call.txn;
     txn.waiting.push_back(std::move(call));
-    if (txn.key.has_value()) return run_next(id, txn, now_ms, effects);
+    if (txn.key.has_value()) {
+        touch_if_due(id, txn, now_ms, effects);
+        return run_next(id, txn, now_ms, effects);
+    }
     if (txn.enlisting) return;
     txn.coordinator = 0;
     txn.was_unreachable = false;
@@ -179,6 +182,8 @@ void ExecuteDesk::enlisted(const TxnId& id,
     if (reply.status == EnlistStatus::enlisted) {
         txn.key = reply.key;
         txn.deadline_at = now_ms + reply.deadline_ms;
+        txn.idle_ms = reply.idle_deadline_ms;
+        txn.heard_at = now_ms;
         return run_next(id, txn, now_ms, effects);
     }
     if (reply.status == EnlistStatus::refused) {
@@ -204,6 +209,32 @@ void ExecuteDesk::fail_all(const TxnId& id, const CallAnswer& said, DeskEffects&
     for (const ExecuteCall& call : std::exchange(txn.waiting, {})) answer(txn, call, said, effects);
     bool may_be_enlisted = said.status == CallStatus::coordinator_unreachable;
     if (!may_be_enlisted) transactions_.erase(id);
+}
+
+// ---- the coordinator's idle deadline
+// -------------------------------------------------------------
+
+void ExecuteDesk::touch_if_due(const TxnId& id,
+                               Transaction& txn,
+                               std::int64_t now_ms,
+                               DeskEffects& effects) {
+    if (txn.idle_ms <= 0 || now_ms - txn.heard_at < txn.idle_ms / 4) return;
+    txn.heard_at = now_ms;
+    effects.push_back(TouchCoordinator{id, txn.coordinator, txn.session, txn.epoch});
+}
+
+std::optional<std::int64_t> ExecuteDesk::next_touch() const {
+    std::optional<std::int64_t> next;
+    for (const TxnId& id : running_) {
+        const Transaction& txn = transactions_.at(id);
+        std::int64_t due = txn.heard_at + txn.idle_ms / 4;
+        if (!next || due < *next) next = due;
+    }
+    return next;
+}
+
+void ExecuteDesk::touch(std::int64_t now_ms, DeskEffects& effects) {
+    for (const TxnId& id : running_) touch_if_due(id, transactions_.at(id), now_ms, effects);
 }
 
 // ---- running
@@ -254,6 +285,7 @@ void ExecuteDesk::run_next(const TxnId& id,
         input.deadline_ms = static_cast<std::uint32_t>(
             std::min<std::int64_t>(left, std::numeric_limits<std::uint32_t>::max()));
         txn.running = std::move(call);
+        if (txn.idle_ms > 0) running_.insert(id);
         effects.push_back(RunCall{id, std::move(input)});
     }
 }
@@ -268,6 +300,8 @@ void ExecuteDesk::ran(const TxnId& id,
                    "an answer finds the call that runs");
     Transaction& txn = found->second;
     ExecuteCall call = std::move(*std::exchange(txn.running, std::nullopt));
+    running_.erase(id);
+    touch_if_due(id, txn, now_ms, effects);
     CallAnswer said;
     said.status = status_of(reply.status, result.reason);
     said.reason = result.reason;

@@ -18,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -66,6 +67,14 @@ struct AskEnlist {  // -> enlisted()
     std::uint64_t session = 0;
     protocol::BranchOptions options;
 };
+// The same enlistment again, so that the coordinator's idle deadline starts again. Nobody waits for
+// its answer.
+struct TouchCoordinator {
+    protocol::TxnId txn;
+    std::size_t coordinator = 0;
+    std::uint64_t session = 0;
+    std::uint32_t participant_epoch = 0;
+};
 struct RunCall {  // -> ran()
     protocol::TxnId txn;
     ExecuteReceived input;
@@ -74,7 +83,7 @@ struct AnswerCall {
     CallId call;
     CallAnswer answer;
 };
-using DeskEffect = std::variant<AskEnlist, RunCall, AnswerCall>;
+using DeskEffect = std::variant<AskEnlist, TouchCoordinator, RunCall, AnswerCall>;
 using DeskEffects = std::vector<DeskEffect>;
 
 class ExecuteDesk {
@@ -103,6 +112,10 @@ public:
              std::int64_t now_ms,
              DeskEffects& effects);
 
+    // When touch() is due, in the same clock: a statement runs long. Nothing: not by itself.
+    [[nodiscard]] std::optional<std::int64_t> next_touch() const;
+    void touch(std::int64_t now_ms, DeskEffects& effects);
+
     [[nodiscard]] std::size_t transactions() const { return transactions_.size(); }
 
 private:
@@ -119,6 +132,8 @@ private:
         std::string unreachable_detail;          // what it said
         std::optional<protocol::BranchKey> key;  // enlisted
         std::int64_t deadline_at = 0;
+        std::int64_t idle_ms = 0;    // of the transaction; 0: none
+        std::int64_t heard_at = 0;   // its coordinator heard of it
         std::uint32_t sequence = 0;  // of the last call that ran
         protocol::JsonText work;     // of it
         std::optional<ExecuteCall> running;
@@ -140,6 +155,12 @@ private:
                                                               const ExecuteCall& call,
                                                               std::uint32_t sequence,
                                                               std::int64_t left_ms);
+    // Calls at this participant count as use of the transaction: its coordinator is told, at most
+    // four times in an idle deadline.
+    static void touch_if_due(const protocol::TxnId& id,
+                             Transaction& txn,
+                             std::int64_t now_ms,
+                             DeskEffects& effects);
     void answer(Transaction& txn, const ExecuteCall& call, CallAnswer answer, DeskEffects& effects);
 
     Options options_;
@@ -147,6 +168,7 @@ private:
     protocol::ParticipantUuid uuid_;
     std::uint64_t last_session_ = 0;
     std::map<protocol::TxnId, Transaction> transactions_;
+    std::set<protocol::TxnId> running_;  // those with an idle deadline
 };
 
 // The status of a call whose statement the machine has answered.

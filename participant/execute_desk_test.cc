@@ -41,6 +41,9 @@ protected:
     std::string text_of(const AskEnlist& e) {
         return "ask " + std::to_string(e.coordinator) + " s" + std::to_string(e.session);
     }
+    std::string text_of(const TouchCoordinator& e) {
+        return "touch " + std::to_string(e.coordinator) + " s" + std::to_string(e.session);
+    }
     std::string text_of(const RunCall& e) {
         last_run_ = e.input;
         return "run " + std::to_string(e.input.sequence) + " " + *e.input.work;
@@ -159,6 +162,56 @@ TEST_F(DeskTest, CallsOfOneTransactionWaitForEachOther) {
                 ElementsAre("answer 2 branch_ended", "run 3 c"));
     // Another transaction's do not.
     EXPECT_THAT(call("d", 0, 9), ElementsAre("ask 0 s2"));
+}
+
+// ---- the coordinator's idle deadline --------------------------------------------------
+
+class IdleDeskTest : public DeskTest {
+protected:
+    // Enlisted at the second coordinator, and the first call has run.
+    void open_idle() {
+        make({.coordinators = 2});
+        call("a");
+        hear(said(EnlistStatus::not_mine));
+        EnlistReply reply = enlisted();
+        reply.idle_deadline_ms = 400;
+        hear(reply);
+        ran(1, ExecuteStatus::executed);
+    }
+};
+
+TEST_F(IdleDeskTest, CallsHereCountAsUse) {
+    open_idle();
+    now_ += 99;
+    EXPECT_THAT(call("b"), ElementsAre("run 2 b")) << "told within a quarter of the deadline";
+    now_ += 1;
+    EXPECT_THAT(ran(2, ExecuteStatus::executed), ElementsAre("touch 1 s1", "answer 2 executed"));
+    EXPECT_THAT(call("c"), ElementsAre("run 3 c"));
+    ran(3, ExecuteStatus::executed);
+    now_ += 150;
+    EXPECT_THAT(call("d"), ElementsAre("touch 1 s1", "run 4 d"));
+}
+
+TEST_F(IdleDeskTest, AStatementThatRunsLongIsNoIdleness) {
+    open_idle();
+    EXPECT_FALSE(desk_->next_touch()) << "nothing runs";
+    call("b");
+    EXPECT_EQ(desk_->next_touch(), now_ + 100);
+    now_ += 100;
+    DeskEffects effects;
+    desk_->touch(now_, effects);
+    EXPECT_THAT(lines(effects), ElementsAre("touch 1 s1"));
+    EXPECT_EQ(desk_->next_touch(), now_ + 100);
+    ran(2, ExecuteStatus::executed);
+    EXPECT_FALSE(desk_->next_touch());
+}
+
+TEST_F(IdleDeskTest, WithoutAnIdleDeadlineNobodyIsTold) {
+    open();
+    call("b");
+    EXPECT_FALSE(desk_->next_touch());
+    now_ += 900;
+    EXPECT_THAT(ran(2, ExecuteStatus::executed), ElementsAre("answer 2 executed"));
 }
 
 TEST_F(DeskTest, CoordinatorsAreAskedInTurn) {

@@ -30,9 +30,11 @@ struct EnlistReply {
     protocol::BranchKey key;         // enlisted
     protocol::ParticipantUuid uuid;  // enlisted: whom the coordinator means by the name
     std::uint32_t deadline_ms = 0;   // enlisted: what is left, a duration
-    int http_status = 0;             // refused
-    std::string code;                // refused: of the problem
-    std::string detail;              // refused, unreachable
+    // enlisted: the transaction is aborted when its coordinator hears nothing for so long; 0: never
+    std::uint32_t idle_deadline_ms = 0;
+    int http_status = 0;  // refused
+    std::string code;     // refused: of the problem
+    std::string detail;   // refused, unreachable
 };
 
 // One configured coordinator.

@@ -29,6 +29,7 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
     report.key_open = report.outcome == Outcome::aborted && may_have_key && !txn.key_forced;
     report.version = txn.version;
     report.deadline = txn.deadline;
+    report.idle_deadline = txn.idle_deadline;
     report.branches.reserve(txn.branches.size());
     for (const Branch& branch : txn.branches) {
         // A replaced attempt is of interest while something of it may be left.

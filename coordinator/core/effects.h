@@ -104,6 +104,7 @@ struct TransactionReport {
     std::map<std::string, std::string> labels;
     std::uint64_t version = 0;  // +1 with every change, for long polls
     Milliseconds deadline{};
+    Milliseconds idle_deadline{};  // 0: none
 };
 
 struct Answer {
