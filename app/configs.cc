@@ -131,6 +131,21 @@ void read_coordinators(ConfigReader& in, ParticipantConfig& out) {
     }
 }
 
+std::vector<std::string> read_registration_allow(ConfigReader& in) {
+    std::vector<std::string> out;
+    for (std::string& one : in.list("registration_allow")) {
+        bool has_port = one.find(':') != std::string::npos;
+        auto address = parse_host_port(has_port ? one : one + ":1");
+        if (one.empty() || one.find('/') != std::string::npos || !address.has_value()) {
+            in.fail("registration_allow",
+                    "\"" + one + "\" must be a host or HOST:PORT, for example [127.0.0.1]");
+            continue;
+        }
+        out.push_back(std::move(one));
+    }
+    return out;
+}
+
 }  // namespace
 
 bool is_loopback(const std::string& host) {
@@ -145,6 +160,7 @@ Result<CoordinatorConfig> load_coordinator_config(const std::string& path) {
     check_bind(in, out.listen, out.insecure_public_bind);
     out.data_dir = in.required_text("data_dir", "/var/lib/twofold");
     out.participants = read_participants(in);
+    out.registration_allow = read_registration_allow(in);
     out.deadline_default = in.duration("deadline_default", out.deadline_default, 1ms, 1h);
     out.deadline_max = in.duration("deadline_max", out.deadline_max, 1ms, 24h);
     out.retry_min = in.duration("retry_min", out.retry_min, 1ms, 1min);

@@ -24,6 +24,8 @@ struct CoordinatorConfig {
     bool insecure_public_bind = false;
     std::string data_dir;
     std::vector<NamedAddress> participants;
+    // Hosts, or HOST:PORT, that PUT /v1/participants/{name} may name; none: it is off.
+    std::vector<std::string> registration_allow;
     std::chrono::milliseconds deadline_default{30'000};
     std::chrono::milliseconds deadline_max{3'600'000};
     std::chrono::milliseconds retry_min{20};

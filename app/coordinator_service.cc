@@ -3,12 +3,13 @@
 #include "app/coordinator_metrics.h"
 #include "app/log_adapter.h"
 #include "app/openapi_route.h"
-#include "app/participant_client.h"
+#include "app/participant_registry.h"
 #include "async/worker_thread.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "contract/documents.h"
 #include "coordinator/api.h"
+#include "coordinator/directory_api.h"
 #include "coordinator/driver.h"
 #include "coordinator/operator_api.h"
 #include "coordinator/problems.h"
@@ -57,6 +58,7 @@ struct CoordinatorService::Impl {
     std::unique_ptr<wal::PosixDirectory> directory;
     std::unique_ptr<wal::Lock> lock;
     std::unique_ptr<LogAdapter> log;
+    std::unique_ptr<ParticipantRegistry> registry;
     std::unique_ptr<coordinator::Driver> driver;
     http::Router probes;  // all that there is until `driver` is there
     http::Router router;
@@ -74,7 +76,9 @@ struct CoordinatorService::Impl {
     void recovered(base::Result<recovery::Recovered> result, std::chrono::nanoseconds took);
     void count(const recovery::Recovered& recovered, std::chrono::nanoseconds took);
     void make_log(std::unique_ptr<wal::Writer> writer);
-    void make_driver(coordinator::RecoveredState state, std::uint64_t start_position);
+    void make_driver(coordinator::RecoveredState state,
+                     std::uint64_t start_position,
+                     std::vector<coordinator::ParticipantEntry> participants);
     void make_routes();
     void dispatch(Request request, ResponseSink sink);
     void close_log(std::function<void()> done);
@@ -111,7 +115,12 @@ void CoordinatorService::Impl::recovered(base::Result<recovery::Recovered> resul
     count(result.value(), took);
     make_log(std::move(result.value().writer));
     if (on_recovery_over) return on_recovery_over();
-    make_driver(std::move(result.value().state), result.value().summary.last_lsn);
+    registry = std::make_unique<ParticipantRegistry>(loop, config, *directory);
+    auto participants = registry->load();
+    if (!participants.has_value()) return events.on_hopeless(participants.error());
+    make_driver(std::move(result.value().state),
+                result.value().summary.last_lsn,
+                std::move(participants.value()));
     make_routes();
     driver->start();
     events.on_ready();
@@ -143,8 +152,10 @@ void CoordinatorService::Impl::make_log(std::unique_ptr<wal::Writer> writer) {
         });
 }
 
-void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state,
-                                           std::uint64_t start_position) {
+void CoordinatorService::Impl::make_driver(
+    coordinator::RecoveredState state,
+    std::uint64_t start_position,
+    std::vector<coordinator::ParticipantEntry> participants) {
     coordinator::Config machine;
     machine.start_nonce = base::random_number();
     machine.start_position = start_position;
@@ -156,13 +167,6 @@ void CoordinatorService::Impl::make_driver(coordinator::RecoveredState state,
     machine.deadline_max = config.deadline_max;
     machine.retry_min = config.retry_min;
     machine.retry_max = config.retry_max;
-    std::vector<coordinator::ParticipantEntry> participants;
-    for (const NamedAddress& named : config.participants) {
-        ParticipantClientOptions options;
-        options.host = named.address.host;
-        options.port = named.address.port;
-        participants.push_back({named.name, std::make_unique<ParticipantClient>(loop, options)});
-    }
     coordinator::DriverOptions options;
     options.jitter_seed = base::random_number();
     options.info_interval = config.info_interval;
@@ -192,6 +196,7 @@ void CoordinatorService::Impl::make_routes() {
     api.not_ready_reason = [this] { return not_ready_reason(); };
     coordinator::add_routes(router, *driver, api);
     coordinator::add_operator_routes(router, *driver);
+    coordinator::add_directory_routes(router, *driver, *registry);
     add_openapi_route(router, contract::coordinator_document());
 }
 

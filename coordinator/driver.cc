@@ -25,6 +25,12 @@ struct Driver::Peer {
     std::unique_ptr<Outbox> outbox;
     std::unique_ptr<async::Timer> timer;
     bool looking = false;
+    // Addresses that it had before. Kept: what is on its way there is still answered.
+    struct Link {
+        std::unique_ptr<ParticipantPort> port;
+        std::unique_ptr<Outbox> outbox;
+    };
+    std::vector<Link> former;
 };
 
 struct Driver::Watcher {
@@ -48,23 +54,53 @@ Driver::Driver(async::EventLoop& loop,
       jitter_(options.jitter_seed),
       timers_(loop, [this](std::uint64_t number) { submit(TimerFired{TimerId(number)}); }),
       room_timer_(loop) {
-    for (ParticipantEntry& entry : participants) {
-        auto peer = std::make_unique<Peer>();
-        Peer* raw = peer.get();
-        peer->status.name = entry.name;
-        peer->status.url = entry.port->url();
-        peer->status.problem = "not reached yet";
-        peer->port = std::move(entry.port);
-        peer->timer = std::make_unique<async::Timer>(loop);
-        peer->outbox = std::make_unique<Outbox>(
-            *peer->port,
-            options.outbox,
-            [this, raw](protocol::BatchRequest& batch) { complete(*raw, batch); },
-            [this, raw](protocol::ItemResult result) { on_result(*raw, std::move(result)); },
-            [this, raw](const protocol::Item& item, const BatchEnd& end) {
-                on_failure(*raw, item, end);
-            });
-        peers_.push_back(std::move(peer));
+    for (ParticipantEntry& entry : participants) add_peer(std::move(entry));
+}
+
+Driver::Peer& Driver::add_peer(ParticipantEntry entry) {
+    auto peer = std::make_unique<Peer>();
+    peer->status.name = entry.name;
+    peer->timer = std::make_unique<async::Timer>(loop_);
+    connect(*peer, std::move(entry.port));
+    peers_.push_back(std::move(peer));
+    return *peers_.back();
+}
+
+void Driver::connect(Peer& peer, std::unique_ptr<ParticipantPort> port) {
+    if (peer.outbox) peer.former.push_back({std::move(peer.port), std::move(peer.outbox)});
+    peer.port = std::move(port);
+    peer.status.url = peer.port->url();
+    peer.status.problem = "not reached yet";
+    peer.looking = false;
+    peer.outbox = std::make_unique<Outbox>(
+        *peer.port,
+        options_.outbox,
+        [this, &peer](protocol::BatchRequest& batch) { complete(peer, batch); },
+        [this, &peer](protocol::ItemResult result) { on_result(peer, std::move(result)); },
+        [this, &peer](const protocol::Item& item, const BatchEnd& end) {
+            on_failure(peer, item, end);
+        });
+}
+
+void Driver::put_participant(ParticipantEntry entry) {
+    auto known = std::ranges::find_if(
+        peers_, [&entry](const auto& peer) { return peer->status.name == entry.name; });
+    if (known == peers_.end()) {
+        Peer& peer = add_peer(std::move(entry));
+        recognise(peer);
+        return look_at(peer);
+    }
+    connect(**known, std::move(entry.port));
+    look_at(**known);
+}
+
+void Driver::recognise(Peer& peer) {
+    for (const auto& [number, record] : machine_.participants()) {
+        if (peer.status.name != record.name || record.retired) continue;
+        peer.status.number = number;
+        peer.status.info.uuid = record.uuid;
+        peer.status.info.identity = record.identity;
+        by_number_[number] = &peer;
     }
 }
 
@@ -73,15 +109,7 @@ Driver::~Driver() = default;
 void Driver::start() {
     // The log knows participants by name from earlier runs: decisions for them must find their way
     // even before the participant was seen in this run.
-    for (const auto& [number, record] : machine_.participants()) {
-        for (auto& peer : peers_) {
-            if (peer->status.name != record.name || record.retired) continue;
-            peer->status.number = number;
-            peer->status.info.uuid = record.uuid;
-            peer->status.info.identity = record.identity;
-            by_number_[number] = peer.get();
-        }
-    }
+    for (auto& peer : peers_) recognise(*peer);
     // What recovery found is as old as this start, as far as anybody can tell.
     Machine::ListFilter all;
     all.limit = std::numeric_limits<std::size_t>::max();
@@ -280,7 +308,10 @@ void Driver::schedule_flush() {
 void Driver::flush() {
     flush_scheduled_ = false;
     if (cut_off_) return;
-    for (auto& peer : peers_) peer->outbox->flush();
+    for (auto& peer : peers_) {
+        for (Peer::Link& link : peer->former) link.outbox->flush();
+        peer->outbox->flush();
+    }
     if (!waiting_for_log_.empty()) {
         std::vector<Input> inputs = std::exchange(waiting_for_log_, {});
         log_.force([this, inputs = std::move(inputs)]() mutable { on_durable(std::move(inputs)); });
@@ -417,7 +448,9 @@ void Driver::on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& 
 void Driver::look_at(Peer& peer) {
     if (peer.looking || cut_off_) return;
     peer.looking = true;
-    peer.port->fetch_info([this, &peer](base::Result<protocol::ParticipantInfo> info) {
+    const ParticipantPort* asked = peer.port.get();
+    peer.port->fetch_info([this, &peer, asked](base::Result<protocol::ParticipantInfo> info) {
+        if (asked != peer.port.get()) return;  // an address that it has no more
         peer.looking = false;
         if (!cut_off_) on_info(peer, std::move(info));
     });

@@ -69,6 +69,10 @@ public:
     // Re-drives what recovery found and starts to look for the participants.
     void start();
 
+    // A new participant, or another address of one that is known by this name: what was sent to the
+    // old address may still be answered from there.
+    void put_participant(ParticipantEntry entry);
+
     // Runs one step. For requests that carry a ticket, take it from open_ticket first.
     void submit(Input input);
     [[nodiscard]] Ticket open_ticket(AnswerCallback done);
@@ -113,6 +117,10 @@ private:
     struct Peer;
     struct Watcher;
 
+    Peer& add_peer(ParticipantEntry entry);
+    void connect(Peer& peer, std::unique_ptr<ParticipantPort> port);
+    // The log may know it by its name from earlier runs.
+    void recognise(Peer& peer);
     void schedule_flush();
     void flush();
     void execute(Effect&& effect);

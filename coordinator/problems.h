@@ -30,6 +30,10 @@ inline constexpr ProblemCode kVersionRequired{
     "version_required", 428, "This call needs If-Match with the version that was looked at", false};
 inline constexpr ProblemCode kParticipantNotFound{
     "participant_not_found", 404, "No participant has this name", false};
+inline constexpr ProblemCode kRegistrationOff{
+    "registration_off", 403, "Participants are named in the configuration only", false};
+inline constexpr ProblemCode kAnotherParticipant{
+    "another_participant", 409, "Another participant answers at this address", false};
 inline constexpr ProblemCode kOppositeOutcome{
     "opposite_outcome", 409, "The transaction has ended the other way", false};
 inline constexpr ProblemCode kBranchLost{

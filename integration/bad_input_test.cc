@@ -280,11 +280,13 @@ TEST_F(BadEnvironment, UnknownKey) {
 TEST_F(BadEnvironment, BadValues) {
     ASSERT_NO_FATAL_FAILURE(create(Databases::sqlite));
     std::string good = read_file(cluster().coordinator_config());
-    for (auto [text, word] : {std::pair{"retry_min: 5\n", "retry_min"},
-                              std::pair{"drain_limit: soon\n", "drain_limit"},
-                              std::pair{"transactions_max: -1\n", "transactions_max"},
-                              std::pair{"insecure_public_bind: maybe\n", "insecure_public_bind"},
-                              std::pair{"retry_min: [\n", "coordinator.yaml"}}) {
+    for (auto [text, word] :
+         {std::pair{"retry_min: 5\n", "retry_min"},
+          std::pair{"drain_limit: soon\n", "drain_limit"},
+          std::pair{"transactions_max: -1\n", "transactions_max"},
+          std::pair{"insecure_public_bind: maybe\n", "insecure_public_bind"},
+          std::pair{"registration_allow: [\"http://x\"]\n", "registration_allow"},
+          std::pair{"retry_min: [\n", "coordinator.yaml"}}) {
         write_file(cluster().coordinator_config(), good + text);
         expect_refusal(2, {word});
     }

@@ -13,6 +13,68 @@
 namespace twofold::integration {
 namespace {
 
+// ---- the directory --------------------------------------------------------------------
+
+// Nothing of the seats is in the coordinator's configuration.
+class PutParticipant : public ClusterTest {
+protected:
+    void start_allowing(const std::string& hosts) {
+        ClusterSpec spec;
+        spec.participants = {{.name = "orders"}};
+        if (!hosts.empty()) spec.coordinator_yaml = "registration_allow: [" + hosts + "]\n";
+        ASSERT_NO_FATAL_FAILURE(start(std::move(spec)));
+        seats_ = seats_at(free_port());
+        ASSERT_TRUE(seats_->start());
+    }
+    std::unique_ptr<SeatsProcess> seats_at(std::uint16_t port) {
+        return std::make_unique<SeatsProcess>(
+            cluster().directory(), port, cluster().coordinator_port());
+    }
+    static std::string url_of(std::uint16_t port) {
+        return "http://127.0.0.1:" + std::to_string(port);
+    }
+    RestReply put(const std::string& name, const std::string& url) {
+        http::Request request;
+        request.method = http::Method::put;
+        request.target = "/v1/participants/" + name;
+        request.body = R"({"url":")" + url + R"("})";
+        return client().call(std::move(request), {});
+    }
+    bool buys() {
+        return wait_until([this] {
+            return submit({R"({"participant":"seats","work":)" + SeatsProcess::work(1) + "}"})
+                       .status == 200;
+        });
+    }
+
+    std::unique_ptr<SeatsProcess> seats_;
+};
+
+TEST_F(PutParticipant, IsKeptOverARestartAndMayMove) {
+    ASSERT_NO_FATAL_FAILURE(start_allowing("127.0.0.1"));
+    RestReply made = put("seats", url_of(seats_->port()));
+    EXPECT_EQ(made.status, 201) << made.summary();
+    EXPECT_TRUE(buys());
+    ASSERT_TRUE(cluster().start_coordinator()) << cluster().logs();
+    EXPECT_TRUE(buys()) << "after a restart of the coordinator";
+    seats_->process().kill();
+    seats_ = seats_at(free_port());
+    ASSERT_TRUE(seats_->start());
+    RestReply moved = put("seats", url_of(seats_->port()));
+    EXPECT_EQ(moved.status, 200) << moved.summary();
+    EXPECT_TRUE(buys()) << "at its new address";
+    EXPECT_EQ(put("seats", url_of(cluster().participant_port(0))).text_at("code"),
+              "another_participant");
+    EXPECT_EQ(put("orders", url_of(seats_->port())).text_at("code"), "wrong_state");
+    EXPECT_EQ(put("more", "http://192.0.2.1:8431").status, 422) << "not allowed";
+    EXPECT_EQ(put("more", url_of(free_port())).text_at("code"), "participant_unusable");
+}
+
+TEST_F(PutParticipant, IsOffByDefault) {
+    ASSERT_NO_FATAL_FAILURE(start_allowing(""));
+    EXPECT_EQ(put("seats", url_of(seats_->port())).text_at("code"), "registration_off");
+}
+
 // ---- the example in transactions ------------------------------------------------------
 
 class CustomTransactions : public ClusterTest {

@@ -180,6 +180,8 @@ export class Scenarios {
     await this.on('enlistBranch', value.id, { participant: 'absent' }, 503);
     await this.on('commitTransaction', value.id, { executes: { absent: 1 } }, 503);
     await this.on('abortTransaction', value.id, {}, 200);
+    const url = 'http://127.0.0.1:8433';
+    await this.call('coordinator.putParticipant', { parameters: { name: 'late' }, body: { url } }, 403);
     const parameters = { name: 'absent', reason: 'a test' };
     await this.call('coordinator.retireParticipant', { parameters }, 404);
   }
