@@ -32,6 +32,17 @@ void add_participant_directory(CLI::App& participant, Choice& choice) {
     add_client(*rebind, choice.reason.client);
     rebind->footer("Example: twofold participant rebind south --reason 'pg_upgrade to 16'");
     rebind->callback(choose(choice, choice.reason, &rebind_participant));
+
+    auto* restore = participant.add_subcommand(
+        "accept-restore",
+        "Go on with a coordinator's log that was restored from a copy and that this participant "
+        "refuses, or with this participant's restored database");
+    restore->add_option("name", choice.reason.name, "The participant")->required();
+    add_reason(*restore, choice.reason, true);
+    add_client(*restore, choice.reason.client);
+    restore->footer(
+        "Example: twofold participant accept-restore south --reason 'disk lost, copy of 3 am'");
+    restore->callback(choose(choice, choice.reason, &accept_restore));
 }
 
 void add_participant_check(CLI::App& participant, Choice& choice) {

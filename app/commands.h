@@ -155,6 +155,7 @@ int list_participants(const ClientOptions& options);
 int check_participant(const ParticipantCheckOptions& options);
 int retire_participant(const ReasonOptions& options);
 int rebind_participant(const ReasonOptions& options);
+int accept_restore(const ReasonOptions& options);
 
 int show_status(const StatusOptions& options);
 int run_doctor(const DoctorOptions& options);

@@ -1,4 +1,5 @@
-// `twofold participant list|retire|rebind`: the coordinator's directory of participants.
+// `twofold participant list|retire|rebind|accept-restore`: the coordinator's directory of
+// participants.
 #include "app/answer_view.h"
 #include "app/client.h"
 #include "app/commands.h"
@@ -51,6 +52,23 @@ int report_participant(const Client& client,
     return kExitOk;
 }
 
+// After the person has been shown what is open there, and has agreed.
+int accept(const ReasonOptions& options, const std::string& call, const std::string& question) {
+    Client client(options.client.address);
+    if (auto code = show_open_work(client, options)) return *code;
+    if (!options.dry_run) {
+        Consent consent = ask_consent(question, options.yes);
+        if (consent != Consent::given) return without_consent(consent);
+    }
+    std::string body = "{";
+    json::text(body, "reason", options.reason);
+    if (options.dry_run) json::flag(body, "dry_run", true);
+    return report_participant(
+        client,
+        client.post("/v1/participants/" + percent_encode(options.name) + "/" + call, body + "}"),
+        options);
+}
+
 }  // namespace
 
 int list_participants(const ClientOptions& options) {
@@ -83,21 +101,21 @@ int retire_participant(const ReasonOptions& options) {
 }
 
 int rebind_participant(const ReasonOptions& options) {
-    Client client(options.client.address);
-    if (auto code = show_open_work(client, options)) return *code;
-    if (!options.dry_run) {
-        Consent consent =
-            ask_consent("Accept the database that answers now as the one of " + options.name + "?",
-                        options.yes);
-        if (consent != Consent::given) return without_consent(consent);
+    return accept(options,
+                  "rebind",
+                  "Accept the database that answers now as the one of " + options.name + "?");
+}
+
+int accept_restore(const ReasonOptions& options) {
+    int code = accept(options,
+                      "accept-restore",
+                      "Go on although " + options.name +
+                          " knows more than the coordinator's log, or less than it did? What was "
+                          "decided in between is not known any more.");
+    if (code == kExitOk && !options.dry_run) {
+        say("if the coordinator had stopped because of this, start it again now");
     }
-    std::string body = "{";
-    json::text(body, "reason", options.reason);
-    if (options.dry_run) json::flag(body, "dry_run", true);
-    return report_participant(
-        client,
-        client.post("/v1/participants/" + percent_encode(options.name) + "/rebind", body + "}"),
-        options);
+    return code;
 }
 
 }  // namespace twofold::app

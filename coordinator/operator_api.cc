@@ -151,6 +151,7 @@ public:
     void participant(const Request& request, ResponseSink sink) const;
     void retire(const Request& request, ResponseSink sink);
     void rebind(const Request& request, ResponseSink sink);
+    void accept_restore(const Request& request, ResponseSink sink);
 
 private:
     [[nodiscard]] std::optional<protocol::TxnId> id_of(const Request& request,
@@ -341,6 +342,24 @@ void OperatorApi::rebind(const Request& request, ResponseSink sink) {
         RebindParticipant{ticket, number, std::move(body.value().reason), body.value().dry_run});
 }
 
+void OperatorApi::accept_restore(const Request& request, ResponseSink sink) {
+    const ParticipantStatus* status = status_of(request, sink);
+    if (status == nullptr) return;
+    auto body = parse_reason(request.body, true);
+    if (!body.has_value()) return sink.send(refusal(body.error()));
+    base::log_event(base::LogLevel::warning,
+                    "operator_accept_restore",
+                    "a person accepts a restored log, or a participant's restored database",
+                    {{"participant", status->name},
+                     {"reason", body.value().reason},
+                     {"dry_run", body.value().dry_run ? "true" : "false"},
+                     {"peer", request.peer}});
+    protocol::ParticipantNumber number = driver_.number_of(status->name);
+    Ticket ticket = participant_ticket(std::move(sink), status->name);
+    driver_.submit(
+        AcceptRestore{ticket, number, std::move(body.value().reason), body.value().dry_run});
+}
+
 }  // namespace
 
 void add_operator_routes(http::Router& router, Driver& driver) {
@@ -356,6 +375,10 @@ void add_operator_routes(http::Router& router, Driver& driver) {
     add(Method::get, "/v1/participants/{name}", Role::client, &OperatorApi::participant);
     add(Method::delete_, "/v1/participants/{name}", Role::operator_, &OperatorApi::retire);
     add(Method::post, "/v1/participants/{name}/rebind", Role::operator_, &OperatorApi::rebind);
+    add(Method::post,
+        "/v1/participants/{name}/accept-restore",
+        Role::operator_,
+        &OperatorApi::accept_restore);
 }
 
 }  // namespace twofold::coordinator

@@ -188,5 +188,36 @@ TEST_F(OperatorApiTest, NothingIsReboundWhenNothingHasChanged) {
     EXPECT_TRUE(has(answer, "nothing has to be accepted")) << answer.body;
 }
 
+TEST_F(OperatorApiTest, ARefusedLogIsAcceptedByTheNameOfWhoRefusesIt) {
+    auto accept = [this](const std::string& name, const std::string& body) {
+        return call(Method::post, "/v1/participants/" + name + "/accept-restore", body);
+    };
+    std::string why = R"({"reason":"the disk was lost"})";
+    EXPECT_EQ(accept("north", why).status, 409) << "nothing was restored";
+    participants_[0]->refusal = "log_went_back";
+    driver_->submit(ParticipantSeen{driver_->number_of("north"), participants_[0]->info});
+    turn();
+    ASSERT_TRUE(driver_->machine().stopped());
+    EXPECT_EQ(call(Method::post,
+                   "/v1/transactions",
+                   R"({"branches":[{"participant":"north","work":[{"sql":"a"}]}]})")
+                  .status,
+              503);
+    EXPECT_EQ(accept("nobody", why).status, 404);
+    EXPECT_EQ(accept("north", R"({"reason":""})").status, 422);
+    EXPECT_EQ(accept("north", R"({"because":"x"})").status, 400);
+    http::Response other = accept("south", why);
+    EXPECT_EQ(other.status, 409);
+    EXPECT_TRUE(has(other, "participant north has refused this log")) << other.body;
+    EXPECT_EQ(accept("north", R"({"reason":"x","dry_run":true})").status, 200);
+    EXPECT_EQ(log_.count<protocol::RestoreRecord>(), 1U) << "the refusal";
+    EXPECT_EQ(accept("north", why).status, 200);
+    ASSERT_EQ(log_.count<protocol::RestoreRecord>(), 2U);
+    const auto& record = std::get<protocol::RestoreRecord>(log_.appended.back());
+    EXPECT_TRUE(record.accepted);
+    EXPECT_EQ(record.reason, "operator: the disk was lost");
+    EXPECT_TRUE(driver_->machine().stopped()) << "the next start goes on";
+}
+
 }  // namespace
 }  // namespace twofold::coordinator

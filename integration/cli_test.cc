@@ -144,6 +144,7 @@ TEST_F(CommandLine, NobodyListensIsOneWithoutData) {
         {"participant", "list"},
         {"participant", "retire", "x", "--reason", "r", "--yes"},
         {"participant", "rebind", "x", "--reason", "r", "--yes"},
+        {"participant", "accept-restore", "x", "--reason", "r", "--yes"},
         {"healthcheck"},
     };
     for (const auto& arguments : cases) {

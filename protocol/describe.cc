@@ -231,6 +231,17 @@ Description describe(const KeyTurnRecord& record) {
     return out;
 }
 
+Description describe(const RestoreRecord& record) {
+    Description out("restore");
+    out.flag("accepted", record.accepted)
+        .number("participant", record.participant.value)
+        .number("epoch", record.epoch)
+        .number("position", record.position)
+        .field("code", record.code)
+        .field("reason", record.reason);
+    return out;
+}
+
 Description describe_any(const Record& record) {
     return std::visit([](const auto& alternative) { return describe(alternative); }, record);
 }

@@ -32,6 +32,7 @@ enum class RecordType : std::uint8_t {
     keys = 13,
     sealed = 14,
     key_turn = 15,
+    restore = 16,
 };
 
 constexpr std::uint8_t kRecordVersion = 1;
@@ -154,6 +155,16 @@ void write(ByteWriter& out, const KeyTurnRecord& record) {
     out.u32(record.generation);
 }
 
+void write(ByteWriter& out, const RestoreRecord& record) {
+    header(out, RecordType::restore);
+    out.u8(record.accepted ? 1 : 0);
+    out.u16(record.participant.value);
+    out.u32(record.epoch);
+    out.u64(record.position);
+    out.string(record.code);
+    out.string(record.reason);
+}
+
 Record read_epoch(ByteReader& in) {
     EpochRecord record;
     record.incarnation.bytes = in.array<10>();
@@ -274,6 +285,17 @@ Record read_sealed(ByteReader& in) {
     return record;
 }
 
+Record read_restore(ByteReader& in) {
+    RestoreRecord record;
+    record.accepted = read_flag(in);
+    record.participant = ParticipantNumber(in.u16());
+    record.epoch = in.u32();
+    record.position = in.u64();
+    record.code = in.string();
+    record.reason = in.string();
+    return record;
+}
+
 base::Result<Record> read_body(RecordType type, ByteReader& in) {
     switch (type) {
         case RecordType::epoch: return read_epoch(in);
@@ -291,6 +313,7 @@ base::Result<Record> read_body(RecordType type, ByteReader& in) {
         case RecordType::keys: return read_keys(in);
         case RecordType::sealed: return read_sealed(in);
         case RecordType::key_turn: return Record{KeyTurnRecord{in.u32()}};
+        case RecordType::restore: return read_restore(in);
     }
     return fail(Errc::unsupported_version,
                 "log record of unknown type " + std::to_string(static_cast<int>(type)) +

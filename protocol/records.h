@@ -3,7 +3,8 @@
 // of every start are a checkpoint that repeats all that still matters.
 //
 // Forced before anything depends on them: EpochRecord, ParticipantRecord, DecisionRecord(commit),
-// HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord, AcknowledgedRecord.
+// HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord, AcknowledgedRecord,
+// RestoreRecord.
 // Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord, KeyTurnRecord. Losing a
 // lazy record never changes an outcome: an absent decision above the horizon is abort.
 #pragma once
@@ -188,6 +189,20 @@ struct KeyTurnRecord {
     friend bool operator==(const KeyTurnRecord&, const KeyTurnRecord&) = default;
 };
 
+// A participant has heard of starts of this coordinator that this log does not know: it was
+// restored from a copy, or somebody newer drives. No start of this log says anything until a person
+// has accepted it; then what may have been forgotten is never presumed.
+struct RestoreRecord {
+    bool accepted = false;
+    ParticipantNumber participant;  // that refused it
+    Epoch epoch = 0;                // the highest that anybody is known to have heard
+    std::uint64_t position = 0;     // of this log, that anybody is known to have heard
+    std::string code;               // of the refusal
+    std::string reason;             // what the participant says; the person's, when accepted
+
+    friend bool operator==(const RestoreRecord&, const RestoreRecord&) = default;
+};
+
 using Record = std::variant<EpochRecord,
                             ParticipantRecord,
                             PreparingRecord,
@@ -202,7 +217,8 @@ using Record = std::variant<EpochRecord,
                             AcknowledgedRecord,
                             KeysRecord,
                             SealedRecord,
-                            KeyTurnRecord>;
+                            KeyTurnRecord,
+                            RestoreRecord>;
 
 // Type byte, version byte, fields. Never fails: sizes are bounded by the limits of the API.
 [[nodiscard]] base::Bytes encode_record(const Record& record);

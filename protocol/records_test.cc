@@ -78,7 +78,8 @@ std::vector<Record> one_of_each() {
                    {{test_idempotency(), {2, 7}, ParticipantNumber(0), true, ""},
                     {test_idempotency(), {2, 8}, ParticipantNumber(3), false, "deadline"}}},
         SealedRecord{0x200000001, 4, 8192},
-        KeyTurnRecord{5}};
+        KeyTurnRecord{5},
+        RestoreRecord{true, ParticipantNumber(3), 7, 99, "log_went_back", "the disk was replaced"}};
 }
 
 TEST(Records, RoundTripAndNoRecordDecodesAsAnother) {
@@ -122,6 +123,12 @@ TEST(Records, GoldenBytes) {
               "04000000"
               "00200000");
     EXPECT_EQ(base::hex_encode(encode_record(KeyTurnRecord{5})), "0f0105000000");
+    EXPECT_EQ(base::hex_encode(
+                  encode_record(RestoreRecord{true, ParticipantNumber(3), 7, 99, "c", "ok"})),
+              "100101030007000000630000000000000001000000"
+              "63"
+              "02000000"
+              "6f6b");
     EXPECT_EQ(
         base::hex_encode(encode_record(DecisionRecord{
             test_id(1), Decision::commit, {{test_id(1), std::nullopt, {}}}, {test_branch()}, ""})),

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "wal/sealed.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -117,6 +118,8 @@ Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& optio
     protocol::EpochRecord epoch;
     epoch.incarnation = options.incarnation_if_new;
     if (summary.has_incarnation) epoch.incarnation.bytes = summary.incarnation;
+    // A restored log that was accepted goes on above everything that anybody has heard.
+    summary.last_epoch = std::max(summary.last_epoch, log.fold.epoch_heard());
     epoch.epoch = summary.last_epoch + 1;
     epoch.key = options.key;
     TWOFOLD_TRY(recovered.state, std::move(log.fold).finish(epoch));

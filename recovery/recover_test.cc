@@ -61,6 +61,22 @@ TEST(Recover, what_was_forced_is_there_and_what_was_not_may_be_gone) {
     EXPECT_EQ(start(disk, 3).state.participants.at(one.number), one) << "durable again";
 }
 
+TEST(Recover, an_accepted_log_goes_on_above_every_epoch_that_was_heard) {
+    wal::MemoryDisk disk;
+    {
+        Recovered recovered = start(disk, 1);
+        append(*recovered.writer,
+               protocol::RestoreRecord{true, protocol::ParticipantNumber(1), 40, 9, "x", "y"});
+        ASSERT_TRUE(recovered.writer->force().has_value());
+    }
+    Recovered above = start(disk, 2);
+    EXPECT_EQ(above.state.epoch, 41U);
+    EXPECT_EQ(above.writer->epoch(), 41U);
+    ASSERT_TRUE(above.writer->force().has_value());
+    above = {};
+    EXPECT_EQ(start(disk, 3).state.epoch, 42U);
+}
+
 // ---- sealed keys ----------------------------------------------------------------------
 
 protocol::SettledKey key_of(std::uint8_t number) {

@@ -89,6 +89,10 @@ void Clients::start() {
     }
 }
 
+void Clients::give_up() {
+    for (auto& operation : operations_) finish(*operation, Outcome::unknown);
+}
+
 // ---- asking and waiting ---------------------------------------------------------------------
 
 void Clients::ask(

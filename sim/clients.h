@@ -21,6 +21,8 @@ public:
 
     // Draws all operations of the run and schedules them.
     void start();
+    // Nobody asks any more.
+    void give_up();
     [[nodiscard]] bool all_done() const { return open_ == 0; }
     [[nodiscard]] std::uint32_t committed() const { return committed_; }
     [[nodiscard]] std::uint32_t aborted() const { return aborted_; }

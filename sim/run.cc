@@ -113,23 +113,69 @@ private:
         }
     }
 
-    // Either nothing is missing, or a person was called and nothing is said any more.
+    // Either nothing is missing, or a person was called and nothing is said any more, by later
+    // starts either; until the person accepts the log. Then the coordinator goes on.
     void check_restored_log() {
-        const CoordinatorNode* node = cluster_.coordinator();
+        // A repeated key may have been used in the part of the log that is gone.
+        clients_.give_up();
+        pass(seconds(1));
+        if (!stopped_for_good()) return expect_commits_known();
+        restart_coordinator();
         if (!fine()) return;
+        if (!stopped_for_good()) {
+            return cluster_.world.violate("log-restored", "a restart forgets that it was refused");
+        }
+        // A participant that could not say what it had heard may refuse the accepted log as well.
+        for (int i = 0; i < 5 && fine() && stopped_for_good(); ++i) accept_log();
+        pass(seconds(10));
+        if (fine() && !cluster_.coordinator()->machine().not_ready().empty()) {
+            cluster_.world.violate("log-restored", "the accepted log is not used");
+        }
+        expect_commits_known();
+    }
+
+    void pass(Time time) {
+        if (fine()) cluster_.world.run_until(cluster_.world.now() + time);
+    }
+
+    void restart_coordinator() {
+        cluster_.kill_coordinator(false);
+        pass(seconds(2));
+    }
+
+    [[nodiscard]] bool stopped_for_good() {
+        if (!fine()) return false;
+        const CoordinatorNode* node = cluster_.coordinator();
         if (node == nullptr || !node->is_ready()) {
             cluster_.world.violate("log-restored", "no coordinator is ready");
-            return;
+            return false;
         }
-        protocol::Reason why = node->machine().not_ready();
-        if (!why.empty()) {
-            if (!cluster_.alarms().contains(why.code)) {
-                cluster_.world.violate("log-restored", "it is not ready, and no alarm was raised");
-            }
-            return;
+        if (!node->machine().stopped()) return false;
+        if (!cluster_.alarms().contains(node->machine().not_ready().code)) {
+            cluster_.world.violate("log-restored", "it has stopped, and no alarm was raised");
         }
+        return true;
+    }
+
+    // The person does not know who refused it, and tries everybody.
+    void accept_log() {
+        CoordinatorNode& node = *cluster_.coordinator();
+        for (const auto& [number, record] : node.machine().participants()) {
+            node.request(
+                kNoOperation,
+                [number = number](coordinator::Ticket ticket) {
+                    return coordinator::AcceptRestore{ticket, number, "the disk was lost", false};
+                },
+                [](const coordinator::Answer&) {});
+        }
+        pass(seconds(1));
+        restart_coordinator();
+    }
+
+    void expect_commits_known() {
+        if (!fine()) return;
         for (const protocol::TxnId& id : cluster_.checkers.committed_groups()) {
-            coordinator::Answer answer = node->machine().query(id);
+            coordinator::Answer answer = cluster_.coordinator()->machine().query(id);
             bool known = answer.kind == coordinator::AnswerKind::expired ||
                          answer.kind == coordinator::AnswerKind::decided ||
                          (answer.kind == coordinator::AnswerKind::finished &&

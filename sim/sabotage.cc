@@ -45,6 +45,8 @@ const std::vector<NamedSabotage>& all_sabotage() {
         TWOFOLD_COORDINATOR(hazard_counts_as_committed, "an unprovable end counts as committed"),
         TWOFOLD_COORDINATOR(rerun_before_settling,
                             "one-phase work goes on under a new id, the old one is not settled"),
+        TWOFOLD_COORDINATOR(presume_after_restore,
+                            "an accepted copy of the log is presumed to be complete"),
         TWOFOLD_PARTICIPANT(vote_yes_before_durable, "yes before the branch is durable"),
         TWOFOLD_PARTICIPANT(forget_tombstone, "an abort is forgotten"),
         TWOFOLD_PARTICIPANT(accept_any_participant_epoch, "work enlisted in another epoch is run"),

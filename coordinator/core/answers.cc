@@ -240,7 +240,8 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
             make_reason(reason::kStaleSender, "the id is newer than this coordinator's start");
         return answer;
     }
-    if (!issued_here(id) || (this_start && id.sequence() >= next_sequence_)) {
+    bool lost = may_be_lost(id);
+    if (!(issued_here(id) || lost) || (this_start && id.sequence() >= next_sequence_)) {
         answer.kind = AnswerKind::not_found;
         answer.reason = make_reason(reason::kBadRequest, "no such transaction");
         return answer;
@@ -257,6 +258,11 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     } else if (id.position() < outcomes_.horizon()) {
         answer.kind = AnswerKind::expired;
         answer.reason = make_reason(reason::kBadRequest, "its outcome is no longer remembered");
+    } else if (lost && (id.participant().value == 0 || !issued_here(id))) {
+        answer.kind = AnswerKind::expired;
+        answer.reason =
+            make_reason(reason::kLogWentBack,
+                        "the log was restored from a copy that does not tell its outcome");
     } else if (!this_start && id.participant().value != 0) {
         answer.kind = AnswerKind::cannot_tell;
         answer.reason =

@@ -24,7 +24,9 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
       given_up_(std::move(recovered.given_up)),
       keys_(std::move(recovered.keys)),
       sealed_(std::move(recovered.sealed)),
-      next_sealed_(first_sealed_file(recovered.epoch)) {
+      next_sealed_(first_sealed_file(recovered.epoch)),
+      refused_(std::move(recovered.refused)),
+      accepted_(std::move(recovered.accepted)) {
     TWOFOLD_ASSERT(epochs_.contains(epoch_), "the epoch's record and key come before the machine");
     for (const auto& [epoch, record] : epochs_) epoch_keys_.try_emplace(epoch, record.key);
     if (config_.sabotage.reuse_sequence_after_restart && epochs_.contains(epoch_ - 1)) {
@@ -54,6 +56,11 @@ void Machine::Impl::start(Effects& effects) {
     scratch_.clear();
     out_ = &effects;
     horizon_rests_ = epochs_.begin()->first < epoch_;
+    if (refused_) {
+        stay_stopped();
+        out_ = &scratch_;
+        return;
+    }
     await_offers();
     std::vector<protocol::IdPosition> all;
     all.reserve(transactions_.size());
@@ -210,6 +217,8 @@ RecoveredState Machine::Impl::snapshot() const {
     state.acknowledged = acknowledged_;
     state.given_up = given_up_;
     state.sealed = sealed_;
+    state.refused = refused_;
+    state.accepted = accepted_;
     for (const auto& [number, record] : state.participants) {
         const Participant& participant = *directory_.find(number);
         if (participant.position != protocol::Position{}) {
@@ -226,6 +235,10 @@ RecoveredState Machine::Impl::snapshot() const {
             newest = std::max(newest, given_up->newest);
         } else if (auto* seen = std::get_if<protocol::AcknowledgedRecord>(&forcing.record)) {
             state.acknowledged[seen->txn] = seen->reason;
+        } else if (auto* restore = std::get_if<protocol::RestoreRecord>(&forcing.record)) {
+            if (!restore->accepted) continue;  // in refused_ at once
+            state.accepted = *restore;
+            state.refused.reset();
         }
     }
     for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);

@@ -118,6 +118,16 @@ struct RebindParticipant {
     bool dry_run = false;
 };
 
+// The participant refuses the coordinator's log, which was restored from a copy: it is used
+// nevertheless, by the next start, and what it may have forgotten is never presumed. Or the
+// participant's own database was restored: it gets work again.
+struct AcceptRestore {
+    Ticket ticket;
+    protocol::ParticipantNumber participant;
+    std::string reason;
+    bool dry_run = false;
+};
+
 // A complete answer with the right echo. The shell has checked form and addressee; the machine
 // checks that it fits.
 struct Reply {
@@ -190,6 +200,7 @@ using Input = std::variant<SubmitOneShot,
                            Acknowledge,
                            RetireParticipant,
                            RebindParticipant,
+                           AcceptRestore,
                            Reply,
                            CallFailed,
                            Decided,

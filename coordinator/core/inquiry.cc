@@ -59,7 +59,7 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
 
     bool later_than_us = id.epoch() > epoch_;
     bool never_issued = id.epoch() == id_epoch_ && id.sequence() >= next_sequence_;
-    if (later_than_us || never_issued || !issued_here(id)) {
+    if (later_than_us || never_issued || !(issued_here(id) || may_be_lost(id))) {
         // It holds an id of our incarnation that we cannot have made: our log is older than that.
         alarm("log_went_back",
               id,
@@ -73,7 +73,10 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
         alarm("identity_mismatch", id, number, "another database asks in this participant's name");
         return answer;
     }
-    if (ended_before) {
+    bool is_committed = outcomes_.is_committed(id.position());
+    if (may_be_lost(id) && !is_committed) {
+        answer.answer = answer_lost(item.key, number);
+    } else if (ended_before) {
         alarm_finished(id, number);
         answer.answer = InquiryAnswer::expired;
     } else {

@@ -205,6 +205,7 @@ void Machine::Impl::handle(Durable& input) {
     } else if (auto* given_up = std::get_if<protocol::GivenUpRecord>(&forcing.record)) {
         protocol::IdPosition& newest = given_up_[given_up->participant];
         newest = std::max(newest, given_up->newest);
+        if (forcing.ticket.value != 0) restore_accepted(given_up->participant, forcing.ticket);
     } else if (std::holds_alternative<protocol::BranchOutcomeRecord>(forcing.record)) {
         outcome_recorded(forcing.ref);
         Transaction* txn = find(forcing.ref.position);

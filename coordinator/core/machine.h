@@ -36,6 +36,7 @@ struct Sabotage {
     bool hazard_counts_as_committed = false;
     bool presume_before_offers = false;
     bool rerun_before_settling = false;
+    bool presume_after_restore = false;
 };
 
 struct Config {

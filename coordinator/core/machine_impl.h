@@ -11,6 +11,7 @@
 //   keys.cc          idempotency keys
 //   inquiry.cc       what participants in doubt are told
 //   offers.cc        who we are, and what follows when a participant says that we are not
+//   restored.cc      what becomes of a log that participants refuse, and of one that was accepted
 //   participants.cc  who is there
 //   operator.cc      what a person decides
 //   explain.cc       why it is as it is, for people
@@ -55,10 +56,7 @@ public:
     [[nodiscard]] const Directory& directory() const { return directory_; }
     [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
     [[nodiscard]] Counts counts() const;
-    [[nodiscard]] protocol::SenderStamp stamp(std::uint64_t durable_position) const {
-        return {
-            incarnation_, epoch_, config_.start_nonce, durable_position, config_.start_position};
-    }
+    [[nodiscard]] protocol::SenderStamp stamp(std::uint64_t durable_position) const;
     [[nodiscard]] protocol::Reason not_ready() const;
 
 private:
@@ -86,6 +84,7 @@ private:
     void handle(Acknowledge& input);
     void handle(RetireParticipant& input);
     void handle(RebindParticipant& input);
+    void handle(AcceptRestore& input);
     void handle(Reply& input);
     void handle(CallFailed& input);
     void handle(Decided& input);
@@ -274,10 +273,23 @@ private:
     [[nodiscard]] bool is_presumed(const Transaction& txn) const;
     void note_known_senders(const protocol::InquiryRequest& request);
     [[nodiscard]] bool contradicts_us(const protocol::SenderStamp& known) const;
+
+    // ---- restored.cc
+    // `known`: what the participant has heard; epoch 0 when it does not say.
     void stop(const protocol::TxnId& txn,
               protocol::ParticipantNumber number,
-              const protocol::Reason& why);
+              const protocol::Reason& why,
+              const protocol::SenderStamp& known);
+    void stay_stopped();
     void step_stopped(Input& input);
+    void note_heard(const OfferAnswered& input);
+    void accept_log(const AcceptRestore& input);
+    void accepted_log(const Durable& input);
+    void restore_accepted(protocol::ParticipantNumber number, Ticket ticket);
+    [[nodiscard]] bool may_be_lost(const protocol::TxnId& id) const;
+    [[nodiscard]] protocol::InquiryAnswer answer_lost(const protocol::BranchKey& key,
+                                                      protocol::ParticipantNumber number);
+    void list_lost(const protocol::BranchKey& key, protocol::ParticipantNumber number);
 
     // ---- participants.cc
     void identity_changed(protocol::ParticipantNumber number, Participant& participant);
@@ -347,6 +359,8 @@ private:
     bool room_ = true;
     bool draining_ = false;
     protocol::Reason stopped_;  // why nothing is said and decided any more; empty: it is not so
+    std::optional<protocol::RestoreRecord> refused_;   // why it is so; nobody has accepted it yet
+    std::optional<protocol::RestoreRecord> accepted_;  // the newest acceptance of a restored log
     // Participants whose answer to an offer is awaited before anything is presumed, and that offer.
     std::map<protocol::ParticipantNumber, std::uint64_t> offers_;
     std::uint64_t last_offer_ = 0;

@@ -49,7 +49,7 @@ void Machine::Impl::handle(OfferAnswered& input) {
         const Enlistment& at = *participant->enlistment;
         bool ours = reply.participant == at.uuid && reply.identity == at.identity;
         if (ours && !reply.accepted && refuses_our_start(reply.reason.code)) {
-            stop({}, input.participant, reply.reason);
+            stop({}, input.participant, reply.reason, reply.known);
             return;
         }
     }
@@ -126,51 +126,7 @@ bool Machine::Impl::contradicts_us(const SenderStamp& known) const {
         bool both = known.start_nonce != 0 && config_.start_nonce != 0;
         return both && known.start_nonce != config_.start_nonce;
     }
-    return config_.start_position != 0 && known.position > config_.start_position;
-}
-
-// From here on whatever we said could contradict what others were told: nothing is sent, decided or
-// presumed any more, until a person has looked.
-void Machine::Impl::stop(const TxnId& txn, ParticipantNumber number, const protocol::Reason& why) {
-    if (is_stopped()) return;
-    bool newer = why.code == reason::kStaleSender;
-    std::string_view code = newer ? reason::kStaleSender : reason::kLogWentBack;
-    std::string who = directory_.name_of(number);
-    stopped_ = make_reason(
-        code,
-        newer ? "participant " + who +
-                    " has heard from a newer start of this coordinator: this one has stopped"
-              : "the log was restored from a copy: participant " + who +
-                    " has heard from a start of this coordinator that this log does not know. "
-                    "This one has stopped; put the newest log back");
-    alarm(code, txn, number, stopped_.message + " (" + why.code + ": " + why.message + ")");
-    for (auto& [position, other] : transactions_) {
-        for (const Waiter& waiter : other->waiters) {
-            answer(waiter.ticket, AnswerKind::cannot_tell, *other, stopped_);
-        }
-        other->waiters.clear();
-    }
-    for (Inquire& inquiry : std::exchange(held_inquiries_, {})) handle(inquiry);
-    for (const auto& work : std::exchange(held_work_, {})) {
-        Ticket ticket = std::visit([](const auto& request) { return request.ticket; }, work);
-        answer_plain(ticket, AnswerKind::cannot_tell, stopped_);
-    }
-}
-
-// Requests are told to ask again elsewhere or later, everything else is ignored.
-void Machine::Impl::step_stopped(Input& input) {
-    if (auto* inquire = std::get_if<Inquire>(&input)) {
-        handle(*inquire);
-        return;
-    }
-    std::visit(
-        [this]<class Alternative>(const Alternative& request) {
-            constexpr bool kIsRequest = requires { request.ticket; };
-            if constexpr (kIsRequest) {
-                answer_plain(request.ticket, AnswerKind::cannot_tell, stopped_);
-            }
-        },
-        input);
+    return config_.start_position != 0 && known.position > stamp(0).start_position;
 }
 
 }  // namespace twofold::coordinator

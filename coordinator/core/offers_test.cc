@@ -148,6 +148,7 @@ TEST(Offers, a_restored_log_is_noticed_before_anything_was_presumed) {
         s.when("north is seen", s.seen(1));
         s.when("it has heard another start", s.offer_answered(1, code))
             .expect({"alarm log_went_back at 1",
+                     "force restore refused above epoch 0",
                      "answer 9 cannot_tell (log_went_back)",
                      "inquiry t1.1/2.1 cannot_tell",
                      "answer 1 cannot_tell (log_went_back)"});
@@ -166,7 +167,7 @@ TEST(Offers, a_newer_start_elsewhere_stops_this_one) {
     Script& s = r.script;
     s.when("it is seen", s.seen(1));
     s.when("it has heard a newer one", s.offer_answered(1, reason::kStaleSender))
-        .expect({"alarm stale_sender at 1"});
+        .expect({"alarm stale_sender at 1", "force restore refused above epoch 0"});
     EXPECT_EQ(s.machine.not_ready().code, reason::kStaleSender);
 }
 
@@ -174,7 +175,7 @@ TEST(Offers, an_idle_coordinator_notices_too) {
     Script s;
     s.when("it is seen", s.seen(1));
     s.when("a copy has spoken there", s.offer_answered(1, reason::kSenderConflict))
-        .expect({"alarm log_went_back at 1"});
+        .expect({"alarm log_went_back at 1", "force restore refused above epoch 0"});
 }
 
 TEST(Offers, the_answer_of_another_database_does_not_count) {
@@ -190,7 +191,9 @@ TEST(Offers, a_refused_item_tells_the_same) {
     Script s;
     s.when("work comes", s.submit({1, 2}));
     s.when("refused", s.reply(1, refused, reason::kLogWentBack))
-        .expect({"alarm log_went_back at 1", "answer 1 cannot_tell (log_went_back)"});
+        .expect({"alarm log_went_back at 1",
+                 "force restore refused above epoch 0",
+                 "answer 1 cannot_tell (log_went_back)"});
 }
 
 // ---- what an inquiry says -------------------------------------------------------------
@@ -227,7 +230,9 @@ TEST(Offers, an_inquiry_that_knows_more_than_the_log_is_checked) {
         s.when("a participant asks", asks).expect({});
         std::get<OfferAnswered>(refused).offer = std::get<OfferAnswered>(s.offer_answered(1)).offer;
         s.when("it refuses us", refused)
-            .expect({"alarm log_went_back at 1", "inquiry t1.1/1.1 cannot_tell"});
+            .expect({"alarm log_went_back at 1",
+                     "force restore refused above epoch 0",
+                     "inquiry t1.1/1.1 cannot_tell"});
     }
 }
 

@@ -23,7 +23,7 @@ void Machine::Impl::handle(Reply& input) {
     if (branch == nullptr) return;
     if (!echo_fits(*txn, *branch, input)) return;
     if (result.status == ItemStatus::refused && refuses_our_start(result.reason.code)) {
-        stop(txn->id, input.from, result.reason);
+        stop(txn->id, input.from, result.reason, {});
         return;
     }
     note_answer(*branch, result);

@@ -131,7 +131,9 @@ TEST(PhaseTwo, a_stale_sender_stops_and_aborts_nothing) {
     Script s;
     s.when("work comes", s.submit({1, 2}));
     s.when("somebody newer drives", s.reply(1, refused, reason::kStaleSender))
-        .expect({"alarm stale_sender at 1", "answer 1 cannot_tell (stale_sender)"});
+        .expect({"alarm stale_sender at 1",
+                 "force restore refused above epoch 0",
+                 "answer 1 cannot_tell (stale_sender)"});
     EXPECT_TRUE(s.machine.stopped());
     s.when("yes", s.reply(2, yes)).quiet();
     s.when("the deadline passes", s.deadline()).quiet();

@@ -36,7 +36,8 @@ void append_keys(const KeyMemory& keys, const RecoveredState& state, std::vector
 std::uint64_t first_sealed_file(protocol::Epoch epoch) { return (std::uint64_t{epoch} << 32U) + 1; }
 
 // Order matters to a reader only in that the horizon comes before the outcomes, a group's outcomes
-// before its end, the outcomes before the keys, and the generation of keys before the keys.
+// before its end, the outcomes before the keys, the generation of keys before the keys, and what
+// was accepted before what is refused.
 std::vector<Record> checkpoint_records(const RecoveredState& state) {
     OutcomeMemory memory(state.horizon, state.committed, 1);
     return checkpoint_records(state, state.keys, memory.records(state.horizon));
@@ -74,6 +75,8 @@ std::vector<Record> checkpoint_records(const RecoveredState& state,
         out.emplace_back(protocol::AcknowledgedRecord{id, reason});
     }
     append_keys(keys, state, out);
+    if (state.accepted) out.emplace_back(*state.accepted);
+    if (state.refused) out.emplace_back(*state.refused);
     return out;
 }
 

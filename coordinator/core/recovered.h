@@ -7,9 +7,15 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 namespace twofold::coordinator {
+
+// Evidence of a branch that a restored log does not know enough of.
+inline constexpr std::string_view kLostWithTheLog =
+    "the coordinator's log was restored from a copy that does not tell whether this was committed";
 
 // A commit decision whose END was not found: its branches must be told (again).
 struct UnfinishedGroup {
@@ -44,6 +50,9 @@ struct RecoveredState {
     // The files that hold all keys but the loose ones.
     std::map<std::uint64_t, protocol::SealedRecord> sealed;
     protocol::IdPosition horizon{};
+    // The log was refused, and nobody has accepted that yet; and the newest acceptance.
+    std::optional<protocol::RestoreRecord> refused;
+    std::optional<protocol::RestoreRecord> accepted;
 
     friend bool operator==(const RecoveredState&, const RecoveredState&) = default;
 };

@@ -189,6 +189,21 @@ Result<void> Fold::take(const protocol::AcknowledgedRecord& record) {
     return ok();
 }
 
+// A later acceptance covers an earlier one, and the refusal that it is about.
+Result<void> Fold::take(const protocol::RestoreRecord& record) {
+    auto& known = record.accepted ? state_.accepted : state_.refused;
+    protocol::RestoreRecord merged = record;
+    if (known) {
+        merged.epoch = std::max(merged.epoch, known->epoch);
+        merged.position = std::max(merged.position, known->position);
+    }
+    known = std::move(merged);
+    if (record.accepted) state_.refused.reset();
+    return ok();
+}
+
+protocol::Epoch Fold::epoch_heard() const { return state_.accepted ? state_.accepted->epoch : 0; }
+
 // ---- judging --------------------------------------------------------------------------
 
 bool Fold::is_remembered(const protocol::IdPosition& position) const {
@@ -292,6 +307,33 @@ Result<void> Fold::check_references() const {
     return ok();
 }
 
+// The log was restored from a copy, and a person has accepted that. What it does not call committed
+// may have been committed after the copy was made: nobody can tell, and nobody guesses.
+void Fold::give_up_undecided() {
+    if (!state_.accepted) return;
+    for (auto undecided = state_.undecided.begin(); undecided != state_.undecided.end();) {
+        const auto& [id, record] = *undecided;
+        if (id.epoch() > state_.accepted->epoch) {
+            ++undecided;
+            continue;
+        }
+        std::vector<protocol::BranchOutcomeRecord>& outcomes = state_.branch_outcomes[id];
+        for (const protocol::BranchRecord& branch : record.branches) {
+            protocol::BranchKey key{id, branch.branch, branch.attempt};
+            bool known = std::ranges::any_of(
+                outcomes, [&key](const auto& outcome) { return outcome.key == key; });
+            if (known) continue;
+            outcomes.push_back({key,
+                                branch.participant,
+                                Outcome::heuristic_hazard,
+                                std::string(coordinator::kLostWithTheLog),
+                                false});
+        }
+        state_.heuristic[id] = Outcome::heuristic_hazard;
+        undecided = state_.undecided.erase(undecided);
+    }
+}
+
 // One form for equal states: no bits below the horizon, no zeros at the end, nothing below it that
 // a person has seen.
 void Fold::normalise() {
@@ -335,6 +377,7 @@ Result<RecoveredState> Fold::finish(const protocol::EpochRecord& new_epoch) && {
     TWOFOLD_TRY(check_references());
     state_.epochs.emplace(new_epoch.epoch, new_epoch);
     state_.epoch = new_epoch.epoch;
+    give_up_undecided();
     normalise();
     return std::move(state_);
 }

@@ -30,6 +30,9 @@ public:
     [[nodiscard]] base::Result<void> apply_sealed(const protocol::SealedRecord& file,
                                                   const std::vector<protocol::Record>& records);
 
+    // The next start takes a higher epoch than this one; 0: it follows the log's.
+    [[nodiscard]] protocol::Epoch epoch_heard() const;
+
     // The state that the machine of the new start begins with. Errors: corrupt.
     [[nodiscard]] base::Result<RecoveredState> finish(const protocol::EpochRecord& new_epoch) &&;
 
@@ -57,6 +60,7 @@ private:
     base::Result<void> take(const protocol::KeysRecord& record);
     base::Result<void> take(const protocol::SealedRecord& record);
     base::Result<void> take(const protocol::KeyTurnRecord& record);
+    base::Result<void> take(const protocol::RestoreRecord& record);
 
     [[nodiscard]] Facts facts_of(const protocol::TxnId& id, const Group& group) const;
     base::Result<void> take_keys(const protocol::KeysRecord& record, bool is_loose);
@@ -67,6 +71,7 @@ private:
     void remember_heuristic(const protocol::TxnId& id, Group& group);
     void drive_abort(const protocol::TxnId& id, Group& group);
     [[nodiscard]] base::Result<void> check_references() const;
+    void give_up_undecided();
     void normalise();
     [[nodiscard]] base::Error inconsistent(const protocol::TxnId& id, std::string what) const;
     [[nodiscard]] base::Error inconsistent(std::string what) const;

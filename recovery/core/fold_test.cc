@@ -153,6 +153,65 @@ TEST(Fold, what_a_person_has_seen_goes_when_the_horizon_passes_it) {
     EXPECT_TRUE(gone.value().acknowledged.empty());
 }
 
+// ---- a log that was restored from a copy ------------------------------------------------
+
+protocol::RestoreRecord restore(bool accepted, protocol::Epoch epoch, std::uint64_t position) {
+    return {accepted, ParticipantNumber(1), epoch, position, "log_went_back", "why"};
+}
+
+TEST(Fold, an_acceptance_covers_the_refusals_before_it) {
+    auto log = base_log();
+    log.emplace_back(restore(false, 6, 900));
+    log.emplace_back(restore(false, 4, 950));
+    auto refused = fold_all(log, 2);
+    ASSERT_TRUE(refused.has_value()) << refused.error().text();
+    ASSERT_TRUE(refused.value().refused.has_value());
+    EXPECT_EQ(refused.value().refused->epoch, 6U);
+    EXPECT_EQ(refused.value().refused->position, 950U);
+    log.emplace_back(restore(true, 6, 5'000));
+    auto accepted = fold_all(log, 7);
+    ASSERT_TRUE(accepted.has_value()) << accepted.error().text();
+    EXPECT_FALSE(accepted.value().refused.has_value());
+    EXPECT_EQ(accepted.value().accepted, restore(true, 6, 5'000));
+    log.emplace_back(restore(false, 9, 1));
+    auto again = fold_all(log, 8);
+    ASSERT_TRUE(again.has_value()) << again.error().text();
+    EXPECT_TRUE(again.value().refused.has_value());
+    auto folded = fold_all(checkpoint_records(again.value()), 9);
+    ASSERT_TRUE(folded.has_value()) << folded.error().text();
+    EXPECT_EQ(folded.value().refused, again.value().refused);
+    EXPECT_EQ(folded.value().accepted, again.value().accepted);
+}
+
+// It may have been committed after the copy was made.
+TEST(Fold, what_an_accepted_log_does_not_call_committed_is_a_hazard) {
+    TxnId id = make_id(1, 1);
+    auto log = base_log();
+    log.emplace_back(preparing_of(id));
+    log.emplace_back(restore(true, 6, 5'000));
+    log.emplace_back(epoch_record(7));
+    log.emplace_back(preparing_of(make_id(7, 1)));
+    auto state = fold_all(log, 8);
+    ASSERT_TRUE(state.has_value()) << state.error().text();
+    EXPECT_EQ(state.value().heuristic.at(id), Outcome::heuristic_hazard);
+    ASSERT_EQ(state.value().branch_outcomes.at(id).size(), 2U);
+    EXPECT_EQ(state.value().branch_outcomes.at(id)[1].evidence, coordinator::kLostWithTheLog);
+    EXPECT_EQ(state.value().undecided.size(), 1U) << "of after the acceptance";
+    auto folded = fold_all(checkpoint_records(state.value()), 9);
+    ASSERT_TRUE(folded.has_value()) << folded.error().text();
+    EXPECT_EQ(folded.value().heuristic, state.value().heuristic);
+    EXPECT_EQ(folded.value().branch_outcomes, state.value().branch_outcomes);
+}
+
+TEST(Fold, what_it_calls_committed_is_committed) {
+    auto log = base_log();
+    log.emplace_back(commit_of(make_id(1, 1)));
+    log.emplace_back(restore(true, 6, 5'000));
+    auto state = fold_all(log, 7);
+    ASSERT_TRUE(state.has_value()) << state.error().text();
+    EXPECT_EQ(state.value().unfinished_commits.size(), 1U);
+}
+
 // ---- checkpoints ----------------------------------------------------------------------
 
 void add_key(RecoveredState& state, const TxnId& id, bool committed) {

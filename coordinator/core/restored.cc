@@ -1,0 +1,244 @@
+// The log was restored from a copy. A participant that has heard more of it than it holds refuses
+// us: from then on nothing is said, by this start and by every later one, until a person has
+// accepted the log as it is. The start after that goes on above everything that anybody has heard,
+// and what it cannot know of the time before is shown to a person, never presumed.
+#include "base/assert.h"
+#include "coordinator/core/machine_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twofold::coordinator {
+
+using protocol::InquiryAnswer;
+using protocol::Outcome;
+using protocol::ParticipantNumber;
+using protocol::RestoreRecord;
+using protocol::SenderStamp;
+using protocol::TxnId;
+namespace reason = protocol::reason;
+
+// ---- refused ------------------------------------------------------------------------------
+
+// What the log's positions are told as: above all that were told before a restored log was
+// accepted.
+SenderStamp Machine::Impl::stamp(std::uint64_t durable_position) const {
+    std::uint64_t base = accepted_ ? accepted_->position : 0;
+    auto told = [base](std::uint64_t position) { return position == 0 ? 0 : base + position; };
+    return {incarnation_,
+            epoch_,
+            config_.start_nonce,
+            told(durable_position),
+            told(config_.start_position)};
+}
+
+// From here on whatever we said could contradict what others were told.
+void Machine::Impl::stop(const TxnId& txn,
+                         ParticipantNumber number,
+                         const protocol::Reason& why,
+                         const SenderStamp& known) {
+    if (is_stopped()) return;
+    bool newer = why.code == reason::kStaleSender;
+    RestoreRecord record;
+    record.participant = number;
+    record.epoch = known.epoch;
+    record.position = known.position;
+    record.code = newer ? reason::kStaleSender : reason::kLogWentBack;
+    std::string who = "participant " + directory_.name_of(number);
+    record.reason =
+        newer ? who +
+                    " has heard from a newer start of this coordinator: another one runs, or the "
+                    "log was restored from a copy. This one has stopped"
+              : "the log was restored from a copy: " + who +
+                    " has heard from a start of this coordinator that this log does not know. "
+                    "This one has stopped; put the newest log back, or accept this one";
+    stopped_ = make_reason(record.code, record.reason);
+    refused_ = record;
+    alarm(record.code, txn, number, record.reason + " (" + why.code + ": " + why.message + ")");
+    force(std::move(record));
+    for (auto& [position, other] : transactions_) {
+        for (const Waiter& waiter : other->waiters) {
+            answer(waiter.ticket, AnswerKind::cannot_tell, *other, stopped_);
+        }
+        other->waiters.clear();
+    }
+    for (Inquire& inquiry : std::exchange(held_inquiries_, {})) handle(inquiry);
+    for (const auto& work : std::exchange(held_work_, {})) {
+        Ticket ticket = std::visit([](const auto& request) { return request.ticket; }, work);
+        answer_plain(ticket, AnswerKind::cannot_tell, stopped_);
+    }
+}
+
+// A former start was refused, and nobody has accepted its log since.
+void Machine::Impl::stay_stopped() {
+    stopped_ = make_reason(refused_->code, refused_->reason);
+    alarm(refused_->code, {}, refused_->participant, refused_->reason);
+}
+
+// Requests are told to ask again elsewhere or later, everything else is ignored.
+void Machine::Impl::step_stopped(Input& input) {
+    if (auto* inquire = std::get_if<Inquire>(&input)) return handle(*inquire);
+    if (auto* accept = std::get_if<AcceptRestore>(&input)) return accept_log(*accept);
+    if (auto* durable = std::get_if<Durable>(&input)) return accepted_log(*durable);
+    if (auto* offered = std::get_if<OfferAnswered>(&input)) return note_heard(*offered);
+    std::visit(
+        [this]<class Alternative>(const Alternative& request) {
+            constexpr bool kIsRequest = requires { request.ticket; };
+            if constexpr (kIsRequest) {
+                answer_plain(request.ticket, AnswerKind::cannot_tell, stopped_);
+            }
+        },
+        input);
+}
+
+// Others that were asked at the same time may have heard even more.
+void Machine::Impl::note_heard(const OfferAnswered& input) {
+    if (!input.reply || input.reply->known.incarnation != incarnation_ || !refused_) return;
+    const SenderStamp& known = input.reply->known;
+    if (known.epoch <= refused_->epoch && known.position <= refused_->position) return;
+    refused_->epoch = std::max(refused_->epoch, known.epoch);
+    refused_->position = std::max(refused_->position, known.position);
+    force(*refused_);
+}
+
+// ---- accepted -----------------------------------------------------------------------------
+
+void Machine::Impl::accept_log(const AcceptRestore& input) {
+    // Nobody knows what they have heard that could not be asked: there is room for it.
+    constexpr std::uint64_t kPositions = std::uint64_t{1} << 40U;
+    constexpr protocol::Epoch kEpochs = 1'000;
+    if (find_record(input.ticket, input.participant, input.reason) == nullptr) return;
+    if (!refused_) {  // it is being accepted, or was: only a start is missing
+        answer_plain(input.ticket, AnswerKind::done, {});
+        return;
+    }
+    if (input.participant != refused_->participant) {
+        answer_plain(
+            input.ticket,
+            AnswerKind::wrong_state,
+            make_reason(reason::kBadRequest,
+                        "not this one, but participant " +
+                            directory_.name_of(refused_->participant) + " has refused this log"));
+        return;
+    }
+    if (input.dry_run) {
+        answer_plain(input.ticket, AnswerKind::done, {});
+        return;
+    }
+    RestoreRecord record = *refused_;
+    record.accepted = true;
+    record.reason = "operator: " + input.reason;
+    record.epoch = std::max(record.epoch, epoch_);
+    if (refused_->epoch == 0) record.epoch += kEpochs;  // it did not say
+    record.position = std::max(record.position, accepted_ ? accepted_->position : 0) + kPositions;
+    force(std::move(record), {}, input.ticket);
+}
+
+void Machine::Impl::accepted_log(const Durable& input) {
+    auto found = forcing_.find(input.token);
+    if (found == forcing_.end()) return;
+    const auto* record = std::get_if<RestoreRecord>(&found->second.record);
+    if (record == nullptr) return;
+    Ticket ticket = found->second.ticket;
+    if (record->accepted) {
+        refused_.reset();
+        accepted_ = *record;
+        stopped_ = make_reason(reason::kLogWentBack,
+                               "the restored log was accepted: start this coordinator again; it "
+                               "goes on in an epoch above " +
+                                   std::to_string(record->epoch));
+    }
+    forcing_.erase(found);
+    if (ticket.value != 0) answer_plain(ticket, AnswerKind::done, {});
+}
+
+// ---- what the log cannot know ---------------------------------------------------------------
+
+// Made before the log was accepted: no record of it means nothing.
+bool Machine::Impl::may_be_lost(const TxnId& id) const {
+    if (config_.sabotage.presume_after_restore) return false;
+    return accepted_ && id.incarnation() == incarnation_ && id.epoch() <= accepted_->epoch;
+}
+
+// Shown until a person has seen it. Appended only: a participant that is in doubt asks again.
+InquiryAnswer Machine::Impl::answer_lost(const protocol::BranchKey& key, ParticipantNumber number) {
+    alarm("expired_branch_in_doubt",
+          key.group,
+          number,
+          "a participant holds a branch of before the log was restored, and nobody can tell "
+          "whether its transaction was committed");
+    if (!old_heuristic_.contains(key.group)) list_lost(key, number);
+    return InquiryAnswer::expired;
+}
+
+void Machine::Impl::list_lost(const protocol::BranchKey& key, ParticipantNumber number) {
+    const TxnId& id = key.group;
+    Transaction* txn = find(id);
+    if (txn == nullptr) {
+        bool taken = find(id.position()) != nullptr;  // by an id that the lost log did not know
+        if (taken || transactions_.size() >= config_.transactions_max) return;
+        txn = &create(id);
+        txn->recovered = true;
+        txn->logged = true;
+        txn->sent = true;
+        txn->results_lost = true;
+        txn->ended_as = Outcome::heuristic_hazard;
+        txn->members.push_back({id, std::nullopt, {}});
+        enter(*txn, TransactionState::heuristic);
+    }
+    if (find_branch(*txn, key.branch, key.attempt) != nullptr) return;
+    Branch branch;
+    branch.branch = key.branch;
+    branch.attempt = key.attempt;
+    branch.at = directory_.at(number).enlistment;
+    branch.outcome = Outcome::heuristic_hazard;
+    branch.evidence = kLostWithTheLog;
+    txn->branches.push_back(std::move(branch));
+    enter(*txn, txn->branches.back(), BranchState::heuristic);
+    emit(Changed{id, txn->version});
+    for (const Branch& lost : txn->branches) {
+        emit(Append{protocol::BranchOutcomeRecord{{id, lost.branch, lost.attempt},
+                                                  lost.at->number,
+                                                  lost.outcome,
+                                                  lost.evidence,
+                                                  lost.by_operator}});
+    }
+    emit(Append{protocol::EndRecord{id, Outcome::heuristic_hazard}});
+}
+
+// ---- a participant whose database was restored ------------------------------------------------
+
+// From now on its positions count anew. What it may have lost is not told to it as aborted.
+void Machine::Impl::handle(AcceptRestore& input) {
+    if (find_record(input.ticket, input.participant, input.reason) == nullptr) return;
+    Participant& participant = directory_.at(input.participant);
+    if (!participant.went_back) {
+        answer_plain(input.ticket,
+                     AnswerKind::wrong_state,
+                     make_reason(reason::kBadRequest,
+                                 "nothing was restored as far as is known: the participant accepts "
+                                 "this log, and its database has not gone back"));
+        return;
+    }
+    if (input.dry_run) {
+        answer_plain(input.ticket, AnswerKind::done, {});
+        return;
+    }
+    emit(Append{protocol::PositionRecord{input.participant, {}}});
+    force(protocol::GivenUpRecord{input.participant, next_position()}, {}, input.ticket);
+}
+
+// Its restored database was accepted.
+void Machine::Impl::restore_accepted(ParticipantNumber number, Ticket ticket) {
+    Participant& participant = directory_.at(number);
+    participant.went_back = false;
+    participant.position = {};
+    participant.logged_position = {};
+    participant.uncovered.clear();
+    for (const BranchRef& ref : outstanding_at(number)) {
+        find_branch(*find(ref.position), ref.branch, ref.attempt)->position_at_send = {};
+    }
+    answer_plain(ticket, AnswerKind::done, {});
+}
+
+}  // namespace twofold::coordinator
