@@ -216,6 +216,7 @@ void CoordinatorService::Impl::dispatch(Request request, ResponseSink sink) {
 
 base::Result<void> CoordinatorService::Impl::listen() {
     probes.add(Method::get, "/livez", http::Role::open, &answer_alive);
+    probes.add(Method::get, "/healthz", http::Role::open, &answer_alive);
     add_openapi_route(probes, contract::coordinator_document());
     http::ServerOptions options;
     options.host = config.listen.host;

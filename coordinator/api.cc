@@ -318,9 +318,11 @@ void add_routes(http::Router& router, Driver& driver, const ApiOptions& options)
         });
     add_interactive_routes(router, context);
     add_event_routes(router, context);
-    router.add(Method::get, "/livez", Role::open, [](const Request&, ResponseSink sink) {
+    auto alive = [](const Request&, ResponseSink sink) {
         sink.send(http::text_response(200, "alive\n"));
-    });
+    };
+    router.add(Method::get, "/livez", Role::open, alive);
+    router.add(Method::get, "/healthz", Role::open, alive);
     if (options.metrics_text) {
         router.add(Method::get,
                    "/metrics",

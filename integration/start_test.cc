@@ -50,7 +50,10 @@ TEST_F(Start, LivesButIsNotReadyWhileItReadsItsLog) {
     }
     expect_recovering(cluster().transfer({}));
     expect_recovering(client().post("/v1/branches:inquire", "{}"));
-    EXPECT_EQ(client().get("/livez").status, 200) << "still, after all these";
+    for (const char* alive : {"/livez", "/healthz"}) {
+        EXPECT_EQ(client().get(alive).status, 200) << "still, after all these";
+        EXPECT_EQ(cluster().participant_client(0).get(alive).status, 200);
+    }
     EXPECT_TRUE(cluster().coordinator().running());
     EXPECT_EQ(cluster().coordinator().output().find("ready on"), std::string::npos);
     let_go();

@@ -134,9 +134,11 @@ void add_routes(http::Router& router, Driver& driver, const ApiOptions& options)
                "/v1/participant",
                Role::sidecar,
                [&driver](const Request&, ResponseSink sink) { describe(driver, std::move(sink)); });
-    router.add(Method::get, "/livez", Role::open, [](const Request&, ResponseSink sink) {
+    auto alive = [](const Request&, ResponseSink sink) {
         sink.send(http::text_response(200, "alive\n"));
-    });
+    };
+    router.add(Method::get, "/livez", Role::open, alive);
+    router.add(Method::get, "/healthz", Role::open, alive);
     router.add(Method::get, "/readyz", Role::open, [&driver](const Request&, ResponseSink sink) {
         sink.send(driver.ready() ? http::text_response(200, "ready\n") : not_ready(driver));
     });
