@@ -252,6 +252,7 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
         finished(heuristic->second);
     } else if (outcomes_.is_committed(id.position())) {
         finished(Outcome::committed);
+        answer.report.recorded = !outcomes_.is_unrecorded(id.position());
     } else if (aborted != nullptr) {
         finished(Outcome::aborted);
         answer.report.reason = make_reason(*aborted, "aborted; details are not kept");
@@ -280,6 +281,15 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     }
     answer.reason = answer.reason.empty() ? answer.report.reason : answer.reason;
     return answer;
+}
+
+// Of a commit that is known by its key and not in memory. What was recorded has left its bit: only
+// a commit that changed nothing has a key without one.
+bool Machine::Impl::has_changed_nothing(const TxnId& id) const {
+    if (outcomes_.is_unrecorded(id.position())) return true;
+    if (outcomes_.is_committed(id.position()) || old_heuristic_.contains(id)) return false;
+    bool is_remembered = issued_here(id) && id.position() >= outcomes_.horizon();
+    return is_remembered && id.participant().value == 0;
 }
 
 std::vector<TransactionReport> Machine::Impl::list(const ListFilter& filter) const {

@@ -195,7 +195,10 @@ void Machine::Impl::end(Transaction& txn) {
         if (txn.position < horizon) give_up_below(horizon);
         emit(Append{protocol::EndRecord{txn.id, outcome}});
     }
-    if (outcome == Outcome::committed) outcomes_.set_committed(txn.position);
+    if (outcome == Outcome::committed) {
+        txn.recorded ? outcomes_.set_committed(txn.position)
+                     : outcomes_.set_unrecorded(txn.position);
+    }
     if (txn.decision == Decision::commit && txn.member().idempotency) {
         settle_key(txn.id, *txn.member().idempotency, true, {});
     }

@@ -34,8 +34,12 @@ bool Machine::Impl::attach_to_key(Ticket ticket, const BeginOptions& options, bo
         }
         known.ticket = ticket;
         known.repeated = true;
-        if (found->committed && known.kind != AnswerKind::finished) {
+        bool says_less = known.kind != AnswerKind::finished ||
+                         known.report.outcome == protocol::Outcome::aborted;
+        if (found->committed && says_less) {
             // The key is known for longer than the outcome, or was learned from a participant.
+            known.report.recorded = !has_changed_nothing(id);
+            known.report.reason = {};
             known.kind = AnswerKind::finished;
             known.report.outcome = protocol::Outcome::committed;
             known.report.state = to_string(protocol::Outcome::committed);

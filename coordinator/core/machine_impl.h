@@ -216,6 +216,7 @@ private:
     [[nodiscard]] TransactionReport report(const Transaction& txn) const;
     [[nodiscard]] Answer answer_now(const Transaction& txn) const;
     [[nodiscard]] Answer answer_forgotten(const protocol::TxnId& id) const;
+    [[nodiscard]] bool has_changed_nothing(const protocol::TxnId& id) const;
     [[nodiscard]] std::optional<AnswerKind> kind_for(const Transaction& txn, const Waiter& w) const;
     void answer(Ticket ticket, AnswerKind kind, const Transaction& txn, protocol::Reason why = {});
     void answer(const Waiter& waiter,

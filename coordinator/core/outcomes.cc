@@ -72,10 +72,21 @@ void OutcomeMemory::set_committed(IdPosition position) {
     epochs_[position.epoch].set(position.sequence);
 }
 
-bool OutcomeMemory::is_committed(IdPosition position) const {
-    auto found = epochs_.find(position.epoch);
-    return found != epochs_.end() && found->second.test(position.sequence);
+void OutcomeMemory::set_unrecorded(IdPosition position) {
+    if (position < horizon_) return;
+    unrecorded_[position.epoch].set(position.sequence);
 }
+
+bool OutcomeMemory::test(const Bits& bits, IdPosition position) {
+    auto found = bits.find(position.epoch);
+    return found != bits.end() && found->second.test(position.sequence);
+}
+
+bool OutcomeMemory::is_committed(IdPosition position) const {
+    return test(epochs_, position) || test(unrecorded_, position);
+}
+
+bool OutcomeMemory::is_unrecorded(IdPosition position) const { return test(unrecorded_, position); }
 
 IdPosition OutcomeMemory::newest_committed_below(IdPosition limit) const {
     for (const auto& [epoch, bits] : epochs_ | std::views::reverse) {
@@ -95,7 +106,9 @@ std::optional<IdPosition> OutcomeMemory::choose_horizon(IdPosition next, IdPosit
     std::uint64_t keep = ids_max_ - ids_max_ / 8;  // move rarely, and then by a good piece
     std::uint64_t total = 0;
     std::map<Epoch, Sequence> ends;
-    for (const auto& [epoch, bits] : epochs_) ends[epoch] = bits.last + 1;
+    for (const Bits* kind : {&epochs_, &unrecorded_}) {
+        for (const auto& [epoch, bits] : *kind) ends[epoch] = std::max(ends[epoch], bits.last + 1);
+    }
     ends[next.epoch] = next.sequence;
     std::optional<IdPosition> chosen;
     for (const auto& [epoch, end] : ends | std::views::reverse) {
@@ -114,9 +127,14 @@ std::optional<IdPosition> OutcomeMemory::choose_horizon(IdPosition next, IdPosit
 void OutcomeMemory::move_horizon(IdPosition horizon) {
     TWOFOLD_ASSERT(horizon >= horizon_, "the forget horizon never goes back");
     horizon_ = horizon;
-    epochs_.erase(epochs_.begin(), epochs_.lower_bound(horizon.epoch));
-    auto found = epochs_.find(horizon.epoch);
-    if (found != epochs_.end()) found->second.forget_below(horizon.sequence);
+    forget_below(epochs_, horizon);
+    forget_below(unrecorded_, horizon);
+}
+
+void OutcomeMemory::forget_below(Bits& bits, IdPosition horizon) {
+    bits.erase(bits.begin(), bits.lower_bound(horizon.epoch));
+    auto found = bits.find(horizon.epoch);
+    if (found != bits.end()) found->second.forget_below(horizon.sequence);
 }
 
 // A word without the bits of ids below `lowest`.

@@ -3,6 +3,10 @@
 //
 // The horizon moves in two steps: choose_horizon() proposes, the caller forces a record, and only
 // then move_horizon() forgets. A crash in between leaves the old horizon with all of its bits.
+//
+// A commit that changed nothing has no record anywhere. Its bit is one of this start only: were it
+// in a checkpoint, a later start would call it a commit like any other, which has its effects and
+// has settled its key.
 #pragma once
 
 #include "protocol/ids.h"
@@ -22,9 +26,13 @@ public:
                   std::uint64_t ids_max);
 
     void set_committed(protocol::IdPosition position);
+    // Committed, and nothing was changed anywhere.
+    void set_unrecorded(protocol::IdPosition position);
+    // Either of them.
     [[nodiscard]] bool is_committed(protocol::IdPosition position) const;
+    [[nodiscard]] bool is_unrecorded(protocol::IdPosition position) const;
     [[nodiscard]] protocol::IdPosition horizon() const { return horizon_; }
-    // The newest committed id below the limit that is remembered; zero when there is none.
+    // The newest id below the limit whose commit is recorded and remembered; zero: there is none.
     [[nodiscard]] protocol::IdPosition newest_committed_below(protocol::IdPosition limit) const;
 
     // A higher horizon when more ids than wanted are remembered; never above `limit` (the oldest
@@ -33,8 +41,8 @@ public:
         protocol::IdPosition next, protocol::IdPosition limit) const;
     void move_horizon(protocol::IdPosition horizon);
 
-    // The bits from `horizon` (at least our own) as records of a checkpoint. Copies words: a
-    // checkpoint is made between two steps of the machine.
+    // The bits of recorded commits from `horizon` (at least our own), for a checkpoint. Copies
+    // words: a checkpoint is made between two steps of the machine.
     [[nodiscard]] std::vector<protocol::OutcomesRecord> records(protocol::IdPosition horizon) const;
 
 private:
@@ -48,9 +56,14 @@ private:
         [[nodiscard]] std::uint64_t word_from(std::size_t word, protocol::Sequence lowest) const;
         void forget_below(protocol::Sequence sequence);
     };
+    using Bits = std::map<protocol::Epoch, EpochBits>;
+
+    [[nodiscard]] static bool test(const Bits& bits, protocol::IdPosition position);
+    static void forget_below(Bits& bits, protocol::IdPosition horizon);
 
     protocol::IdPosition horizon_;
-    std::map<protocol::Epoch, EpochBits> epochs_;
+    Bits epochs_;      // recorded
+    Bits unrecorded_;  // no id is in both
     std::uint64_t ids_max_;
 };
 

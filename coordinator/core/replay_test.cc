@@ -10,7 +10,6 @@ namespace {
 
 using enum protocol::ItemStatus;
 using protocol::CallOutcome;
-using protocol::ItemOp;
 using protocol::ItemResult;
 namespace reason = protocol::reason;
 
@@ -316,6 +315,79 @@ TEST(Rerun, keeps_the_deadline) {
     }));
     s.when("the deadline passes", s.deadline())
         .expect_one("answer 1 finished aborted (deadline_exceeded)");
+}
+
+// ---- commits that changed nothing -----------------------------------------------------
+
+// What the next start finds, of a log that is this machine's checkpoint only.
+RecoveredState after(const Machine& machine) {
+    RecoveredState state = second_start();
+    for (const protocol::Record& record : machine.checkpoint()) {
+        if (const auto* keys = std::get_if<protocol::KeysRecord>(&record)) {
+            state.keys.restore(*keys, true);
+        }
+        const auto* outcomes = std::get_if<protocol::OutcomesRecord>(&record);
+        if (outcomes == nullptr) continue;
+        std::vector<bool>& bits = state.committed[outcomes->epoch];
+        bits.resize(outcomes->first_sequence + outcomes->committed_bits.size() * 8, false);
+        for (std::size_t i = 0; i < outcomes->committed_bits.size() * 8; ++i) {
+            bits[outcomes->first_sequence + i] =
+                ((outcomes->committed_bits[i / 8] >> (i % 8)) & 1U) != 0;
+        }
+    }
+    return state;
+}
+
+Script without_reports() {
+    Config config;
+    config.reports_max = 1;
+    Script s(2, config);
+    s.infos[1].one_phase = true;
+    s.when("it can do one-phase", s.seen(1));
+    return s;
+}
+
+// So that the one before it is known by its bit only.
+void commit_another(Script& s) {
+    s.when("other work comes", s.submit({1}));
+    s.when("it is done", s.reply(1, committed));
+}
+
+TEST(Unrecorded, a_one_phase_commit_that_changed_nothing_leaves_nothing_in_a_checkpoint) {
+    Script s = without_reports();
+    s.when("work comes", s.submit({1}, keyed()));
+    protocol::TxnId id = s.txn;
+    s.when("it only reads", s.reply(1, committed, {}, [](ItemResult& r) {
+         r.recorded = false;
+     })).expect_one("answer 1 finished committed unrecorded");
+    commit_another(s);
+    protocol::TxnId recorded = s.txn;
+    Answer known = s.machine.query(id);
+    EXPECT_EQ(known.report.outcome, protocol::Outcome::committed);
+    EXPECT_FALSE(known.report.recorded) << "nothing more is known of it later";
+    Machine next({}, after(s.machine));
+    EXPECT_EQ(next.query(id).kind, AnswerKind::cannot_tell) << "only its participant could tell";
+    EXPECT_EQ(next.query(recorded).report.outcome, protocol::Outcome::committed);
+    EXPECT_TRUE(next.query(recorded).report.recorded);
+}
+
+TEST(Unrecorded, the_key_of_reads_in_several_databases_is_answered_as_before) {
+    Script s = without_reports();
+    s.when("work comes", s.submit({1, 2}, keyed()));
+    protocol::TxnId id = s.txn;
+    s.when("it only reads", s.reply(1, read_only));
+    s.when("it only reads", s.reply(2, read_only))
+        .expect_one("answer 1 finished committed unrecorded");
+    Script next(after(s.machine), {}, false);
+    next.when("before anybody was greeted", next.submit({1, 2}, keyed()))
+        .expect({"answer 1 finished committed unrecorded"});
+    next.when("they are greeted", next.offer_answered(1));
+    next.when("they are greeted", next.offer_answered(2));
+    next.when("once more", next.submit({1, 2}, keyed()))
+        .expect({"answer 2 finished committed unrecorded"});
+    EXPECT_EQ(last_answer(next).report.txn, id);
+    EXPECT_TRUE(last_answer(next).reason.empty());
+    EXPECT_FALSE(next.machine.query(id).report.recorded);
 }
 
 }  // namespace

@@ -140,6 +140,24 @@ TEST(Outcomes, records_hold_the_bits_above_the_horizon) {
     }
 }
 
+TEST(Outcomes, a_commit_that_changed_nothing_is_one_of_this_start_only) {
+    OutcomeMemory memory({}, {}, 1'000'000);
+    memory.set_committed({2, 70});
+    memory.set_unrecorded({2, 71});
+    memory.set_unrecorded({1, 3});
+    EXPECT_TRUE(memory.is_committed({2, 71}));
+    EXPECT_TRUE(memory.is_unrecorded({2, 71}));
+    EXPECT_FALSE(memory.is_unrecorded({2, 70}));
+    EXPECT_EQ(read(memory.records({})), (std::set<IdPosition>{{2, 70}}));
+    EXPECT_EQ(memory.newest_committed_below({2, 72}), (IdPosition{2, 70}));
+    memory.move_horizon({2, 71});
+    EXPECT_FALSE(memory.is_committed({1, 3}));
+    EXPECT_FALSE(memory.is_committed({2, 70}));
+    EXPECT_TRUE(memory.is_unrecorded({2, 71}));
+    memory.move_horizon({2, 72});
+    EXPECT_FALSE(memory.is_committed({2, 71}));
+}
+
 TEST(Outcomes, many_ids_become_several_records) {
     constexpr std::uint64_t kIds = 2'000'000;
     OutcomeMemory memory({}, {}, kIds);
