@@ -13,7 +13,6 @@ namespace twofold::coordinator {
 
 using protocol::ParticipantNumber;
 using protocol::SenderStamp;
-using protocol::TxnId;
 namespace reason = protocol::reason;
 
 bool refuses_our_start(std::string_view code) {
