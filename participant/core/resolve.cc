@@ -139,6 +139,7 @@ void Machine::Impl::on(CoordinatorsAnswered&& input) {
     if (auto refusal = check_resolve(wanted)) return emit(std::move(*refusal));
     Branch& branch = *table_.find(protocol::parse_gid(wanted.gid)->key);
     std::vector<AnswerResolve::Evidence> evidence;
+    evidence.reserve(input.words.size());
     for (const CoordinatorWord& word : input.words) {
         evidence.push_back(evidence_of(word, branch.key));
     }
