@@ -4,13 +4,10 @@
 
 namespace twofold::sim {
 
-using coordinator::AnswerKind;
 using protocol::BranchKey;
 using protocol::Decision;
 using protocol::ItemOp;
 using protocol::ItemStatus;
-using protocol::Outcome;
-using protocol::TxnId;
 
 // ---- the log --------------------------------------------------------------------------------
 

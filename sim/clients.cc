@@ -109,7 +109,7 @@ void Clients::ask(
     // Work without a key is not safe to repeat, and the network is not to blame for doing so.
     bool repeatable = operation.options.idempotency.has_value() || operation.txn.has_value();
     auto send = repeatable ? &Net::send : &Net::send_once;
-    auto deliver = [this, &operation, make, answered] {
+    auto deliver = [this, &operation, make = std::move(make), answered] {
         CoordinatorNode* node = cluster_.any_coordinator();
         if (node == nullptr || !node->is_ready()) return;
         node->request(

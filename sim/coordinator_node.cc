@@ -76,8 +76,9 @@ void CoordinatorNode::step(Input input) {
     inputs_.push_back(std::move(input));
     if (stepping_) return;
     stepping_ = true;
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-        Input next = std::move(inputs_[i]);
+    std::size_t taken = 0;
+    while (taken < inputs_.size()) {  // it grows meanwhile
+        Input next = std::move(inputs_[taken++]);
         coordinator::Effects effects;
         machine_->step(std::move(next), effects);
         for (coordinator::Effect& effect : effects) execute(std::move(effect));
@@ -88,7 +89,9 @@ void CoordinatorNode::step(Input input) {
 }
 
 void CoordinatorNode::execute(coordinator::Effect&& effect) {
-    std::visit([this](auto&& alternative) { handle(std::move(alternative)); }, std::move(effect));
+    std::visit(
+        [this](auto&& alternative) { handle(std::forward<decltype(alternative)>(alternative)); },
+        std::move(effect));
 }
 
 void CoordinatorNode::handle(coordinator::Append&& effect) { append(effect.record); }
@@ -174,14 +177,15 @@ void CoordinatorNode::handle(coordinator::RaiseAlarm&& effect) {
 void CoordinatorNode::request(std::uint32_t operation,
                               std::function<std::optional<Input>(Ticket)> make,
                               Reply reply) {
-    world_.after(us(20), process_, [this, operation, make = std::move(make), reply] {
-        if (!ready_) return;
-        Ticket ticket(next_ticket_++);
-        std::optional<Input> input = make(ticket);
-        if (!input.has_value()) return;
-        tickets_.emplace(ticket.value, Waiting{operation, reply});
-        step(std::move(*input));
-    });
+    world_.after(
+        us(20), process_, [this, operation, make = std::move(make), reply = std::move(reply)] {
+            if (!ready_) return;
+            Ticket ticket(next_ticket_++);
+            std::optional<Input> input = make(ticket);
+            if (!input.has_value()) return;
+            tickets_.emplace(ticket.value, Waiting{operation, reply});
+            step(std::move(*input));
+        });
 }
 
 void CoordinatorNode::query(std::uint32_t operation,
@@ -198,7 +202,7 @@ void CoordinatorNode::query(std::uint32_t operation,
 
 void CoordinatorNode::inquire(protocol::InquiryRequest request,
                               std::function<void(const protocol::InquiryReply&)> reply) {
-    world_.after(us(20), process_, [this, request = std::move(request), reply] {
+    world_.after(us(20), process_, [this, request = std::move(request), reply = std::move(reply)] {
         if (!ready_) return;
         Ticket ticket(next_ticket_++);
         inquiries_.emplace(ticket.value, reply);

@@ -76,7 +76,7 @@ void ModelDatabase::finish(ProcessId client,
     std::uint64_t call = open_call(client, [done] {
         done({FinishStatus::unknown, because(reason::kUnavailable)});
     });
-    later([this, call, done, act] {
+    later([this, call, done = std::move(done), act = std::move(act)] {
         FinishResult result = act();
         // The commit is durable; its answer takes another moment, in which a crash can fall.
         later([this, call, done, result] { answer(call, [done, result] { done(result); }); });
@@ -423,6 +423,7 @@ bool ModelDatabase::answer_from_key(Session& session) {
 
 std::vector<protocol::PreparedBranch> ModelDatabase::listing() const {
     std::vector<protocol::PreparedBranch> out;
+    out.reserve(durable_.prepared.size());
     for (const auto& [key, branch] : durable_.prepared) {
         out.push_back({key,
                        branch.gid,

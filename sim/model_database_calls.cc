@@ -27,7 +27,7 @@ WorkResult lost_session(const WorkStatus status) {
 
 void ModelDatabase::start(ProcessId client, StartCallback done) {
     std::uint64_t call = open_call(client, [done] { done(down()); });
-    later([this, client, done, call] {
+    later([this, client, done = std::move(done), call] {
         ++durable_.epoch;  // durable before anything else
         if (!skip_fencing_) {
             // Ending a backend takes a moment; listing before they are gone would miss a prepare.
@@ -69,8 +69,8 @@ void ModelDatabase::execute_prepare(ProcessId client,
     Session session;
     session.client = client;
     session.key = work.key;
-    session.gid = work.gid;
-    session.idempotency = work.idempotency;
+    session.gid = std::move(work.gid);
+    session.idempotency = std::move(work.idempotency);
     session.mode = Mode::prepare;
     begin(std::move(session), std::move(done), WorkTable::id_of(work.work));
 }
@@ -79,8 +79,8 @@ void ModelDatabase::one_phase(ProcessId client, protocol::BranchWork work, WorkC
     Session session;
     session.client = client;
     session.key = work.key;
-    session.gid = work.gid;
-    session.idempotency = work.idempotency;
+    session.gid = std::move(work.gid);
+    session.idempotency = std::move(work.idempotency);
     session.mode = Mode::one_phase;
     begin(std::move(session), std::move(done), WorkTable::id_of(work.work));
 }
@@ -101,7 +101,7 @@ void ModelDatabase::execute(ProcessId client,
         Session session;
         session.client = client;
         session.key = work.key;
-        session.gid = work.gid;
+        session.gid = std::move(work.gid);
         session.mode = Mode::interactive;
         begin(std::move(session), std::move(done), spec);
         return;
@@ -136,7 +136,7 @@ void ModelDatabase::prepare_executed(ProcessId client,
 
 void ModelDatabase::cancel(ProcessId client, const protocol::BranchKey& key, DoneCallback done) {
     std::uint64_t call = open_call(client, [done] { done(false); });
-    later([this, key, done, call] {
+    later([this, key, done = std::move(done), call] {
         if (world_.chance(options_.cancel_fails)) {
             answer(call, [done] { done(false); });
             return;
@@ -176,7 +176,7 @@ void ModelDatabase::settle_one_phase(ProcessId client,
 
 void ModelDatabase::list(ProcessId client, ListCallback done) {
     std::uint64_t call = open_call(client, [done] { done(down()); });
-    later([this, done, call] {
+    later([this, done = std::move(done), call] {
         if (world_.chance(options_.listing_fails)) {
             answer(call, [done] { done(down()); });
             return;
@@ -189,7 +189,7 @@ void ModelDatabase::persist_sender(ProcessId client,
                                    const protocol::SenderStamp& sender,
                                    DoneCallback done) {
     std::uint64_t call = open_call(client, [done] { done(false); });
-    later([this, sender, done, call] {
+    later([this, sender, done = std::move(done), call] {
         protocol::SenderStamp& known = durable_.senders[sender.incarnation];
         if (sender.epoch != known.epoch)
             say("accepts sender epoch " + std::to_string(sender.epoch));

@@ -13,7 +13,7 @@ void draw_net(SeededRng& rng, NetOptions& net) {
     net.delay_max = net.delay_min + us(rng.between(100, 5'000));
     if (rng.chance_per_mille(500)) {
         net.slow = static_cast<std::uint32_t>(rng.between(5, 80));
-        net.slow_max = rng.chance_per_mille(300) ? seconds(rng.between(60, 4 * 3600))
+        net.slow_max = rng.chance_per_mille(300) ? seconds(rng.between(60, std::uint64_t{4} * 3600))
                                                  : ms(rng.between(50, 5'000));
     }
     if (rng.chance_per_mille(400)) net.loss = static_cast<std::uint32_t>(rng.between(1, 60));

@@ -112,8 +112,8 @@ void ParticipantNode::enlist(std::uint32_t operation,
     };
     auto state = std::make_shared<State>();
     std::uint64_t session = (std::uint64_t{epoch_} << 32U) | next_session_++;
-    auto on_answer = [this, state, txn, then](const coordinator::Answer& answer,
-                                              protocol::ParticipantNumber number) {
+    auto on_answer = [this, state, txn, then = std::move(then)](
+                         const coordinator::Answer& answer, protocol::ParticipantNumber number) {
         if (std::exchange(state->done, true)) return;
         if (answer.kind != coordinator::AnswerKind::enlisted) return;
         for (const coordinator::BranchReport& branch : answer.report.branches) {
@@ -140,7 +140,7 @@ void ParticipantNode::enlist(std::uint32_t operation,
                 });
             });
     });
-    world_.after(ms(500), process_, [state, failed] {
+    world_.after(ms(500), process_, [state, failed = std::move(failed)] {
         if (!std::exchange(state->done, true)) failed();
     });
 }
@@ -178,8 +178,11 @@ void ParticipantNode::step(participant::Input input) {
     participant::Effects effects;
     machine_->step(std::move(input), effects);
     for (participant::Effect& effect : effects) {
-        std::visit([this](auto&& alternative) { handle(std::move(alternative)); },
-                   std::move(effect));
+        std::visit(
+            [this](auto&& alternative) {
+                handle(std::forward<decltype(alternative)>(alternative));
+            },
+            std::move(effect));
     }
 }
 

@@ -23,7 +23,7 @@ namespace twofold::sim {
 #define TWOFOLD_SIM(field, what) TWOFOLD_SABOTAGE(, field, what)
 
 const std::vector<NamedSabotage>& all_sabotage() {
-    static const std::vector<NamedSabotage> kAll = {
+    static const std::vector<NamedSabotage> all = {
         TWOFOLD_COORDINATOR(send_commit_before_decided,
                             "commit leaves before the decision is durable"),
         TWOFOLD_COORDINATOR(answer_before_decided,
@@ -79,7 +79,7 @@ const std::vector<NamedSabotage>& all_sabotage() {
         TWOFOLD_SIM(stale_low_water, "batches carry a low-water mark that is too high"),
         TWOFOLD_SIM(cut_off_reply_as_success, "an unanswered commit counts as done"),
     };
-    return kAll;
+    return all;
 }
 
 #undef TWOFOLD_SIM
