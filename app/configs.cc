@@ -165,6 +165,7 @@ Result<CoordinatorConfig> load_coordinator_config(const std::string& path) {
     out.deadline_max = in.duration("deadline_max", out.deadline_max, 1ms, 24h);
     out.retry_min = in.duration("retry_min", out.retry_min, 1ms, 1min);
     out.retry_max = in.duration("retry_max", out.retry_max, out.retry_min, 10min);
+    out.undelivered_alarm = in.duration("undelivered_alarm", out.undelivered_alarm, 0ms, 24h);
     out.info_interval = in.duration("info_interval", out.info_interval, 50ms, 1h);
     out.drain_limit = in.duration("drain_limit", out.drain_limit, 0ms, 1h);
     out.transactions_max = in.integer("transactions_max", out.transactions_max, 1, 10'000'000);

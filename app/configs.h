@@ -30,6 +30,7 @@ struct CoordinatorConfig {
     std::chrono::milliseconds deadline_max{3'600'000};
     std::chrono::milliseconds retry_min{20};
     std::chrono::milliseconds retry_max{5'000};
+    std::chrono::milliseconds undelivered_alarm{60'000};
     std::chrono::milliseconds info_interval{5'000};
     std::chrono::milliseconds drain_limit{10'000};
     std::uint64_t transactions_max = 100'000;

@@ -8,6 +8,8 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <map>
+
 namespace twofold::app {
 
 namespace {
@@ -65,10 +67,23 @@ struct CoordinatorMetrics::Impl {
                                          "Items answered by participants, or left unanswered");
     Family<Gauge>& up =
         gauges(registry, "twofold_participant_up", "1 when the participant answers");
-    Gauge& in_doubt = gauges(registry,
-                             "twofold_indoubt_transactions",
-                             "Decided, not acknowledged by every participant")
-                          .Add({});
+    Family<Histogram>& phases = histograms(registry,
+                                           "twofold_phase_duration_seconds",
+                                           "prepare: from acceptance to the proposed commit; "
+                                           "decide: until that is durable; apply: until every "
+                                           "participant has acknowledged it");
+    Family<Gauge>& in_doubt = gauges(registry,
+                                     "twofold_indoubt_transactions",
+                                     "Committed, not acknowledged by this participant");
+    Gauge& in_doubt_oldest = gauges(registry,
+                                    "twofold_indoubt_oldest_age_seconds",
+                                    "Of the oldest commit that somebody has not acknowledged, "
+                                    "since it was decided or found by this start; 0: none")
+                                 .Add({});
+    Gauge& leader = gauges(registry,
+                           "twofold_leader",
+                           "1 when this coordinator may decide, 0 when another has replaced it")
+                        .Add({});
     Histogram& force_duration = histograms(registry,
                                            "twofold_wal_fsync_duration_seconds",
                                            "Writing and forcing one batch of the log")
@@ -104,6 +119,7 @@ struct CoordinatorMetrics::Impl {
                                           "Transactions that the start found unfinished");
     Family<Counter>& alarms =
         counters(registry, "twofold_alarms_total", "Situations that a person must look at");
+    std::map<std::string, Gauge*> in_doubt_at;
     Gauge& epoch =
         gauges(registry, "twofold_epoch", "Starts of this coordinator on this log").Add({});
 };
@@ -116,6 +132,9 @@ CoordinatorMetrics::CoordinatorMetrics() : impl_(std::make_unique<Impl>()) {
     for (const char* outcome : {"committed", "aborted"}) {
         impl_->finished.Add({{"outcome", outcome}});
     }
+    for (const char* phase : {"prepare", "decide", "apply"}) {
+        impl_->phases.Add({{"phase", phase}}, kSeconds);
+    }
 }
 
 CoordinatorMetrics::~CoordinatorMetrics() = default;
@@ -126,6 +145,10 @@ void CoordinatorMetrics::transaction_finished(std::string_view outcome,
                                               std::chrono::nanoseconds took) {
     impl_->finished.Add({{"outcome", std::string(outcome)}}).Increment();
     if (took.count() > 0) impl_->duration.Observe(seconds(took));
+}
+
+void CoordinatorMetrics::phase_took(std::string_view phase, std::chrono::nanoseconds took) {
+    impl_->phases.Add({{"phase", std::string(phase)}}, kSeconds).Observe(seconds(took));
 }
 
 void CoordinatorMetrics::item_answered(const std::string& participant,
@@ -158,12 +181,27 @@ void CoordinatorMetrics::recovery_took(std::chrono::nanoseconds took) {
     impl_->recovery_duration.Set(seconds(took));
 }
 
-std::string CoordinatorMetrics::text(const coordinator::Machine& machine, const LogFigures& log) {
+void CoordinatorMetrics::show(const coordinator::Driver& driver) {
+    const coordinator::Machine& machine = driver.machine();
     coordinator::Machine::Counts counts = machine.counts();
-    impl_->active.Add({{"state", "active"}}).Set(static_cast<double>(counts.active));
+    auto active = counts.active - counts.in_doubt - counts.waiting;
+    impl_->active.Add({{"state", "active"}}).Set(static_cast<double>(active));
     impl_->active.Add({{"state", "waiting"}}).Set(static_cast<double>(counts.waiting));
-    impl_->in_doubt.Set(static_cast<double>(counts.in_doubt));
+    impl_->active.Add({{"state", "in_doubt"}}).Set(static_cast<double>(counts.in_doubt));
+    coordinator::InDoubt in_doubt = driver.in_doubt();
+    for (auto& [participant, shown] : impl_->in_doubt_at) shown->Set(0);
+    for (const auto& [participant, count] : in_doubt.at) {
+        Gauge*& shown = impl_->in_doubt_at[participant];
+        if (shown == nullptr) shown = &impl_->in_doubt.Add({{"participant", participant}});
+        shown->Set(static_cast<double>(count));
+    }
+    impl_->in_doubt_oldest.Set(seconds(in_doubt.oldest));
+    impl_->leader.Set(machine.stopped() ? 0 : 1);
     impl_->epoch.Set(machine.epoch());
+}
+
+std::string CoordinatorMetrics::text(const coordinator::Driver& driver, const LogFigures& log) {
+    show(driver);
     impl_->wal_bytes.Set(static_cast<double>(log.live_bytes));
     raise_to(impl_->forces, static_cast<double>(log.forces));
     raise_to(impl_->idle_forces, static_cast<double>(log.idle_forces));

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "app/log_adapter.h"
-#include "coordinator/core/machine.h"
+#include "coordinator/driver.h"
 #include "coordinator/ports.h"
 
 #include <chrono>
@@ -20,6 +20,7 @@ public:
 
     void transaction_started() override;
     void transaction_finished(std::string_view outcome, std::chrono::nanoseconds took) override;
+    void phase_took(std::string_view phase, std::chrono::nanoseconds took) override;
     void item_answered(const std::string& participant,
                        std::string_view operation,
                        std::string_view result) override;
@@ -31,9 +32,11 @@ public:
     void recovery_took(std::chrono::nanoseconds took);
 
     // The text of /metrics: the registry, and the gauges as they are now.
-    [[nodiscard]] std::string text(const coordinator::Machine& machine, const LogFigures& log);
+    [[nodiscard]] std::string text(const coordinator::Driver& driver, const LogFigures& log);
 
 private:
+    void show(const coordinator::Driver& driver);
+
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

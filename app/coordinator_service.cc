@@ -167,6 +167,7 @@ void CoordinatorService::Impl::make_driver(
     machine.deadline_max = config.deadline_max;
     machine.retry_min = config.retry_min;
     machine.retry_max = config.retry_max;
+    machine.undelivered_alarm = config.undelivered_alarm;
     coordinator::DriverOptions options;
     options.jitter_seed = base::random_number();
     options.info_interval = config.info_interval;
@@ -192,7 +193,7 @@ void CoordinatorService::Impl::make_routes() {
     api.keys_max = config.keys_max;
     api.deadline_default = config.deadline_default;
     api.deadline_max = config.deadline_max;
-    api.metrics_text = [this] { return metrics.text(driver->machine(), log->figures()); };
+    api.metrics_text = [this] { return metrics.text(*driver, log->figures()); };
     api.not_ready_reason = [this] { return not_ready_reason(); };
     coordinator::add_routes(router, *driver, api);
     coordinator::add_operator_routes(router, *driver);

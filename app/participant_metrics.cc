@@ -26,6 +26,23 @@ struct ParticipantMetrics::Impl {
             .Name("twofold_participant_branches")
             .Help("Branches that are not finished, by state")
             .Register(registry);
+    prometheus::Gauge& oldest_prepared =
+        prometheus::BuildGauge()
+            .Name("twofold_participant_oldest_prepared_age_seconds")
+            .Help("Of the branch that has been prepared longest, as of the last listing; 0: none")
+            .Register(registry)
+            .Add({});
+    prometheus::Gauge& slots_used =
+        prometheus::BuildGauge()
+            .Name("twofold_participant_prepared_slots_used")
+            .Help("Slots for prepared branches that are taken, by running work too")
+            .Register(registry)
+            .Add({});
+    prometheus::Gauge& slots = prometheus::BuildGauge()
+                                   .Name("twofold_participant_prepared_slots")
+                                   .Help("Slots for prepared branches that there are")
+                                   .Register(registry)
+                                   .Add({});
     prometheus::Family<prometheus::Counter>& database =
         prometheus::BuildCounter()
             .Name("twofold_participant_database_total")
@@ -53,9 +70,13 @@ void ParticipantMetrics::alarm(std::string_view code) {
     impl_->alarms.Add({{"code", std::string(code)}}).Increment();
 }
 
-std::string ParticipantMetrics::text(const participant::Machine& machine,
+std::string ParticipantMetrics::text(const participant::Driver& driver,
                                      const std::map<std::string, std::uint64_t>& database) {
-    participant::Machine::Counts counts = machine.counts();
+    participant::Machine::Counts counts = driver.machine().counts();
+    std::chrono::duration<double> oldest = driver.oldest_prepared_age();
+    impl_->oldest_prepared.Set(oldest.count());
+    impl_->slots_used.Set(static_cast<double>(counts.slots_used));
+    impl_->slots.Set(driver.info().slots);
     auto show = [this](const char* state, std::size_t value) {
         impl_->branches.Add({{"state", state}}).Set(static_cast<double>(value));
     };

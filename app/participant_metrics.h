@@ -2,7 +2,7 @@
 // Thread: the loop's.
 #pragma once
 
-#include "participant/core/machine.h"
+#include "participant/driver.h"
 #include "participant/ports.h"
 
 #include <map>
@@ -21,7 +21,7 @@ public:
     void alarm(std::string_view code) override;
 
     // `database` are counters that the resource keeps itself, by name without prefix and suffix.
-    [[nodiscard]] std::string text(const participant::Machine& machine,
+    [[nodiscard]] std::string text(const participant::Driver& driver,
                                    const std::map<std::string, std::uint64_t>& database);
 
 private:

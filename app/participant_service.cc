@@ -69,7 +69,7 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
                                               std::move(options));
     participant::ApiOptions api;
     api.metrics_text = [&self] {
-        return self.metrics.text(self.driver->machine(), self.resource.counters());
+        return self.metrics.text(*self.driver, self.resource.counters());
     };
     participant::add_routes(self.router, *self.driver, api);
     add_openapi_route(self.router, contract::participant_document());

@@ -48,10 +48,16 @@ std::string whole(std::optional<double> figure) {
     return figure ? std::to_string(static_cast<std::uint64_t>(*figure)) : std::string();
 }
 
+// Of nothing there is no age.
+std::string age_of(std::optional<double> seconds) {
+    return seconds && *seconds > 0 ? whole(seconds) + " s" : std::string();
+}
+
 struct Counts {
     std::optional<double> epoch;
     std::optional<double> active;    // transactions, or branches, that have not ended
     std::optional<double> in_doubt;  // transactions, or prepared branches
+    std::optional<double> oldest;    // of these, seconds
     std::optional<double> alarms;
 };
 
@@ -62,7 +68,9 @@ Counts counts_of(const ServerLook& look) {
         figures.sum("twofold_epoch"),
         figures.sum(participant ? "twofold_participant_branches" : "twofold_transactions_active"),
         participant ? figures.sum("twofold_participant_branches", "state=\"prepared\"")
-                    : figures.sum("twofold_indoubt_transactions"),
+                    : figures.sum("twofold_transactions_active", "state=\"in_doubt\""),
+        figures.sum(participant ? "twofold_participant_oldest_prepared_age_seconds"
+                                : "twofold_indoubt_oldest_age_seconds"),
         figures.sum("twofold_alarms_total").value_or(0)};
 }
 
@@ -77,13 +85,22 @@ std::string status_text(const std::vector<ServerStatus>& servers) {
                         whole(counts.epoch),
                         whole(counts.active),
                         whole(counts.in_doubt),
+                        age_of(counts.oldest),
                         whole(counts.alarms),
                         look.version,
                         look.why_not});
     }
-    std::string out = text_table(
-        {"ADDRESS", "ROLE", "STATE", "EPOCH", "ACTIVE", "IN DOUBT", "ALARMS", "VERSION", "NOTE"},
-        rows);
+    std::string out = text_table({"ADDRESS",
+                                  "ROLE",
+                                  "STATE",
+                                  "EPOCH",
+                                  "ACTIVE",
+                                  "IN DOUBT",
+                                  "OLDEST",
+                                  "ALARMS",
+                                  "VERSION",
+                                  "NOTE"},
+                                 rows);
     for (const ServerStatus& server : servers) {
         if (!server.participants) continue;
         out +=
@@ -111,6 +128,7 @@ std::string status_json(const std::vector<ServerStatus>& servers) {
         append_count(to, "epoch", counts.epoch);
         append_count(to, "active", counts.active);
         append_count(to, "in_doubt", counts.in_doubt);
+        append_count(to, "in_doubt_oldest_seconds", counts.oldest);
         append_count(to, "alarms", counts.alarms);
         if (server.participants) {
             json::raw(to, "participants", boost::json::serialize(*server.participants));

@@ -13,6 +13,7 @@ namespace twofold::coordinator {
 using base::log_event;
 using base::LogLevel;
 using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
 namespace {
 constexpr milliseconds kRoomInterval{200};
@@ -173,6 +174,7 @@ void Driver::handle(AppendForced&& effect) {
 void Driver::handle(Propose&& effect) {
     TWOFOLD_CRASH_POINT(coord_before_decision_appended);
     Decided decided{effect.record.group, effect.record.decision};
+    phase_took("prepare", times_.propose(decided.group, steady_clock::now()));
     log_.append(protocol::Record(std::move(effect.record)));
     waiting_for_log_.emplace_back(decided);
 }
@@ -220,7 +222,7 @@ void Driver::handle(AnswerInquiry&& effect) {
 }
 
 void Driver::handle(Changed&& effect) {
-    if (started_.try_emplace(effect.txn, std::chrono::steady_clock::now()).second) {
+    if (times_.start(effect.txn, steady_clock::now())) {
         metrics_.transaction_started();
         TWOFOLD_CRASH_POINT(coord_after_begin);
     }
@@ -234,12 +236,8 @@ void Driver::handle(Changed&& effect) {
 }
 
 void Driver::handle(Finished&& effect) {
-    auto found = started_.find(effect.txn);
-    std::chrono::nanoseconds took{0};
-    if (found != started_.end()) {
-        took = std::chrono::steady_clock::now() - found->second;
-        started_.erase(found);
-    }
+    auto ended = times_.end(effect.txn, steady_clock::now()).value_or(PhaseTimes::Ended{});
+    phase_took("apply", ended.apply);
     // One that waits for a person goes on growing old.
     bool is_plain = effect.outcome == protocol::Outcome::committed ||
                     effect.outcome == protocol::Outcome::aborted;
@@ -251,7 +249,7 @@ void Driver::handle(Finished&& effect) {
     event.code = effect.reason_code;
     events_.add(std::move(event));
     std::string_view outcome = to_string(effect.outcome);
-    metrics_.transaction_finished(outcome, took);
+    metrics_.transaction_finished(outcome, ended.whole);
     LogLevel level = effect.recovered ? LogLevel::info : LogLevel::debug;
     log_event(level,
               "transaction_finished",
@@ -322,7 +320,12 @@ void Driver::flush() {
 void Driver::on_durable(std::vector<Input> inputs) {
     TWOFOLD_CRASH_POINT(coord_after_decision_forced);
     look_at_room();
-    for (Input& input : inputs) submit(std::move(input));
+    for (Input& input : inputs) {
+        if (const auto* decided = std::get_if<Decided>(&input)) {
+            phase_took("decide", times_.decide(decided->group, steady_clock::now()));
+        }
+        submit(std::move(input));
+    }
 }
 
 // Without room nothing new is accepted, so nothing new is forced either: a timer has to notice when
@@ -394,19 +397,6 @@ void Driver::wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iter
 // --------------------------------------------------------------------------------
 
 protocol::SenderStamp Driver::stamp() const { return machine_.stamp(log_.durable_position()); }
-
-bool Driver::is_older_than(const protocol::TxnId& txn, milliseconds age) const {
-    auto found = started_.find(txn);
-    // What has ended, or is not in memory, waits for nobody.
-    return found != started_.end() && std::chrono::steady_clock::now() - found->second >= age;
-}
-
-milliseconds Driver::time_left(const protocol::TxnId& txn, milliseconds whole) const {
-    auto found = started_.find(txn);
-    if (found == started_.end()) return milliseconds{0};
-    auto used = std::chrono::steady_clock::now() - found->second;
-    return std::max(whole - std::chrono::ceil<milliseconds>(used), milliseconds{0});
-}
 
 void Driver::complete(const Peer& peer, protocol::BatchRequest& batch) const {
     batch.sender = stamp();

@@ -12,6 +12,7 @@
 #include "coordinator/event_ring.h"
 #include "coordinator/history.h"
 #include "coordinator/outbox.h"
+#include "coordinator/phase_times.h"
 #include "coordinator/ports.h"
 
 #include <chrono>
@@ -19,7 +20,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -49,6 +52,12 @@ struct ParticipantStatus {
     bool retired = false;
     std::string problem;  // why it cannot be used; empty when it can
     protocol::ParticipantInfo info;
+};
+
+// Committed, and not acknowledged by everybody.
+struct InDoubt {
+    std::map<std::string, std::size_t> at;         // transactions, by the participant that has not
+    std::chrono::steady_clock::duration oldest{};  // since this start has known of the decision
 };
 
 class Driver {
@@ -95,6 +104,8 @@ public:
     [[nodiscard]] bool is_older_than(const protocol::TxnId& txn,
                                      std::chrono::milliseconds age) const;
 
+    [[nodiscard]] InDoubt in_doubt() const;
+
     // What happens, for readers.
     [[nodiscard]] EventRing& events() { return events_; }
     [[nodiscard]] const History& history() const { return history_; }
@@ -140,6 +151,7 @@ private:
     void handle(RaiseAlarm&& effect);
 
     void on_durable(std::vector<Input> inputs);
+    void phase_took(std::string_view phase, std::optional<PhaseTimes::Duration> took);
     void maybe_checkpoint();
     void look_at_room();
     void look_at(Peer& peer);
@@ -167,7 +179,7 @@ private:
     std::unordered_map<std::uint64_t, AnswerCallback> answers_;
     std::unordered_map<std::uint64_t, InquiryCallback> inquiries_;
     std::multimap<protocol::TxnId, std::unique_ptr<Watcher>> watchers_;
-    std::map<protocol::TxnId, std::chrono::steady_clock::time_point> started_;
+    PhaseTimes times_;
     std::vector<Input> waiting_for_log_;  // become inputs when what was appended is durable
     std::uint64_t next_ticket_ = 1;
     bool flush_scheduled_ = false;

@@ -156,6 +156,9 @@ public:
                               std::chrono::nanoseconds /*took*/) override {
         ++finished[std::string(outcome)];
     }
+    void phase_took(std::string_view phase, std::chrono::nanoseconds /*took*/) override {
+        ++phases[std::string(phase)];
+    }
     void item_answered(const std::string& /*participant*/,
                        std::string_view /*operation*/,
                        std::string_view /*result*/) override {}
@@ -168,6 +171,7 @@ public:
     std::map<std::string, int> finished;
     std::map<std::string, bool> up;
     std::map<std::string, int> alarms;
+    std::map<std::string, int> phases;
 };
 
 }  // namespace twofold::coordinator

@@ -91,6 +91,9 @@ public:
 
     virtual void transaction_started() = 0;
     virtual void transaction_finished(std::string_view outcome, std::chrono::nanoseconds took) = 0;
+    // "prepare": from acceptance to the proposed decision. "decide": until it is durable. "apply":
+    // until every participant has acknowledged it.
+    virtual void phase_took(std::string_view phase, std::chrono::nanoseconds took) = 0;
     virtual void item_answered(const std::string& participant,
                                std::string_view operation,
                                std::string_view result) = 0;

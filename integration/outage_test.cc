@@ -57,6 +57,92 @@ TEST_F(Outage, ParticipantIsDownInPhaseTwo) {
     expect_consistent();
 }
 
+// What a person sees of a decision that nobody takes: figures, one alarm, the log, why and status.
+TEST_F(Outage, ADecisionThatCannotBeDeliveredIsNoticed) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
+    ASSERT_NO_FATAL_FAILURE(
+        start(Databases::sqlite, {.coordinator_yaml = "undelivered_alarm: 300ms\n"}));
+    ASSERT_EQ(transfer().status, 200);
+    EXPECT_EQ(client().metric("twofold_indoubt_oldest_age_seconds"), 0);
+    EXPECT_EQ(client().metric("twofold_leader"), 1);
+    ASSERT_TRUE(cluster().start_participant(1, {{"TWOFOLD_CRASH_AT", "part_before_commit"}}));
+    ASSERT_TRUE(cluster().wait_participants_up());
+    RestReply reply = transfer({.deadline_ms = 1500});
+    ASSERT_EQ(reply.status, 202) << reply.summary();
+    std::string id = reply.text_at("id");
+
+    ASSERT_TRUE(cluster().coordinator().wait_for_output("decision_undelivered", kPatience));
+    std::string figures = client().get("/metrics").text;
+    auto has = [&figures](const std::string& line) {
+        EXPECT_NE(figures.find(line), std::string::npos) << line << "\n" << figures;
+    };
+    has("twofold_indoubt_transactions{participant=\"stock\"} 1");
+    has("twofold_indoubt_transactions{participant=\"orders\"} 0");
+    has("twofold_alarms_total{code=\"decision_undelivered\"} 1");
+    has("twofold_phase_duration_seconds_count{phase=\"prepare\"} 2");
+    has("twofold_phase_duration_seconds_count{phase=\"decide\"} 2");
+    has("twofold_phase_duration_seconds_count{phase=\"apply\"} 1");
+    double before = metric_in(figures, "twofold_indoubt_oldest_age_seconds");
+    EXPECT_GT(before, 0);
+    EXPECT_TRUE(
+        wait_until([&] { return client().metric("twofold_indoubt_oldest_age_seconds") > before; }));
+    RestReply why = client().get("/v1/transactions/" + id + "/why");
+    EXPECT_NE(why.text.find("decision_undelivered"), std::string::npos) << why.summary();
+    auto status = run_program(sibling_program("twofold"),
+                              {"status",
+                               "-o",
+                               "json",
+                               "--addr",
+                               "http://127.0.0.1:" + std::to_string(cluster().coordinator_port())});
+    ASSERT_TRUE(status.has_value());
+    EXPECT_NE(status.value().output.find("\"in_doubt\":1,"), std::string::npos)
+        << status.value().output;
+    EXPECT_NE(status.value().output.find("\"in_doubt_oldest_seconds\":"), std::string::npos)
+        << status.value().output;
+    EXPECT_NE(status.value().output.find("\"alarms\":1,"), std::string::npos)
+        << status.value().output;
+
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    expect_consistent();
+    EXPECT_TRUE(wait_until([this] {
+        return client().metric("twofold_indoubt_oldest_age_seconds") == 0 &&
+               client().metric("twofold_indoubt_transactions") == 0;
+    }));
+    EXPECT_EQ(client().metric("twofold_alarms_total"), 1) << "one, however often it was told";
+}
+
+// A sidecar's own figures: what it holds, since when, and how much room there is.
+TEST_F(Outage, ASidecarShowsWhatItHoldsAndForHowLong) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
+    ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
+    RestClient& sidecar = cluster().participant_client(1);
+    EXPECT_EQ(sidecar.metric("twofold_participant_oldest_prepared_age_seconds"), 0);
+    EXPECT_EQ(sidecar.metric("twofold_participant_prepared_slots_used"), 0);
+    EXPECT_EQ(sidecar.metric("twofold_participant_prepared_slots"), 1) << "exclusive";
+    ASSERT_TRUE(cluster().start_coordinator({{"TWOFOLD_CRASH_AT", "coord_after_last_vote"}}));
+    ASSERT_TRUE(cluster().wait_participants_up());
+    std::ignore = transfer({.deadline_ms = 1500});
+    ASSERT_TRUE(wait_until([this] { return !cluster().coordinator().running(); }));
+    double age = 0;
+    EXPECT_TRUE(wait_until([&] {
+        age = sidecar.metric("twofold_participant_oldest_prepared_age_seconds");
+        return age > 0;
+    }));
+    EXPECT_EQ(sidecar.metric("twofold_participant_prepared_slots_used"), 1);
+    // A restart does not make it younger: the database remembers.
+    ASSERT_TRUE(cluster().start_participant(1));
+    EXPECT_GE(
+        cluster().participant_client(1).metric("twofold_participant_oldest_prepared_age_seconds"),
+        age);
+    ASSERT_NO_FATAL_FAILURE(start_missing());
+    expect_consistent();
+    EXPECT_TRUE(wait_until([this] {
+        RestClient& again = cluster().participant_client(1);
+        return again.metric("twofold_participant_prepared_slots_used") == 0 &&
+               again.metric("twofold_participant_oldest_prepared_age_seconds") == 0;
+    }));
+}
+
 TEST_F(Outage, ParticipantIsDownBefore) {
     ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
     cluster().participant(1).kill();

@@ -39,6 +39,24 @@ void Driver::start(std::function<void(const base::Error&)> on_hopeless) {
     try_start();
 }
 
+void Driver::note_listing(const std::vector<protocol::PreparedBranch>& prepared) {
+    auto now = std::chrono::steady_clock::now();
+    prepared_since_.clear();
+    for (const protocol::PreparedBranch& branch : prepared) {
+        prepared_since_[branch.key] = now - milliseconds(branch.age_ms);
+    }
+}
+
+milliseconds Driver::oldest_prepared_age() const {
+    auto now = std::chrono::steady_clock::now();
+    milliseconds oldest{0};
+    for (const auto& [key, since] : prepared_since_) {
+        if (!machine_.is_unfinished(key)) continue;  // finished since it was listed
+        oldest = std::max(oldest, std::chrono::duration_cast<milliseconds>(now - since));
+    }
+    return oldest;
+}
+
 void Driver::cut_off() {
     TWOFOLD_ASSERT(!stepping_, "cut off by an effect");
     cut_off_ = true;
@@ -59,6 +77,7 @@ void Driver::try_start() {
                        {"identity", started_.identity.text()},
                        {"epoch", started_.epoch},
                        {"prepared", static_cast<std::uint64_t>(started_.prepared.size())}});
+            note_listing(started_.prepared);
             submit(ResourceStarted{std::move(started.value())});
             if (options_.on_ready) options_.on_ready();
             return;
@@ -252,6 +271,7 @@ void Driver::handle(NoteMarks&& effect) {
 void Driver::handle(ListPrepared&& /*effect*/) {
     resource_.list([this](base::Result<std::vector<protocol::PreparedBranch>> listed) {
         if (listed.has_value()) {
+            note_listing(listed.value());
             submit(Listed{true, std::move(listed.value())});
             return;
         }

@@ -75,6 +75,9 @@ public:
     // Nobody reads these answers any more.
     void abandon(const std::vector<ReplyTicket>& tickets);
 
+    // Of the branch that has been prepared longest, as of the last listing; zero: none is.
+    [[nodiscard]] std::chrono::milliseconds oldest_prepared_age() const;
+
     // From now on nothing is stepped and the resource is not called, whoever still calls back: it
     // may be stopped. Prepared branches are the next start's. Not to be called by an effect.
     void cut_off();
@@ -87,6 +90,7 @@ public:
 private:
     void submit(Input input);
     void try_start();
+    void note_listing(const std::vector<protocol::PreparedBranch>& prepared);
     void execute(Effect&& effect);
     void handle(RunAndPrepare&& effect);
     void handle(RunOnePhase&& effect);
@@ -118,6 +122,7 @@ private:
     async::Timer start_timer_;
     std::function<void(const base::Error&)> on_hopeless_;
     protocol::ResourceStart started_;
+    std::map<protocol::BranchKey, std::chrono::steady_clock::time_point> prepared_since_;
     std::string not_ready_reason_ = "starting";
     std::unordered_map<std::uint64_t, ResultCallback> replies_;
     std::unordered_map<std::uint64_t, ExecuteCallback> execute_replies_;

@@ -50,6 +50,7 @@ void CoordinatorNode::recover_now() {
     config.retry_max = coordinator::Milliseconds(cluster_.options.retry_max / 1000);
     config.start_nonce = start_nonce_;
     config.start_position = recovered.value().summary.last_lsn;
+    config.undelivered_alarm = coordinator::Milliseconds(1'000);
     config.sabotage = cluster_.sabotage.coordinator;
     machine_.emplace(config, std::move(state));
     world_.after(world_.between(us(100), ms(20)), process_, [this] { open_for_business(); });

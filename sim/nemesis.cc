@@ -110,8 +110,12 @@ void Nemesis::fill_disk() {
 }
 
 void Nemesis::operator_acts() {
+    auto first = some_participant();
     cluster_.checkers.operator_acts(true);
-    cluster_.databases[some_participant()]->finish_by_hand(world_.chance(500));
+    for (std::size_t i = 0; i < cluster_.databases.size(); ++i) {
+        auto& database = *cluster_.databases[(first + i) % cluster_.databases.size()];
+        if (database.finish_by_hand(world_.chance(500))) break;
+    }
     cluster_.checkers.operator_acts(false);
 }
 

@@ -42,6 +42,7 @@ struct Participant {
     // Positions of transactions that may have something there, with the number of branches.
     std::map<protocol::IdPosition, std::uint32_t> outstanding;
     std::set<BranchRef> sleeping;  // wait for their retry timer
+    bool undelivered = false;      // an alarm was raised, and it has acknowledged nothing since
 };
 
 class Directory {

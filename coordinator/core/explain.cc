@@ -27,7 +27,9 @@ Advice parked_advice(const Branch& branch) {
 }
 
 std::string tries_of(const Branch& branch) {
-    return std::to_string(branch.tries) + (branch.tries == 1 ? " try" : " tries") + " so far";
+    return std::to_string(branch.tries) + (branch.tries == 1 ? " try" : " tries") + " so far" +
+           (branch.undelivered ? ", for so long that an alarm was raised (decision_undelivered)"
+                               : "");
 }
 
 }  // namespace

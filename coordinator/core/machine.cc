@@ -49,6 +49,7 @@ protocol::SenderStamp Machine::stamp(std::uint64_t durable_position) const {
     return impl_->stamp(durable_position);
 }
 protocol::Reason Machine::not_ready() const { return impl_->not_ready(); }
+void Machine::visit_in_doubt(const InDoubtVisitor& visit) const { impl_->visit_in_doubt(visit); }
 
 // ---- steps ----------------------------------------------------------------------------
 
@@ -142,6 +143,7 @@ void Machine::Impl::enter(Transaction& txn, Branch& branch, BranchState state) {
     bool was = is_outstanding(branch.state);
     bool is = is_outstanding(state);
     cancel(branch.retry_timer);  // it was for what the former state had to say
+    if (!is_being_told(state)) cancel(branch.undelivered_timer);
     branch.state = state;
     ++txn.version;
     if (was != is) count_outstanding(txn, branch, was, is);
@@ -291,6 +293,14 @@ void Machine::Impl::handle(TimerFired& input) {
             wake(*txn, *branch);
             return;
         }
+        case TimerKind::undelivered: {
+            timers_.erase(found);
+            Branch* branch = find_branch(*txn, target.ref.branch, target.ref.attempt);
+            TWOFOLD_ASSERT(branch != nullptr, "what is not delivered has a branch");
+            branch->undelivered_timer = TimerId{};
+            on_undelivered(*txn, *branch);
+            return;
+        }
         case TimerKind::keys:
         case TimerKind::rest: return;
     }
@@ -341,6 +351,16 @@ Machine::Counts Machine::Impl::counts() const {
     counts.in_doubt = count(TransactionState::committing);
     counts.waiting = count(TransactionState::waiting);
     return counts;
+}
+
+void Machine::Impl::visit_in_doubt(const InDoubtVisitor& visit) const {
+    if (by_state_[static_cast<std::size_t>(TransactionState::committing)] == 0) return;
+    for (const auto& [position, txn] : transactions_) {
+        if (txn->state != TransactionState::committing) continue;
+        for (const Branch& branch : txn->branches) {
+            if (is_outstanding(branch.state)) visit(txn->id, branch.at->number);
+        }
+    }
 }
 
 }  // namespace twofold::coordinator

@@ -52,6 +52,8 @@ struct Config {
     // So long after a start ids of former starts are not forgotten: branches that were undecided
     // then are known to nobody but their participants, which must have had time to ask.
     Milliseconds horizon_rest{600'000};
+    // A decision that a participant has not acknowledged for so long raises an alarm. 0: never.
+    Milliseconds undelivered_alarm{60'000};
     std::size_t reports_max = 10'000;  // ended transactions whose report stays in memory
     std::uint16_t attempts_max = 5;    // of one branch whose participant restarts meanwhile
     // At least this long an idempotency key is remembered; when there are too many, new work with a
@@ -130,6 +132,9 @@ public:
         std::size_t remembered = 0;  // finished, report still in memory
     };
     [[nodiscard]] Counts counts() const;
+    // Of those in doubt: once for each participant that has not acknowledged.
+    using InDoubtVisitor = std::function<void(const protocol::TxnId&, protocol::ParticipantNumber)>;
+    void visit_in_doubt(const InDoubtVisitor& visit) const;
 
 private:
     class Impl;

@@ -58,9 +58,10 @@ public:
     [[nodiscard]] Counts counts() const;
     [[nodiscard]] protocol::SenderStamp stamp(std::uint64_t durable_position) const;
     [[nodiscard]] protocol::Reason not_ready() const;
+    void visit_in_doubt(const InDoubtVisitor& visit) const;
 
 private:
-    enum class TimerKind : std::uint8_t { deadline, idle, waiter, retry, keys, rest };
+    enum class TimerKind : std::uint8_t { deadline, idle, waiter, retry, undelivered, keys, rest };
     struct TimerTarget {
         TimerKind kind = TimerKind::deadline;
         BranchRef ref;
@@ -187,6 +188,7 @@ private:
     void note_commit(protocol::IdPosition id, protocol::ParticipantNumber number);
     void schedule_retry(Transaction& txn, Branch& branch);
     void wake(Transaction& txn, Branch& branch);
+    void on_undelivered(const Transaction& txn, Branch& branch);
     void park(Transaction& txn, Branch& branch, ParkedBecause why, const std::string& text);
     void resume(Transaction& txn, Branch& branch);
     void record_outcome(Transaction& txn,

@@ -288,6 +288,7 @@ void Machine::Impl::finished_before(Transaction& txn, Branch& branch) {
 
 void Machine::Impl::acknowledged(Transaction& txn, Branch& branch) {
     bool commit = branch.state == BranchState::committing;
+    directory_.at(branch.at->number).undelivered = false;
     if (commit) note_commit(txn.position, branch.at->number);
     enter(txn, branch, commit ? BranchState::committed : BranchState::aborted);
     finish_if_done(txn);
@@ -318,6 +319,11 @@ void Machine::Impl::schedule_retry(Transaction& txn, Branch& branch) {
         return;
     }
     BranchRef ref{txn.position, branch.branch, branch.attempt};
+    bool first = branch.undelivered_timer.value == 0 && !branch.undelivered;
+    Milliseconds patience = config_.undelivered_alarm;
+    if (first && patience.count() != 0) {
+        branch.undelivered_timer = arm({TimerKind::undelivered, ref, {}}, patience, patience);
+    }
     Milliseconds high = std::min(branch.delay * 2, config_.retry_max);
     Milliseconds low = std::min(branch.delay, high);
     branch.retry_timer = arm({TimerKind::retry, ref, {}}, low, high);
@@ -328,6 +334,23 @@ void Machine::Impl::schedule_retry(Transaction& txn, Branch& branch) {
 void Machine::Impl::wake(Transaction& txn, Branch& branch) {
     cancel(branch.retry_timer);
     drive(txn, branch);
+}
+
+// One alarm for a participant, however many wait for it: it is what a person must look after.
+void Machine::Impl::on_undelivered(const Transaction& txn, Branch& branch) {
+    branch.undelivered = true;
+    Participant& participant = directory_.at(branch.at->number);
+    if (std::exchange(participant.undelivered, true)) return;
+    std::string_view what = branch.state == BranchState::committing ? "commit"
+                            : branch.state == BranchState::aborting ? "abort"
+                                                                    : "the question how it ended";
+    alarm("decision_undelivered",
+          txn.id,
+          branch.at->number,
+          directory_.name_of(branch.at->number) + " has not acknowledged " + std::string(what) +
+              " for " + std::to_string(config_.undelivered_alarm.count()) +
+              " ms, and is told again for ever; unfinished transactions there: " +
+              std::to_string(participant.outstanding.size()));
 }
 
 // ---- branches that need a person ------------------------------------------------------

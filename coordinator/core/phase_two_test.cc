@@ -44,6 +44,51 @@ TEST(PhaseTwo, decisions_are_retried_for_ever_at_a_growing_pace) {
     s.when("and", s.reply(2, committed)).expect_one("append end t1.1 committed");
 }
 
+TEST(PhaseTwo, a_decision_that_is_not_acknowledged_for_long_raises_one_alarm) {
+    Config config;
+    config.undelivered_alarm = Milliseconds(5'000);
+    Script s(2, config);
+    auto patience = [&s] {  // the timer of the alarm, which is armed before that of the next try
+        for (const Effect& effect : s.effects) {
+            auto* timer = std::get_if<ArmTimer>(&effect);
+            if (timer != nullptr && timer->delay_min == Milliseconds(5'000)) return timer->timer;
+        }
+        return TimerId{};
+    };
+    std::vector<TimerId> alarms;
+    for (int i = 0; i < 2; ++i) {
+        s.when("work comes", s.submit({1, 2}));
+        s.when("yes", s.reply(1, yes));
+        s.when("yes", s.reply(2, yes));
+        s.when("durable", s.decided());
+        s.when("the first acknowledges", s.reply(1, committed));
+        s.when("no answer of the second", s.failed(2, CallOutcome::not_sent));
+        alarms.push_back(patience());
+        ASSERT_NE(alarms.back().value, 0U);
+        s.when("the next try", s.timer());
+        s.when("no answer again", s.failed(2, CallOutcome::not_sent));
+        EXPECT_EQ(patience().value, 0U) << "the time runs once";
+        s.when("the next try", s.timer());
+    }
+    s.when("so long", TimerFired{alarms[0]}).expect({"alarm decision_undelivered at 2"});
+    s.when("the other, too", TimerFired{alarms[1]}).quiet();
+    auto why = s.machine.explain(s.txn);
+    ASSERT_TRUE(why.has_value());
+    EXPECT_NE(why->branches[1].advice.next.find("decision_undelivered"), std::string::npos);
+    EXPECT_EQ(why->branches[0].advice.next.find("decision_undelivered"), std::string::npos);
+    s.when("it is back", s.reply(2, committed)).expect_one("append end t1.2 committed");
+}
+
+TEST(PhaseTwo, an_acknowledgement_in_time_raises_no_alarm) {
+    Script s = committing();
+    s.when("no answer", s.failed(1, CallOutcome::unknown));
+    s.when("the timer fires", s.timer());
+    s.when("acknowledged", s.reply(1, committed));
+    std::size_t cancelled = 0;
+    for (const Effect& effect : s.effects) cancelled += std::holds_alternative<CancelTimer>(effect);
+    EXPECT_EQ(cancelled, 1U);
+}
+
 // So that a participant that has forgotten the branch can find out whether a person committed it.
 TEST(PhaseTwo, an_abort_carries_the_proof_of_the_vote) {
     Script s;

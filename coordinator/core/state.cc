@@ -137,4 +137,9 @@ bool is_outstanding(BranchState state) {
     return (kFinal & mask({state})) == 0;
 }
 
+bool is_being_told(BranchState state) {
+    using enum BranchState;
+    return (mask({committing, aborting, settling}) & mask({state})) != 0;
+}
+
 }  // namespace twofold::coordinator

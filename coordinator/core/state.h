@@ -65,6 +65,8 @@ inline constexpr std::size_t kBranchStates = 15;
 [[nodiscard]] bool is_ended(TransactionState state);
 // Something of this branch may be at its participant: holds that participant's low-water mark.
 [[nodiscard]] bool is_outstanding(BranchState state);
+// Its participant is told the decision, or asked how it ended, until it has answered.
+[[nodiscard]] bool is_being_told(BranchState state);
 
 // A participant as it was when branches were enlisted there. Shared and immutable: a rebind makes a
 // new one, and what was enlisted before keeps the old identity.
@@ -110,6 +112,8 @@ struct Branch {
     std::uint32_t tries = 0;
     Milliseconds delay{0};
     TimerId retry_timer;
+    TimerId undelivered_timer;
+    bool undelivered = false;  // for so long that it deserved an alarm
     std::optional<protocol::ItemOp> last_op;
     protocol::Position position_at_send;     // the participant's, known when last_op was first sent
     std::uint64_t acknowledged_at_send = 0;  // commits of the participant, then
