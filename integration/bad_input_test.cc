@@ -1,5 +1,6 @@
 // Requests, peers, files and settings that are wrong: each is refused with a message that says what
 // is wrong, and nothing else is harmed.
+#include "integration/custom_participant.h"
 #include "integration/fake_peers.h"
 #include "integration/fixture.h"
 
@@ -187,6 +188,71 @@ TEST_F(BadPeer, GarbageInsteadOfAParticipant) {
     EXPECT_GT(kind.load(), 0);
 }
 
+// It describes itself well, works well, and its votes arrive as something else.
+enum class Garbled { page, cut_short, other_media_type, other_attempt, other_transaction };
+
+http::Response garbled(Garbled how, http::Response good, const std::string& former) {
+    switch (how) {
+        case Garbled::page: return http::text_response(200, "<html>welcome</html>");
+        case Garbled::cut_short: good.body.resize(good.body.size() / 2); return good;
+        case Garbled::other_media_type: good.content_type = "text/html"; return good;
+        case Garbled::other_attempt: {
+            std::size_t attempt = good.body.find("\"attempt\":1");
+            if (attempt != std::string::npos) good.body.replace(attempt, 11, "\"attempt\":2");
+            return good;
+        }
+        case Garbled::other_transaction: good.body = former; return good;
+    }
+    return good;
+}
+
+TEST_F(BadPeer, AGarbledVoteIsNoYes) {
+    CustomParticipant seats(Flaw::none);
+    std::atomic<int> how{-1};  // -1: as it should be
+    std::string former;        // the vote of an earlier transaction; on the server's thread only
+    std::atomic<int> garbled_votes{0};
+    FakeServer server([&](const http::Request& request) {
+        http::Response good = seats.respond(request);
+        if (request.body.find("execute_prepare") == std::string::npos) return good;
+        int now = how;
+        if (now < 0) {
+            former = good.body;
+            return good;
+        }
+        ++garbled_votes;
+        return garbled(static_cast<Garbled>(now), std::move(good), former);
+    });
+    ClusterSpec spec;
+    spec.participants = {{.name = "orders"}};
+    spec.others = {{"seats", server.port()}};
+    ASSERT_NO_FATAL_FAILURE(start(std::move(spec)));
+    auto buy = [this] {
+        return submit({branch(0, {statement(0, "UPDATE accounts SET balance = balance + 1")}),
+                       R"({"participant":"seats","work":[{"take":1}]})"},
+                      R"(,"deadline_ms":1500)");
+    };
+    RestReply good = buy();
+    ASSERT_EQ(good.status, 200) << good.summary();
+    auto before = cluster().balance(0, 1);
+    ASSERT_EQ(seats.committed(), 1U);
+    for (int kind = 0; kind <= static_cast<int>(Garbled::other_transaction); ++kind) {
+        SCOPED_TRACE(kind);
+        how = kind;
+        int votes = garbled_votes;
+        RestReply reply = buy();
+        EXPECT_EQ(reply.status, 409) << reply.summary();
+        EXPECT_EQ(reply.text_at("code"), "transaction_aborted") << reply.summary();
+        EXPECT_GT(garbled_votes.load(), votes) << "the vote was asked for";
+    }
+    how = -1;
+    EXPECT_TRUE(wait_until([this] { return cluster().prepared_left() == 0; }));
+    EXPECT_EQ(cluster().balance(0, 1), before);
+    EXPECT_EQ(seats.committed(), 1U);
+    RestReply again = buy();
+    EXPECT_EQ(again.status, 200) << again.summary();
+    EXPECT_EQ(seats.committed(), 2U);
+}
+
 TEST_F(BadPeer, GarbageGivesWayToTheParticipant) {
     ASSERT_NO_FATAL_FAILURE(create(Databases::sqlite));
     {
@@ -347,20 +413,81 @@ TEST_F(BadEnvironment, DiskFull) {
 
 TEST_F(BadEnvironment, LogDirectoryCannotBeWritten) {
     ASSERT_NO_FATAL_FAILURE(create(Databases::sqlite));
-    // As root, modes do not stop anybody; a file in place of the directory does.
     write_file(cluster().log_directory(), "in the way");
     expect_refusal(1, {cluster().log_directory()});
     std::filesystem::remove(cluster().log_directory());
-    if (geteuid() != 0) {
-        mkdir(cluster().log_directory().c_str(), 0500);
-        expect_refusal(1, {cluster().log_directory(), "ermission"});
-        chmod(cluster().log_directory().c_str(), 0700);
-    }
     // Readable by others: somebody could take the keys of the transaction ids.
     std::filesystem::remove_all(cluster().log_directory());
     mkdir(cluster().log_directory().c_str(), 0755);
     chmod(cluster().log_directory().c_str(), 0755);
     expect_refusal(1, {cluster().log_directory(), "0700"});
+}
+
+// Modes do not stop root, so the coordinator runs as somebody else then.
+TEST_F(BadEnvironment, LogDirectoryMayOnlyBeRead) {
+    ASSERT_NO_FATAL_FAILURE(create(Databases::sqlite));
+    constexpr uid_t kNobody = 65534;
+    std::string log = cluster().log_directory();
+    std::string program = sibling_program("twofold");
+    std::vector<std::string> arguments = {
+        "coordinator", "--config", cluster().coordinator_config()};
+    ASSERT_EQ(mkdir(log.c_str(), 0500), 0);
+    if (geteuid() == 0) {
+        std::vector<std::string> as_nobody = {
+            "--reuid=65534", "--regid=65534", "--clear-groups", program};
+        ASSERT_EQ(chown(log.c_str(), kNobody, kNobody), 0);
+        chmod(cluster().directory().c_str(), 0711);
+        chmod(cluster().coordinator_config().c_str(), 0644);
+        auto able = run_program(
+            "setpriv", {"--reuid=65534", "--regid=65534", "--clear-groups", program, "--version"});
+        if (!able.has_value() || !able.value().status.exited_with(0)) {
+            GTEST_SKIP() << "nobody may not run " << program
+                         << " here, and root may write anywhere";
+        }
+        arguments.insert(arguments.begin(), as_nobody.begin(), as_nobody.end());
+        program = "setpriv";
+    }
+    auto ended = run_program(program, arguments);
+    ASSERT_TRUE(ended.has_value()) << ended.error().text();
+    EXPECT_TRUE(ended.value().status.exited_with(1)) << ended.value().status.text();
+    EXPECT_NE(ended.value().output.find(log), std::string::npos) << ended.value().output;
+    EXPECT_NE(ended.value().output.find("ermission"), std::string::npos) << ended.value().output;
+    EXPECT_TRUE(std::filesystem::is_empty(log)) << "nothing was written";
+}
+
+// The disk stands still under a force: nobody is told anything that is not durable, new work is
+// refused when there is too much of it, and the figures show it afterwards.
+TEST_F(BadEnvironment, SlowDisk) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
+    ASSERT_NO_FATAL_FAILURE(
+        start(Databases::sqlite, {.coordinator_yaml = "transactions_max: 1\n"}));
+    std::string stall = cluster().directory() + "/stall";
+    ASSERT_TRUE(cluster().start_coordinator({{"TWOFOLD_HOLD_AT", "wal_after_write:" + stall}}));
+    ASSERT_TRUE(cluster().wait_participants_up());
+    ASSERT_EQ(transfer().status, 200);
+    auto before = cluster().balance(0, 1);
+    double forced_before = client().metric("twofold_wal_fsync_duration_seconds_sum");
+    write_file(stall, "");
+    RestReply slow = transfer({.deadline_ms = 1500});
+    auto stalled = std::chrono::steady_clock::now();
+    EXPECT_EQ(slow.status, 202) << slow.summary();
+    EXPECT_EQ(slow.text_at("decision"), "none") << slow.summary();
+    EXPECT_EQ(client().get("/livez").status, 200);
+    EXPECT_EQ(cluster().prepared_left(), 2) << "nobody was told to commit or to abort";
+    RestReply refused = cluster().transfer({.reference = "too-much"});
+    EXPECT_EQ(refused.status, 503) << refused.summary();
+    EXPECT_TRUE(refused.headers.contains("Retry-After"));
+    EXPECT_EQ(cluster().balance(0, 1), before);
+    std::chrono::duration<double> held = std::chrono::steady_clock::now() - stalled;
+    std::filesystem::remove(stall);
+    std::string id = slow.text_at("id");
+    EXPECT_TRUE(wait_until(
+        [&] { return client().get("/v1/transactions/" + id).text_at("state") == "committed"; }));
+    EXPECT_TRUE(wait_until([&] {
+        double forced = client().metric("twofold_wal_fsync_duration_seconds_sum");
+        return forced >= forced_before + held.count();
+    }));
+    expect_consistent();
 }
 
 TEST_F(BadEnvironment, DamagedLog) {
