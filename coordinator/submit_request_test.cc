@@ -80,6 +80,10 @@ TEST(IdempotencyKey, QuotedAndBareAreTheSameKey) {
     EXPECT_NE(bare.value().fingerprint, other_body.value().fingerprint);
     EXPECT_FALSE(parse_idempotency_key("", "b").has_value());
     EXPECT_FALSE(parse_idempotency_key("\"\"", "b").has_value());
+    EXPECT_FALSE(parse_idempotency_key("\"", "b").has_value());
+    EXPECT_FALSE(parse_idempotency_key("\"open", "b").has_value());
+    EXPECT_TRUE(parse_idempotency_key("\"\"\"", "b").has_value()) << "a quote in quotes";
+    EXPECT_TRUE(parse_idempotency_key('"' + std::string(255, 'x') + '"', "b").has_value());
     EXPECT_FALSE(parse_idempotency_key("a b", "b").has_value());
     EXPECT_FALSE(parse_idempotency_key(std::string(256, 'x'), "b").has_value());
 }

@@ -31,14 +31,14 @@ BranchOptions read_branch_options(ObjectReader& in) {
 
 base::Result<IdempotencyKey> parse_idempotency_key(std::string_view field, std::string_view body) {
     std::string_view key = field;
-    if (key.size() >= 2 && key.front() == '"' && key.back() == '"') {
-        key = key.substr(1, key.size() - 2);
-    }
+    bool is_quoted = key.starts_with('"');
+    bool is_closed = !is_quoted || (key.size() >= 2 && key.ends_with('"'));
+    if (is_quoted && is_closed) key = key.substr(1, key.size() - 2);
     bool visible = std::ranges::all_of(key, [](char c) { return c > ' ' && c < 0x7f; });
-    if (key.empty() || key.size() > 255 || !visible) {
+    if (key.empty() || key.size() > 255 || !visible || !is_closed) {
         return base::fail(base::Errc::invalid_argument,
-                          "Idempotency-Key: must be 1 to 255 visible ASCII characters, with or "
-                          "without quotes");
+                          "Idempotency-Key: must be 1 to 255 visible ASCII characters, bare or in "
+                          "double quotes");
     }
     IdempotencyKey out;
     base::Hash256 key_hash = base::sha256(base::as_bytes(key));

@@ -12,7 +12,7 @@ const ANY = 'any';          // whatever is documented
 
 const SLOW = ['/metrics', '/openapi.json', '/v1/events'];
 const WRONG_TEXTS = ['', '0', ' ', '-1', '1.5', 'x', '99999999999999999999999', 'a'.repeat(300), 'ä', '\u0001', 'null',
-  '%', 'a=b=c'];
+  '%', 'a=b=c', '""', '"', '"x'];
 const WRONG_TYPES = ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonx', 'text/json',
   'multipart/form-data', '', 'json'];
 
