@@ -26,6 +26,15 @@ base::Result<Answer> ask(const std::string& address,
     return answer;
 }
 
+http::Request with_body(http::Method method, const std::string& target, std::string body) {
+    http::Request request;
+    request.method = method;
+    request.target = target;
+    request.headers.add("Content-Type", "application/json");
+    request.body = std::move(body);
+    return request;
+}
+
 bool is_success(int status) { return status >= 200 && status < 300; }
 
 }  // namespace
@@ -40,13 +49,14 @@ base::Result<Answer> Client::post(const std::string& target,
                                   std::string body,
                                   const Fields& fields,
                                   std::chrono::milliseconds limit) const {
-    http::Request request;
-    request.method = http::Method::post;
-    request.target = target;
-    request.headers.add("Content-Type", "application/json");
+    http::Request request = with_body(http::Method::post, target, std::move(body));
     for (const auto& [name, value] : fields) request.headers.add(name, value);
-    request.body = std::move(body);
     return ask(address_, std::move(request), limit);
+}
+
+base::Result<Answer> Client::put(const std::string& target, std::string body) const {
+    return ask(
+        address_, with_body(http::Method::put, target, std::move(body)), std::chrono::seconds(60));
 }
 
 base::Result<Answer> Client::remove(const std::string& target) const {

@@ -30,6 +30,7 @@ struct Choice {
     TxnAbortOptions abort;
     TxnIdOptions one;
     ReasonOptions reason;
+    ParticipantPutOptions put;
     InDoubtListOptions in_doubt;
     ResolveOptions resolve;
     ResolveHeldOptions resolve_held;

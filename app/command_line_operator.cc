@@ -14,6 +14,16 @@ void add_participant_directory(CLI::App& participant, Choice& choice) {
     list->footer("Example: twofold participant list -o json");
     list->callback(choose(choice, choice.client, &list_participants));
 
+    auto* put = participant.add_subcommand(
+        "put",
+        "Add a participant, or move one to another address, without a restart; the coordinator's "
+        "registration_allow must name the host");
+    put->add_option("name", choice.put.name, "The participant")->required();
+    put->add_option("--url", choice.put.url, "Its address, http://HOST:PORT")->required();
+    add_client(*put, choice.put.client);
+    put->footer("Example: twofold participant put stock --url http://127.0.0.1:8433");
+    put->callback(choose(choice, choice.put, &put_participant));
+
     auto* retire = participant.add_subcommand(
         "retire",
         "Give a participant up for good: it gets no new work, and its unfinished branches are "

@@ -85,6 +85,12 @@ struct ReasonOptions {
     bool dry_run = false;
     bool yes = false;
 };
+// Where a participant is to be reached.
+struct ParticipantPutOptions {
+    ClientOptions client;
+    std::string name;
+    std::string url;
+};
 struct InDoubtListOptions {
     ClientOptions client;
     std::string participant;  // empty: of all
@@ -153,6 +159,7 @@ int resolve_held(const ResolveHeldOptions& options);
 
 int list_participants(const ClientOptions& options);
 int check_participant(const ParticipantCheckOptions& options);
+int put_participant(const ParticipantPutOptions& options);
 int retire_participant(const ReasonOptions& options);
 int rebind_participant(const ReasonOptions& options);
 int accept_restore(const ReasonOptions& options);

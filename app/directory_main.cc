@@ -1,4 +1,4 @@
-// `twofold participant list|retire|rebind|accept-restore`: the coordinator's directory of
+// `twofold participant list|put|retire|rebind|accept-restore`: the coordinator's directory of
 // participants.
 #include "app/answer_view.h"
 #include "app/client.h"
@@ -39,16 +39,16 @@ std::optional<int> show_open_work(const Client& client, const ReasonOptions& opt
 
 int report_participant(const Client& client,
                        const base::Result<Answer>& answer,
-                       const ReasonOptions& options) {
+                       Output output,
+                       bool dry_run) {
     if (!answer.has_value()) return report_failure(answer.error(), Effect::changes);
     const Answer& value = answer.value();
-    if (value.status != 200 || !value.json.is_object()) {
-        return report_refusal(client, value, Effect::changes, options.client.output);
+    bool is_done = value.status == 200 || value.status == 201;
+    if (!is_done || !value.json.is_object()) {
+        return report_refusal(client, value, Effect::changes, output);
     }
-    if (options.dry_run) say("it could be done; this was a dry run and changed nothing");
-    print(options.client.output == Output::json
-              ? value.text
-              : participants_table(boost::json::array{value.json}));
+    if (dry_run) say("it could be done; this was a dry run and changed nothing");
+    print(output == Output::json ? value.text : participants_table(boost::json::array{value.json}));
     return kExitOk;
 }
 
@@ -66,7 +66,8 @@ int accept(const ReasonOptions& options, const std::string& call, const std::str
     return report_participant(
         client,
         client.post("/v1/participants/" + percent_encode(options.name) + "/" + call, body + "}"),
-        options);
+        options.client.output,
+        options.dry_run);
 }
 
 }  // namespace
@@ -84,6 +85,17 @@ int list_participants(const ClientOptions& options) {
     return kExitOk;
 }
 
+int put_participant(const ParticipantPutOptions& options) {
+    Client client(options.client.address);
+    std::string body = "{";
+    json::text(body, "url", options.url);
+    return report_participant(
+        client,
+        client.put("/v1/participants/" + percent_encode(options.name), body + "}"),
+        options.client.output,
+        false);
+}
+
 int retire_participant(const ReasonOptions& options) {
     Client client(options.client.address);
     if (auto code = show_open_work(client, options)) return *code;
@@ -97,7 +109,8 @@ int retire_participant(const ReasonOptions& options) {
     std::string target = "/v1/participants/" + percent_encode(options.name) +
                          "?reason=" + percent_encode(options.reason);
     if (options.dry_run) target += "&dry_run=true";
-    return report_participant(client, client.remove(target), options);
+    return report_participant(
+        client, client.remove(target), options.client.output, options.dry_run);
 }
 
 int rebind_participant(const ReasonOptions& options) {

@@ -38,8 +38,8 @@ Result<void> ParticipantRegistry::check(const std::string& url) const {
     const std::vector<std::string>& allowed = config_.registration_allow;
     if (allowed.empty()) {
         return base::fail(Errc::permission_denied,
-                          "participants are named in the configuration; to let calls name them, "
-                          "set registration_allow to the hosts that they may be at");
+                          "to let calls name them, set registration_allow to the hosts that they "
+                          "may be at");
     }
     auto address = parse_http_url(url);
     if (!address.has_value()) {
