@@ -151,6 +151,7 @@ void LogAdapter::finished(Outcome outcome, Callbacks callbacks) {
         return;
     }
     on_force_(outcome.took);
+    note_slow(outcome.took);
     for (auto& callback : callbacks) {
         if (callback) callback();
     }
@@ -160,6 +161,16 @@ void LogAdapter::finished(Outcome outcome, Callbacks callbacks) {
     } else {
         arm_idle_timer();
     }
+}
+
+// At most one line for each of these times: forces come one after the other.
+void LogAdapter::note_slow(std::chrono::nanoseconds took) const {
+    if (took < options_.slow_force) return;
+    auto rounded = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+    log_event(LogLevel::warning,
+              "log_force_slow",
+              "forcing the log took long, and every commit waits for it: look at its disk",
+              {{"took_ms", static_cast<std::uint64_t>(rounded)}});
 }
 
 void LogAdapter::arm_idle_timer() {

@@ -29,6 +29,8 @@ struct LogAdapterOptions {
     // An idle log writes what is pending, and an empty batch that protects the last one.
     std::chrono::milliseconds idle_after{100};
     std::chrono::milliseconds disk_full_retry{200};
+    // A force that took longer is told in the process's log: every commit waits for it.
+    std::chrono::milliseconds slow_force{1'000};
 };
 
 // Figures as of the last finished force.
@@ -72,6 +74,7 @@ private:
 
     void begin_force(bool anybody_waits);
     void finished(Outcome outcome, Callbacks callbacks);
+    void note_slow(std::chrono::nanoseconds took) const;
     [[nodiscard]] Outcome write(const std::vector<base::Bytes>& records, bool idle);
     void maintain();
     [[nodiscard]] Outcome snapshot() const;

@@ -487,6 +487,7 @@ TEST_F(BadEnvironment, SlowDisk) {
         double forced = client().metric("twofold_wal_fsync_duration_seconds_sum");
         return forced >= forced_before + held.count();
     }));
+    EXPECT_TRUE(cluster().coordinator().wait_for_output("log_force_slow", kPatience));
     expect_consistent();
 }
 
