@@ -1,5 +1,6 @@
 #include "app/check_participant_cases.h"
 
+#include "app/check_participant_keys.h"
 #include "protocol/json.h"
 
 #include <array>
@@ -451,6 +452,13 @@ std::string_view with_batch(const CheckContext& c) {
 std::string_view with_one_phase(const CheckContext& c) {
     return c.probe.info().one_phase ? "" : "it has no one_phase";
 }
+std::string_view with_keys(const CheckContext& c) {
+    return c.probe.info().keys ? "" : "it has no keys";
+}
+std::string_view with_keys_and_failing_work(const CheckContext& c) {
+    if (!c.probe.info().keys) return "it has no keys";
+    return c.failing_work.empty() ? "give --failing-work JSON" : "";
+}
 std::string_view with_epoch(const CheckContext& c) {
     return c.probe.info().epochs ? "" : "it has no epoch";
 }
@@ -483,6 +491,8 @@ constexpr std::array kCases{
     CheckCase{"batch_items_independent", with_batch, items_do_not_wait_for_each_other},
     CheckCase{"one_phase", with_one_phase, one_phase_commits},
     CheckCase{"settle_unknown", with_one_phase, settle_of_unknown},
+    CheckCase{"keys", with_keys, key_finds_its_commit},
+    CheckCase{"key_of_failed_work", with_keys_and_failing_work, failed_work_frees_its_key},
     CheckCase{"restart", with_restart, survives_a_restart},
 };
 

@@ -276,7 +276,11 @@ Verdict Probe::run_step(const Step& step) {
         if (Verdict fault = judge_form(answer, request.items)) return fault;
         const ItemResult& result = answer.results.front();
         note(result);
-        if (step.allowed.contains(result.status)) return {};
+        if (step.allowed.contains(result.status)) {
+            std::string_view must = step.judge ? step.judge(result) : std::string_view{};
+            if (must.empty()) return {};
+            return Fault{step.rule, describe(result) + "; " + std::string(must)};
+        }
         bool again = result.status == ItemStatus::unknown && !is_work(result.op) &&
                      std::chrono::steady_clock::now() < give_up;
         if (!again) {

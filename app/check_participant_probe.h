@@ -43,6 +43,8 @@ struct Step {
     std::function<void(protocol::BatchRequest&)> edit = {};
     // Refusing the whole request with a problem is as good as refusing its item.
     bool may_be_problem = false;
+    // Looks at what is not in the status; what must hold, or empty when it does.
+    std::function<std::string_view(const protocol::ItemResult&)> judge = {};
 };
 
 struct ProbeOptions {

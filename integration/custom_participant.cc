@@ -70,9 +70,10 @@ CustomParticipant::CustomParticipant(Flaw flaw) : flaw_(flaw) {
     info_.epoch = 1;
     info_.slots = 10;
     info_.read_only = false;
-    info_.one_phase = flaw == Flaw::claims_one_phase;
+    info_.keys = flaw == Flaw::ignores_keys || flaw == Flaw::key_of_failure;
+    info_.one_phase = flaw == Flaw::claims_one_phase || info_.keys;
     info_.proof = false;
-    info_.epochs = flaw == Flaw::claims_epochs;
+    info_.epochs = flaw == Flaw::claims_epochs || info_.keys;
 }
 
 void CustomParticipant::restart() {
@@ -143,6 +144,10 @@ ItemResult CustomParticipant::answer(const protocol::BatchRequest& batch, const 
 }
 
 void CustomParticipant::decide(const Item& item, ItemResult& result) {
+    if (replay(item, result)) return;
+    bool is_offered = flaw_ != Flaw::claims_one_phase;
+    if (is_offered && item.op == ItemOp::one_phase) return one_phase(item, result);
+    if (is_offered && item.op == ItemOp::settle_one_phase) return settle(item, result);
     switch (item.op) {
         case ItemOp::execute_prepare:
         case ItemOp::prepare:  // what the application had done by calls of its own
@@ -170,8 +175,44 @@ void CustomParticipant::work(const Item& item, ItemResult& result) {
         result.reason = {std::string(reason::kLockTimeout), "another one holds it", -1, {}};
         return;
     }
+    if (item.work && item.work->find("fail") != std::string::npos) {
+        result.status = ItemStatus::no;
+        result.reason = {std::string(reason::kExpectationMissed), "it is to fail", -1, {}};
+        branches_[item.key] = State::aborted;
+        return;
+    }
     result.status = ItemStatus::yes;
     if (known == branches_.end() || is_aborted) branches_[item.key] = State::prepared;
+}
+
+bool CustomParticipant::replay(const Item& item, ItemResult& result) {
+    if (!item.idempotency || flaw_ == Flaw::ignores_keys) return false;
+    auto known = std::ranges::find_if(keys_, [&item](const auto& each) {
+        return each.first.key_hash == item.idempotency->key_hash;
+    });
+    if (known == keys_.end() || known->second == item.key.group) return false;
+    branches_[item.key] = State::aborted;
+    bool is_same = known->first == *item.idempotency;
+    result.status = is_same ? ItemStatus::committed : ItemStatus::no;
+    if (is_same) result.original = known->second;
+    result.reason = {
+        std::string(is_same ? reason::kKeyReplayed : reason::kKeyConflict), "its key", -1, {}};
+    return true;
+}
+
+void CustomParticipant::one_phase(const Item& item, ItemResult& result) {
+    work(item, result);
+    bool is_done = result.status == ItemStatus::yes;
+    if (is_done) commit(item, result);
+    bool uses_up = is_done || flaw_ == Flaw::key_of_failure;
+    if (item.idempotency && uses_up) keys_.emplace(*item.idempotency, item.key.group);
+}
+
+void CustomParticipant::settle(const Item& item, ItemResult& result) {
+    auto known = branches_.find(item.key);
+    if (known == branches_.end()) return abort(item, result);
+    bool is_committed = known->second == State::committed;
+    result.status = is_committed ? ItemStatus::committed : ItemStatus::aborted;
 }
 
 void CustomParticipant::commit(const Item& item, ItemResult& result) {

@@ -54,6 +54,8 @@ enum class Flaw {
     items_wait,        // lets the items of a batch wait for each other until the lock times out
     claims_epochs,     // says that it has epochs, and looks at none
     claims_one_phase,  // says that it can, and refuses
+    ignores_keys,      // says that it has keys, and does work without a look at them
+    key_of_failure,    // lets failed work use its key up
 };
 
 // Keeps its branches in memory; restart() loses what is not durable. Any thread.
@@ -73,6 +75,10 @@ private:
                                               const protocol::Item& item);
     void decide(const protocol::Item& item, protocol::ItemResult& result);
     void work(const protocol::Item& item, protocol::ItemResult& result);
+    // Whether the key has answered.
+    [[nodiscard]] bool replay(const protocol::Item& item, protocol::ItemResult& result);
+    void one_phase(const protocol::Item& item, protocol::ItemResult& result);
+    void settle(const protocol::Item& item, protocol::ItemResult& result);
     void commit(const protocol::Item& item, protocol::ItemResult& result);
     void abort(const protocol::Item& item, protocol::ItemResult& result);
 
@@ -80,6 +86,7 @@ private:
     std::mutex mutex_;
     protocol::ParticipantInfo info_;
     std::map<protocol::BranchKey, State> branches_;
+    std::map<protocol::IdempotencyKey, protocol::TxnId> keys_;
 };
 
 }  // namespace twofold::integration

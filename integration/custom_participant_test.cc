@@ -5,6 +5,7 @@
 
 #include "integration/fake_peers.h"
 #include "integration/fixture.h"
+#include "integration/run_cli.h"
 
 #include <filesystem>
 #include <thread>
@@ -73,6 +74,22 @@ TEST_F(PutParticipant, IsKeptOverARestartAndMayMove) {
 TEST_F(PutParticipant, IsOffByDefault) {
     ASSERT_NO_FATAL_FAILURE(start_allowing(""));
     EXPECT_EQ(put("seats", url_of(seats_->port())).text_at("code"), "registration_off");
+}
+
+TEST_F(PutParticipant, ByTheCommandLine) {
+    ASSERT_NO_FATAL_FAILURE(start_allowing("127.0.0.1"));
+    auto put_by_command = [this](const std::string& url) {
+        return run_cli({"participant", "put", "seats", "--url", url},
+                       {{"TWOFOLD_ADDR", url_of(cluster().coordinator_port())}});
+    };
+    Ran made = put_by_command(url_of(seats_->port()));
+    EXPECT_EQ(made.code, 0) << made;
+    EXPECT_TRUE(made.out_has(url_of(seats_->port()))) << made;
+    EXPECT_TRUE(buys());
+    Ran wrong = put_by_command(url_of(cluster().participant_port(0)));
+    EXPECT_EQ(wrong.code, 1) << wrong;
+    EXPECT_TRUE(wrong.err_has("answers there")) << wrong;
+    EXPECT_EQ(wrong.out, "") << wrong;
 }
 
 // ---- the example in transactions ------------------------------------------------------
@@ -335,9 +352,10 @@ TEST_P(FlawedParticipant, IsToldWhichRuleItBreaks) {
     FakeServer server(
         [&participant](const http::Request& request) { return participant.respond(request); });
     ASSERT_NE(server.port(), 0);
-    Finished finished =
-        check(server.port(),
-              {.work = R"([{"x":1}])", .restart = [&participant] { participant.restart(); }});
+    Finished finished = check(server.port(),
+                              {.work = R"([{"x":1}])",
+                               .failing_work = R"([{"fail":1}])",
+                               .restart = [&participant] { participant.restart(); }});
     if (GetParam().flaw == Flaw::none) {
         EXPECT_TRUE(finished.status.exited_with(0)) << summary(finished);
         EXPECT_NE(finished.output.find("check: ok checks="), std::string::npos);
@@ -369,6 +387,8 @@ INSTANTIATE_TEST_SUITE_P(
         FlawCase{Flaw::items_wait, "ItemsWait", "batch_items_independent:|P-15"},
         FlawCase{Flaw::claims_epochs, "ClaimsEpochs", "older_coordinator:|P-20"},
         FlawCase{Flaw::claims_one_phase, "ClaimsOnePhase", "one_phase:|P-17"},
+        FlawCase{Flaw::ignores_keys, "IgnoresKeys", "keys:|P-21"},
+        FlawCase{Flaw::key_of_failure, "KeyOfFailure", "key_of_failed_work:|P-21"},
         FlawCase{Flaw::half_a_batch, "HalfABatch", "unknown_op:|P-12"},
         FlawCase{Flaw::abort_undoes_commit, "AbortUndoesCommit", "abort_after_commit:|P-9"}),
     [](const auto& test) { return test.param.name; });
