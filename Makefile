@@ -9,8 +9,9 @@ MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SEEDS ?= 1000
 DEMO_FLAGS ?=
+EXPLORE ?=
 
-.PHONY: help deps configure build demo demo-postgres test check contract sim sanitize release clean format
+.PHONY: help deps configure build demo demo-postgres test check contract sim exhaustive sanitize release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
@@ -52,6 +53,11 @@ sim: configure ## run the simulator over SEEDS=n seeds
 	@cmake --build --preset dev -j $(JOBS) --target twofold-sim
 	@echo "sim: $(SEEDS) seeds"
 	@build/dev/bin/twofold-sim --seeds $(SEEDS)
+
+exhaustive: configure ## every history of one transaction within bounds; EXPLORE="--branches 3 --crashes 2" for others
+	@echo "exhaustive: building the search"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-explore
+	@build/dev/bin/twofold-explore $(EXPLORE)
 
 sanitize: deps ## unit tests and simulator under ASan+UBSan, then under TSan
 	@for lane in asan tsan; do \

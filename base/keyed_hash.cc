@@ -23,7 +23,7 @@ struct KeyedHash::Context {
     }
 };
 
-KeyedHash::KeyedHash(const HashKey& key) : context_(std::make_unique<Context>()) {
+KeyedHash::KeyedHash(const HashKey& key) : context_(std::make_shared<Context>()) {
     context_->mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
     TWOFOLD_ASSERT(context_->mac != nullptr, "OpenSSL has no HMAC");
     context_->keyed = EVP_MAC_CTX_new(context_->mac);

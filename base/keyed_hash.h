@@ -12,21 +12,21 @@ namespace twofold::base {
 using HashKey = std::array<std::uint8_t, 32>;
 using Hash256 = std::array<std::uint8_t, 32>;
 
-// Holds a prepared context for one key. Not thread-safe: one per thread. Movable.
+// Holds a prepared context for one key. Not thread-safe: one per thread. Copies share the context.
 class KeyedHash {
 public:
     explicit KeyedHash(const HashKey& key);
     ~KeyedHash();
     KeyedHash(KeyedHash&&) noexcept;
     KeyedHash& operator=(KeyedHash&&) noexcept;
-    KeyedHash(const KeyedHash&) = delete;
-    KeyedHash& operator=(const KeyedHash&) = delete;
+    KeyedHash(const KeyedHash&) = default;
+    KeyedHash& operator=(const KeyedHash&) = default;
 
     [[nodiscard]] Hash256 hash(ByteSpan message) const;
 
 private:
     struct Context;
-    std::unique_ptr<Context> context_;
+    std::shared_ptr<Context> context_;
 };
 
 // Plain SHA-256.

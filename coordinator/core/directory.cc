@@ -49,7 +49,7 @@ void Directory::put(const ParticipantRecord& record) {
     if (entries_.size() <= record.number.value)
         entries_.resize(record.number.value + std::size_t{1});
     auto& entry = entries_[record.number.value];
-    if (!entry) entry = std::make_unique<Participant>();
+    if (!entry) entry = base::Boxed<Participant>(Participant());
     entry->enlistment =
         std::make_shared<const Enlistment>(Enlistment{record.number, record.uuid, record.identity});
 }

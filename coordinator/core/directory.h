@@ -2,6 +2,7 @@
 // them now (reachable, epoch, slots). Numbers are small and dense, so looking one up is an index.
 #pragma once
 
+#include "base/boxed.h"
 #include "coordinator/core/state.h"
 #include "protocol/messages.h"
 #include "protocol/records.h"
@@ -9,7 +10,6 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <vector>
@@ -71,7 +71,7 @@ public:
 private:
     std::map<protocol::ParticipantNumber, protocol::ParticipantRecord> records_;
     std::map<protocol::ParticipantUuid, protocol::ParticipantNumber> by_uuid_;
-    std::vector<std::unique_ptr<Participant>> entries_;  // by number
+    std::vector<base::Boxed<Participant>> entries_;  // by number
 };
 
 }  // namespace twofold::coordinator

@@ -23,6 +23,8 @@ protocol::Reason make_reason(std::string_view code, std::string message) {
 
 Machine::Machine(Config config, RecoveredState recovered)
     : impl_(std::make_unique<Impl>(config, std::move(recovered))) {}
+Machine::Machine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Machine Machine::clone() const { return Machine(impl_->clone()); }
 Machine::~Machine() = default;
 Machine::Machine(Machine&&) noexcept = default;
 Machine& Machine::operator=(Machine&&) noexcept = default;
@@ -95,7 +97,7 @@ Branch* Machine::Impl::find_branch(Transaction& txn, std::uint16_t branch, std::
 }
 
 Transaction& Machine::Impl::create(const TxnId& id) {
-    auto txn = std::make_unique<Transaction>();
+    base::Boxed<Transaction> txn{Transaction()};
     txn->id = id;
     txn->position = id.position();
     if (id.epoch() < epoch_) txn->version = kVersionsPerStart * epoch_;

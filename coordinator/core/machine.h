@@ -81,6 +81,10 @@ public:
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
 
+    // Another machine in the same state, for looking at more than one future. Between two steps;
+    // used on the same thread.
+    [[nodiscard]] Machine clone() const;
+
     // Once, before any step: re-drives what recovery found.
     void start(Effects& effects);
     void step(Input input, Effects& effects);
@@ -138,6 +142,7 @@ public:
 
 private:
     class Impl;
+    explicit Machine(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
 

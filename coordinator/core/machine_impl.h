@@ -18,6 +18,7 @@
 //   checkpoint.cc    state from and to RecoveredState
 #pragma once
 
+#include "base/boxed.h"
 #include "base/keyed_hash.h"
 #include "coordinator/core/directory.h"
 #include "coordinator/core/key_memory.h"
@@ -42,6 +43,12 @@ namespace twofold::coordinator {
 class Machine::Impl {
 public:
     Impl(Config config, RecoveredState recovered);
+    // Between two steps.
+    [[nodiscard]] std::unique_ptr<Impl> clone() const {
+        auto copy = std::make_unique<Impl>(*this);
+        copy->out_ = &copy->scratch_;
+        return copy;
+    }
 
     void start(Effects& effects);
     void step(Input input, Effects& effects);
@@ -339,7 +346,7 @@ private:
     std::map<protocol::TxnId, std::string> acknowledged_;  // of old_heuristic_
     std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up_;
 
-    std::map<protocol::IdPosition, std::unique_ptr<Transaction>> transactions_;
+    std::map<protocol::IdPosition, base::Boxed<Transaction>> transactions_;
     std::set<protocol::IdPosition> undecided_;
     std::set<protocol::IdPosition> hold_every_mark_;
     std::deque<protocol::IdPosition> ended_;  // oldest first; their reports are still here

@@ -424,6 +424,8 @@ Machine::Counts Machine::Impl::counts() const {
 // ---------------------------------------------------------------------------------
 
 Machine::Machine(Config config) : impl_(std::make_unique<Impl>(config)) {}
+Machine::Machine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Machine Machine::clone() const { return Machine(std::make_unique<Impl>(*impl_)); }
 Machine::~Machine() = default;
 Machine::Machine(Machine&&) noexcept = default;
 Machine& Machine::operator=(Machine&&) noexcept = default;

@@ -61,6 +61,9 @@ public:
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
 
+    // Another machine in the same state, for looking at more than one future. Between two steps.
+    [[nodiscard]] Machine clone() const;
+
     void step(Input input, Effects& effects);
 
     [[nodiscard]] bool ready() const;  // the resource has started and was listed
@@ -90,6 +93,7 @@ public:
 
 private:
     class Impl;
+    explicit Machine(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
 
