@@ -54,7 +54,7 @@ sim: configure ## run the simulator over SEEDS=n seeds
 	@echo "sim: $(SEEDS) seeds"
 	@build/dev/bin/twofold-sim --seeds $(SEEDS)
 
-exhaustive: configure ## every history of one transaction within bounds; EXPLORE="--branches 3 --crashes 2" for others
+exhaustive: configure ## every history of one transaction within bounds; EXPLORE="--duplicates 1 …" for others
 	@echo "exhaustive: building the search"
 	@cmake --build --preset dev -j $(JOBS) --target twofold-explore
 	@build/dev/bin/twofold-explore $(EXPLORE)

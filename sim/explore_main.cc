@@ -20,7 +20,7 @@ struct Arguments {
     std::uint64_t branches = 2;
     std::uint64_t crashes = 1;
     std::uint64_t participant_crashes = 0;
-    std::uint64_t duplicates = 1;
+    std::uint64_t duplicates = 0;
     std::uint64_t losses = 0;
     std::uint64_t early_timers = 0;
     std::uint64_t states_max = 0;
