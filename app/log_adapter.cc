@@ -190,8 +190,7 @@ void LogAdapter::checkpoint(std::vector<protocol::Record> records,
     std::vector<base::Bytes> encoded = encode(records);
     std::vector<std::uint64_t> sealed;
     for (const protocol::Record& record : records) {
-        const auto* file = std::get_if<protocol::SealedRecord>(&record);
-        if (file != nullptr) sealed.push_back(file->file);
+        if (auto file = protocol::sealed_file_of(record)) sealed.push_back(*file);
     }
     worker_.post(
         [this,

@@ -29,9 +29,9 @@ std::string sealed_problem(wal::Directory& directory, const wal::ReadSummary& su
         if (!problem.empty()) return;
         auto decoded = protocol::decode_record(record.payload);
         if (!decoded.has_value()) return;
-        const auto* sealed = std::get_if<protocol::SealedRecord>(&decoded.value());
-        if (sealed == nullptr) return;
-        auto content = wal::read_sealed(directory, summary.incarnation, sealed->file);
+        auto file = protocol::sealed_file_of(decoded.value());
+        if (!file) return;
+        auto content = wal::read_sealed(directory, summary.incarnation, *file);
         if (!content.has_value()) problem = content.error().context;
     });
     if (!read.has_value()) problem = read.error().context;

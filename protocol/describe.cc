@@ -242,6 +242,14 @@ Description describe(const RestoreRecord& record) {
     return out;
 }
 
+Description describe(const SealedOutcomesRecord& record) {
+    Description out("sealed_outcomes");
+    out.number("file", record.file)
+        .field("newest", position_text(record.newest))
+        .number("committed", record.committed);
+    return out;
+}
+
 Description describe_any(const Record& record) {
     return std::visit([](const auto& alternative) { return describe(alternative); }, record);
 }

@@ -33,6 +33,7 @@ enum class RecordType : std::uint8_t {
     sealed = 14,
     key_turn = 15,
     restore = 16,
+    sealed_outcomes = 17,
 };
 
 constexpr std::uint8_t kRecordVersion = 1;
@@ -163,6 +164,13 @@ void write(ByteWriter& out, const RestoreRecord& record) {
     out.u64(record.position);
     out.string(record.code);
     out.string(record.reason);
+}
+
+void write(ByteWriter& out, const SealedOutcomesRecord& record) {
+    header(out, RecordType::sealed_outcomes);
+    out.u64(record.file);
+    write_id_position(out, record.newest);
+    out.u32(record.committed);
 }
 
 Record read_epoch(ByteReader& in) {
@@ -296,6 +304,14 @@ Record read_restore(ByteReader& in) {
     return record;
 }
 
+Record read_sealed_outcomes(ByteReader& in) {
+    SealedOutcomesRecord record;
+    record.file = in.u64();
+    record.newest = read_id_position(in);
+    record.committed = in.u32();
+    return record;
+}
+
 base::Result<Record> read_body(RecordType type, ByteReader& in) {
     switch (type) {
         case RecordType::epoch: return read_epoch(in);
@@ -314,6 +330,7 @@ base::Result<Record> read_body(RecordType type, ByteReader& in) {
         case RecordType::sealed: return read_sealed(in);
         case RecordType::key_turn: return Record{KeyTurnRecord{in.u32()}};
         case RecordType::restore: return read_restore(in);
+        case RecordType::sealed_outcomes: return read_sealed_outcomes(in);
     }
     return fail(Errc::unsupported_version,
                 "log record of unknown type " + std::to_string(static_cast<int>(type)) +
@@ -327,6 +344,12 @@ Bytes encode_record(const Record& record) {
     ByteWriter out(bytes);
     std::visit([&out](const auto& alternative) { write(out, alternative); }, record);
     return bytes;
+}
+
+std::optional<std::uint64_t> sealed_file_of(const Record& record) {
+    if (const auto* keys = std::get_if<SealedRecord>(&record)) return keys->file;
+    if (const auto* outcomes = std::get_if<SealedOutcomesRecord>(&record)) return outcomes->file;
+    return std::nullopt;
 }
 
 base::Result<Record> decode_record(base::ByteSpan bytes) {

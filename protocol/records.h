@@ -91,7 +91,8 @@ struct EndRecord {
 };
 
 // Which ids of one epoch were committed and have ended: one bit per sequence number, from
-// `first_sequence`. Only in checkpoints.
+// `first_sequence`. In checkpoints and in sealed files; several may speak of the same ids, and a
+// bit that is set in any of them is set.
 struct OutcomesRecord {
     Epoch epoch = 0;
     Sequence first_sequence = 0;
@@ -172,7 +173,7 @@ struct KeysRecord {
     friend bool operator==(const KeysRecord&, const KeysRecord&) = default;
 };
 
-// The records of this sealed file count as if they stood here. Only in checkpoints.
+// The keys of this sealed file count as if they stood here. Only in checkpoints.
 struct SealedRecord {
     std::uint64_t file = 0;
     std::uint32_t generation = 0;  // of its keys
@@ -187,6 +188,15 @@ struct KeyTurnRecord {
     std::uint32_t generation = 0;
 
     friend bool operator==(const KeyTurnRecord&, const KeyTurnRecord&) = default;
+};
+
+// The outcomes of this sealed file count as if they stood here. Only in checkpoints.
+struct SealedOutcomesRecord {
+    std::uint64_t file = 0;
+    IdPosition newest;            // of its committed ids
+    std::uint32_t committed = 0;  // how many are in it
+
+    friend bool operator==(const SealedOutcomesRecord&, const SealedOutcomesRecord&) = default;
 };
 
 // A participant has heard of starts of this coordinator that this log does not know: it was
@@ -218,12 +228,15 @@ using Record = std::variant<EpochRecord,
                             KeysRecord,
                             SealedRecord,
                             KeyTurnRecord,
-                            RestoreRecord>;
+                            RestoreRecord,
+                            SealedOutcomesRecord>;
 
 // Type byte, version byte, fields. Never fails: sizes are bounded by the limits of the API.
 [[nodiscard]] base::Bytes encode_record(const Record& record);
 // corrupt: not a record; unsupported_version: written by a newer program.
 [[nodiscard]] base::Result<Record> decode_record(base::ByteSpan bytes);
+// The sealed file that this record refers to.
+[[nodiscard]] std::optional<std::uint64_t> sealed_file_of(const Record& record);
 // One line for people and tests, without secrets (keys are printed as "…").
 [[nodiscard]] std::string describe_record(const Record& record);
 // The same as a JSON object.

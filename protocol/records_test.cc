@@ -79,7 +79,8 @@ std::vector<Record> one_of_each() {
                     {test_idempotency(), {2, 8}, ParticipantNumber(3), false, "deadline"}}},
         SealedRecord{0x200000001, 4, 8192},
         KeyTurnRecord{5},
-        RestoreRecord{true, ParticipantNumber(3), 7, 99, "log_went_back", "the disk was replaced"}};
+        RestoreRecord{true, ParticipantNumber(3), 7, 99, "log_went_back", "the disk was replaced"},
+        SealedOutcomesRecord{0x200000002, {2, 524'287}, 8192}};
 }
 
 TEST(Records, RoundTripAndNoRecordDecodesAsAnother) {
@@ -154,6 +155,15 @@ TEST(Records, GoldenBytes) {
             "00000000");  // no reason
 }
 
+TEST(Records, GoldenBytesOfOutcomesInFiles) {
+    EXPECT_EQ(
+        base::hex_encode(encode_record(SealedOutcomesRecord{0x200000002, {2, 524'287}, 8192})),
+        "1101"
+        "0200000002000000"
+        "02000000ffff070000000000"
+        "00200000");
+}
+
 TEST(Records, EveryTruncationIsRefused) {
     for (const Record& record : one_of_each()) {
         base::Bytes bytes = encode_record(record);
@@ -188,6 +198,14 @@ TEST(Records, RandomBytesNeverCrashAndAnAcceptedTextIsCanonical) {
     }
 }
 
+TEST(Records, SomeReferToAFile) {
+    std::vector<std::uint64_t> files;
+    for (const Record& record : one_of_each()) {
+        if (auto file = sealed_file_of(record)) files.push_back(*file);
+    }
+    EXPECT_EQ(files, (std::vector<std::uint64_t>{0x200000001, 0x200000002}));
+}
+
 TEST(Records, DescriptionsHideTheKey) {
     Record epoch = one_of_each()[0];
     EXPECT_EQ(describe_record(epoch).find("5555"), std::string::npos);
@@ -199,6 +217,8 @@ TEST(Records, DescriptionsHideTheKey) {
     EXPECT_EQ(describe_record_json(keys).find("3333"), std::string::npos);
     EXPECT_EQ(describe_record(EndRecord{test_id(1), Outcome::committed}),
               "end group=" + test_id(1).text() + " outcome=committed");
+    EXPECT_EQ(describe_record(SealedOutcomesRecord{7, {2, 9}, 3}),
+              "sealed_outcomes file=7 newest=2.9 committed=3");
 }
 
 }  // namespace

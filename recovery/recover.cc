@@ -41,8 +41,8 @@ private:
         if (!decoded.has_value()) return decoded.error();
         if (incarnation_ == wal::Incarnation{}) note_log(decoded.value());
         TWOFOLD_TRY(fold.apply(record.lsn, decoded.value()));
-        const auto* sealed = std::get_if<protocol::SealedRecord>(&decoded.value());
-        return sealed == nullptr ? base::ok() : take_file(*sealed);
+        auto file = protocol::sealed_file_of(decoded.value());
+        return file ? take_file(*file, decoded.value()) : base::ok();
     }
 
     static Result<protocol::Record> decode(const std::string& what, base::ByteSpan bytes) {
@@ -57,22 +57,30 @@ private:
         if (epoch != nullptr) incarnation_ = epoch->incarnation.bytes;
     }
 
-    Result<void> take_file(const protocol::SealedRecord& sealed) {
-        files_.push_back(sealed.file);
-        TWOFOLD_TRY(auto content, wal::read_sealed(directory_, incarnation_, sealed.file));
+    Result<void> take_file(std::uint64_t file, const protocol::Record& reference) {
+        files_.push_back(file);
+        TWOFOLD_TRY(auto content, wal::read_sealed(directory_, incarnation_, file));
         std::vector<protocol::Record> records;
         for (const base::Bytes& bytes : content) {
             TWOFOLD_TRY(protocol::Record record,
-                        decode("sealed file " + std::to_string(sealed.file), bytes));
+                        decode("sealed file " + std::to_string(file), bytes));
             records.push_back(std::move(record));
         }
-        return fold.apply_sealed(sealed, records);
+        return fold.apply_sealed(reference, records);
     }
 
     wal::Directory& directory_;
     wal::Incarnation incarnation_{};
     std::vector<std::uint64_t> files_;
 };
+
+std::vector<std::uint64_t> files_of(const std::vector<protocol::Record>& records) {
+    std::vector<std::uint64_t> files;
+    for (const protocol::Record& record : records) {
+        if (auto file = protocol::sealed_file_of(record)) files.push_back(*file);
+    }
+    return files;
+}
 
 std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
     std::vector<base::Bytes> out;
@@ -82,30 +90,65 @@ std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
 }
 
 // So that checkpoints stay as small as they were before the stop. What a former start had sealed
-// without a checkpoint that says so is in the log too, and was removed.
-Result<void> seal_keys(wal::Directory& directory,
-                       const RecoverOptions& options,
-                       RecoveredState& state) {
-    std::uint64_t number = coordinator::first_sealed_file(state.epoch);
-    while (state.keys.loose() >= options.keys_per_file) {
-        protocol::SealedRecord file{number++, state.keys.generation(), 0};
-        std::vector<protocol::Record> records;
-        for (protocol::KeysRecord& record : state.keys.loose_records(options.keys_per_file)) {
-            file.keys += static_cast<std::uint32_t>(record.keys.size());
-            records.emplace_back(std::move(record));
+// without a checkpoint that says so is in the log too, and was removed. What is in files that the
+// checkpoint names stays there.
+class Sealing {
+public:
+    Sealing(wal::Directory& directory, const RecoverOptions& options, RecoveredState& state)
+        : directory_(directory),
+          options_(options),
+          state_(state),
+          next_(coordinator::first_sealed_file(state.epoch)) {}
+
+    Result<void> seal_keys() {
+        while (state_.keys.loose() >= options_.keys_per_file) {
+            protocol::SealedRecord file{next_, state_.keys.generation(), 0};
+            std::vector<protocol::Record> records;
+            for (protocol::KeysRecord& record : state_.keys.loose_records(options_.keys_per_file)) {
+                file.keys += static_cast<std::uint32_t>(record.keys.size());
+                records.emplace_back(std::move(record));
+            }
+            state_.keys.forget_loose(options_.keys_per_file);
+            if (file.keys == 0) continue;
+            TWOFOLD_TRY(write(records));
+            state_.sealed.emplace(file.file, file);
         }
-        state.keys.forget_loose(options.keys_per_file);
-        if (file.keys == 0) continue;
-        wal::SealedFile where{.incarnation = state.incarnation.bytes,
-                              .epoch = state.epoch,
-                              .number = file.file,
-                              .salt = static_cast<std::uint32_t>(options.writer.salt_seed)};
-        if (where.salt == 0) where.salt = static_cast<std::uint32_t>(base::random_number());
-        TWOFOLD_TRY(wal::write_sealed(directory, where, encode(records)));
-        state.sealed.emplace(file.file, file);
+        return base::ok();
     }
-    return base::ok();
-}
+
+    Result<void> seal_outcomes() {
+        std::size_t words = std::max<std::size_t>(options_.outcome_words_per_file, 1);
+        while (state_.outcomes.loose() >= words) {
+            coordinator::OutcomesCount count;
+            std::vector<protocol::Record> records;
+            for (protocol::OutcomesRecord& record :
+                 state_.outcomes.loose_records(state_.horizon, words)) {
+                count.add(record);
+                records.emplace_back(std::move(record));
+            }
+            state_.outcomes.forget_loose(words);
+            protocol::SealedOutcomesRecord file{next_, count.newest, count.committed};
+            TWOFOLD_TRY(write(records));
+            state_.sealed_outcomes.emplace(file.file, file);
+        }
+        return base::ok();
+    }
+
+private:
+    Result<void> write(const std::vector<protocol::Record>& records) {
+        wal::SealedFile where{.incarnation = state_.incarnation.bytes,
+                              .epoch = state_.epoch,
+                              .number = next_++,
+                              .salt = static_cast<std::uint32_t>(options_.writer.salt_seed)};
+        if (where.salt == 0) where.salt = static_cast<std::uint32_t>(base::random_number());
+        return wal::write_sealed(directory_, where, encode(records));
+    }
+
+    wal::Directory& directory_;
+    const RecoverOptions& options_;
+    RecoveredState& state_;
+    std::uint64_t next_;
+};
 
 }  // namespace
 
@@ -127,11 +170,12 @@ Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& optio
 
     TWOFOLD_TRY(wal::remove_sealed_except(directory, log.files()));
     TWOFOLD_TRY(directory.force());
-    TWOFOLD_TRY(seal_keys(directory, options, recovered.state));
-    auto checkpoint = encode(checkpoint_records(recovered.state));
-    std::vector<std::uint64_t> files;
-    files.reserve(recovered.state.sealed.size());
-    for (const auto& [file, record] : recovered.state.sealed) files.push_back(file);
+    Sealing sealing(directory, options, recovered.state);
+    TWOFOLD_TRY(sealing.seal_outcomes());
+    TWOFOLD_TRY(sealing.seal_keys());
+    std::vector<protocol::Record> records = checkpoint_records(recovered.state);
+    std::vector<std::uint64_t> files = files_of(records);
+    std::vector<base::Bytes> checkpoint = encode(records);
     TWOFOLD_TRY(
         recovered.writer,
         wal::Writer::start(

@@ -22,6 +22,8 @@ struct RecoverOptions {
     base::HashKey key{};
     // Keys that were in the log are sealed, so many to a file, when there are enough of them.
     std::size_t keys_per_file = coordinator::Config{}.keys_per_file;
+    // The same of outcomes, in words.
+    std::size_t outcome_words_per_file = coordinator::Config{}.outcome_words_per_file;
 };
 
 struct Recovered {

@@ -214,17 +214,188 @@ TEST(SealedKeys, a_file_with_other_keys_than_its_record_says_is_refused) {
     Fold fold;
     ASSERT_TRUE(fold.apply(1, protocol::EpochRecord{{}, 1, {}}).has_value());
     ASSERT_TRUE(fold.apply(1, protocol::SealedRecord{7, 0, 2}).has_value());
-    auto fewer = fold.apply_sealed({7, 0, 2}, {protocol::KeysRecord{0, {key_of(1)}}});
+    auto fewer =
+        fold.apply_sealed(protocol::SealedRecord{7, 0, 2}, {protocol::KeysRecord{0, {key_of(1)}}});
     ASSERT_FALSE(fewer.has_value());
     EXPECT_NE(fewer.error().context.find("holds 1 keys, not 2"), std::string::npos);
     Fold other;
-    auto record = other.apply_sealed({7, 0, 1}, {protocol::HorizonRecord{{1, 5}}});
+    auto record =
+        other.apply_sealed(protocol::SealedRecord{7, 0, 1}, {protocol::HorizonRecord{{1, 5}}});
     ASSERT_FALSE(record.has_value());
     Fold unread;
     ASSERT_TRUE(unread.apply(1, protocol::SealedRecord{7, 0, 2}).has_value());
     protocol::EpochRecord epoch;
     epoch.epoch = 1;
     EXPECT_FALSE(std::move(unread).finish(epoch).has_value()) << "its file was not read";
+}
+
+// ---- sealed outcomes ------------------------------------------------------------------
+
+constexpr std::uint64_t kCommits = 300;  // every 70th id: each is in a word of its own
+
+protocol::TxnId commit_id(const Recovered& recovered, std::uint64_t number) {
+    return protocol::make_txn_id(recovered.state.incarnation,
+                                 1,
+                                 number * 70,
+                                 {},
+                                 base::KeyedHash(recovered.state.epochs.at(1).key));
+}
+
+void append_commit(Recovered& recovered, std::uint64_t number) {
+    protocol::DecisionRecord decision;
+    decision.group = commit_id(recovered, number);
+    append(*recovered.writer, decision);
+    append(*recovered.writer, protocol::EndRecord{decision.group, protocol::Outcome::committed});
+}
+
+bool write_outcomes(wal::MemoryDisk& disk, std::uint64_t count) {
+    auto recovered = recover(disk.directory(), options_for(1));
+    if (!recovered.has_value()) return false;
+    for (std::uint64_t i = 1; i <= count; ++i) append_commit(recovered.value(), i);
+    return recovered.value().writer->force().has_value();
+}
+
+base::Result<Recovered> start_sealing_outcomes(wal::MemoryDisk& disk, std::uint8_t number) {
+    RecoverOptions options = options_for(number);
+    options.outcome_words_per_file = 80;
+    return recover(disk.directory(), options);
+}
+
+void expect_outcomes(const RecoveredState& state, std::uint64_t count) {
+    for (std::uint64_t sequence = 0; sequence < (count + 2) * 70; ++sequence) {
+        bool is_one = sequence % 70 == 0 && sequence > 0 && sequence / 70 <= count;
+        ASSERT_EQ(state.outcomes.is_committed({1, sequence}), is_one) << sequence;
+    }
+}
+
+TEST(SealedOutcomes, a_start_seals_what_the_log_held_and_the_next_one_reads_it) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_outcomes(disk, kCommits));
+    std::vector<base::Bytes> contents;
+    for (std::uint8_t number = 2; number <= 4; ++number) {
+        auto recovered = start_sealing_outcomes(disk, number);
+        ASSERT_TRUE(recovered.has_value()) << recovered.error().text();
+        const RecoveredState& state = recovered.value().state;
+        expect_outcomes(state, kCommits);
+        EXPECT_EQ(state.outcomes.loose(), kCommits - 240) << "less than a file";
+        ASSERT_EQ(state.sealed_outcomes.size(), 3U);
+        EXPECT_EQ(state.sealed_outcomes.begin()->second.committed, 80U);
+        EXPECT_EQ(state.sealed_outcomes.rbegin()->second.newest, (protocol::IdPosition{1, 16'800}));
+        std::vector<base::Bytes> now;
+        for (const std::string& name : sealed_files(disk)) now.push_back(disk.content(name));
+        if (number > 2) EXPECT_EQ(now, contents) << "written once";
+        contents = now;
+        disk.crash_losing_unforced();
+    }
+}
+
+TEST(SealedOutcomes, a_file_goes_when_the_horizon_has_passed_its_ids) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_outcomes(disk, kCommits));
+    {
+        auto recovered = start_sealing_outcomes(disk, 2);
+        ASSERT_TRUE(recovered.has_value());
+        append(*recovered.value().writer, protocol::HorizonRecord{{1, 80 * 70 + 1}});
+        ASSERT_TRUE(recovered.value().writer->force().has_value());
+        EXPECT_EQ(sealed_files(disk).size(), 3U);
+    }
+    auto recovered = start_sealing_outcomes(disk, 3);
+    ASSERT_TRUE(recovered.has_value()) << recovered.error().text();
+    EXPECT_EQ(sealed_files(disk).size(), 2U);
+    EXPECT_FALSE(recovered.value().state.outcomes.is_committed({1, 80 * 70}));
+    EXPECT_TRUE(recovered.value().state.outcomes.is_committed({1, 81 * 70}));
+}
+
+TEST(SealedOutcomes, a_power_loss_at_every_operation_of_a_start_loses_none) {
+    std::uint64_t crashes = 0;
+    base::SeededRng rng(6);
+    for (int policy = 0; policy < 6; ++policy) {
+        for (std::uint64_t n = 1;; ++n) {
+            wal::MemoryDisk disk;
+            ASSERT_TRUE(write_outcomes(disk, 170));
+            bool reached = false;
+            disk.set_hook([count = std::uint64_t{0}, n, &reached](const auto&) mutable {
+                if (++count != n) return wal::MemoryDisk::Fault::none;
+                reached = true;
+                return wal::MemoryDisk::Fault::power_cut;
+            });
+            (void)start_sealing_outcomes(disk, 2).has_value();
+            if (!reached) break;
+            ++crashes;
+            disk.set_hook(nullptr);
+            disk.crash(
+                [&](const auto&) { return policy == 1 || (policy > 1 && rng.below(2) == 0); });
+            auto again = start_sealing_outcomes(disk, 3);
+            ASSERT_TRUE(again.has_value()) << again.error().text();
+            expect_outcomes(again.value().state, 170);
+            EXPECT_EQ(sealed_files(disk).size(), 2U) << "nothing is left behind";
+        }
+    }
+    EXPECT_GT(crashes, 150U);
+}
+
+TEST(SealedOutcomes, a_missing_or_damaged_file_is_refused_by_its_name_and_changes_nothing) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_outcomes(disk, kCommits));
+    ASSERT_TRUE(start_sealing_outcomes(disk, 2).has_value());
+    const std::string name = sealed_files(disk)[1];
+    const base::Bytes good = disk.content(name);
+    auto refused = [&] {
+        auto names = disk.names();
+        auto result = start_sealing_outcomes(disk, 3);
+        if (result.has_value()) return std::string("accepted");
+        EXPECT_EQ(disk.names(), names);
+        EXPECT_EQ(result.error().code, base::Errc::corrupt);
+        return result.error().context;
+    };
+    disk.erase(name);
+    EXPECT_NE(refused().find(name), std::string::npos);
+    base::Bytes bad = good;
+    bad[wal::kSegmentHeaderSizeBytes + 100] ^= 1U;
+    disk.put(name, bad);
+    EXPECT_NE(refused().find(name), std::string::npos);
+    disk.put(name, disk.content(sealed_files(disk)[0]));
+    EXPECT_NE(refused().find(name), std::string::npos);
+    disk.put(name, good);
+    EXPECT_EQ(refused(), "accepted");
+}
+
+TEST(SealedOutcomes, a_file_with_others_than_its_record_says_is_refused) {
+    auto refused = [](const protocol::SealedOutcomesRecord& file, const protocol::Record& content) {
+        Fold fold;
+        EXPECT_TRUE(fold.apply(1, file).has_value());
+        return !fold.apply_sealed(file, {content}).has_value();
+    };
+    protocol::OutcomesRecord two{1, 64, {0x81}};
+    EXPECT_FALSE(refused({7, {1, 71}, 2}, two));
+    EXPECT_TRUE(refused({7, {1, 71}, 3}, two));
+    EXPECT_TRUE(refused({7, {1, 72}, 2}, two));
+    EXPECT_TRUE(refused({7, {1, 71}, 2}, protocol::KeysRecord{0, {}}));
+    EXPECT_TRUE(refused({7, {1, 71}, 2}, protocol::HorizonRecord{{1, 5}}));
+    Fold fold;
+    protocol::Record none = protocol::HorizonRecord{{1, 5}};
+    EXPECT_FALSE(fold.apply_sealed(none, {two}).has_value()) << "it refers to nothing";
+}
+
+// A log of before there were files: all outcomes stand in its checkpoint.
+TEST(SealedOutcomes, a_checkpoint_that_has_them_all_is_read_and_sealed) {
+    wal::MemoryDisk disk;
+    {
+        Recovered recovered = start(disk, 1);
+        for (std::uint64_t first = 0; first < 640'000; first += 64'000) {
+            append(*recovered.writer, protocol::OutcomesRecord{1, first, base::Bytes(8'000, 0xff)});
+        }
+        ASSERT_TRUE(recovered.writer->force().has_value());
+    }
+    for (std::uint8_t number = 2; number <= 3; ++number) {
+        Recovered recovered = start(disk, number);
+        EXPECT_EQ(recovered.state.sealed_outcomes.size(), 1U);
+        EXPECT_EQ(recovered.state.outcomes.loose(), 10'000U - 8'192U);
+        for (std::uint64_t sequence : {1U, 524'287U, 524'288U, 639'999U}) {
+            EXPECT_TRUE(recovered.state.outcomes.is_committed({1, sequence})) << sequence;
+        }
+        EXPECT_FALSE(recovered.state.outcomes.is_committed({1, 640'000}));
+    }
 }
 
 TEST(Recover, a_record_that_is_none_is_refused_by_its_number) {

@@ -198,8 +198,7 @@ CoordinatorNode::Checkpoint CoordinatorNode::make_checkpoint() {
     if (stale && !stale_checkpoint_.records.empty()) return stale_checkpoint_;
     Checkpoint checkpoint;
     for (const protocol::Record& record : machine_->checkpoint()) {
-        const auto* file = std::get_if<protocol::SealedRecord>(&record);
-        if (file != nullptr) checkpoint.sealed.push_back(file->file);
+        if (auto file = protocol::sealed_file_of(record)) checkpoint.sealed.push_back(*file);
         checkpoint.records.push_back(protocol::encode_record(record));
     }
     if (stale) stale_checkpoint_ = checkpoint;

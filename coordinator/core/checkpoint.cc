@@ -17,17 +17,19 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
       id_epoch_(recovered.epoch),
       epochs_(std::move(recovered.epochs)),
       directory_(recovered.participants),
-      outcomes_(recovered.horizon, recovered.committed, config.outcomes_max),
+      outcomes_(std::move(recovered.outcomes)),
       old_heuristic_(std::move(recovered.heuristic)),
       old_branch_outcomes_(std::move(recovered.branch_outcomes)),
       acknowledged_(std::move(recovered.acknowledged)),
       given_up_(std::move(recovered.given_up)),
+      sealed_outcomes_(std::move(recovered.sealed_outcomes)),
       keys_(std::move(recovered.keys)),
       sealed_(std::move(recovered.sealed)),
       next_sealed_(first_sealed_file(recovered.epoch)),
       refused_(std::move(recovered.refused)),
       accepted_(std::move(recovered.accepted)) {
     TWOFOLD_ASSERT(epochs_.contains(epoch_), "the epoch's record and key come before the machine");
+    outcomes_.move_horizon(recovered.horizon);
     for (const auto& [epoch, record] : epochs_) epoch_keys_.try_emplace(epoch, record.key);
     if (config_.sabotage.reuse_sequence_after_restart && epochs_.contains(epoch_ - 1)) {
         id_epoch_ = epoch_ - 1;
@@ -46,7 +48,11 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
     for (const auto& [id, outcome] : unseen) {
         if (!acknowledged_.contains(id)) restore_heuristic(id, outcome);
     }
-    if (!sealed_.empty()) next_sealed_ = std::max(next_sealed_, sealed_.rbegin()->first + 1);
+    auto skip = [this](const auto& files) {
+        if (!files.empty()) next_sealed_ = std::max(next_sealed_, files.rbegin()->first + 1);
+    };
+    skip(sealed_);
+    skip(sealed_outcomes_);
     if (keys_.size() > 0) time_keys();
 }
 
@@ -195,7 +201,7 @@ void Machine::Impl::restore_heuristic(const TxnId& id, protocol::Outcome outcome
 
 std::vector<protocol::Record> Machine::Impl::checkpoint() const {
     RecoveredState state = snapshot();
-    auto records = checkpoint_records(state, keys_, outcomes_.records(state.horizon));
+    auto records = checkpoint_records(state, outcomes_, keys_);
     for (const auto& [token, forcing] : forcing_) {
         bool is_key = std::holds_alternative<protocol::IdempotentAbortRecord>(forcing.record);
         if (is_key) records.push_back(forcing.record);
@@ -217,6 +223,7 @@ RecoveredState Machine::Impl::snapshot() const {
     state.acknowledged = acknowledged_;
     state.given_up = given_up_;
     state.sealed = sealed_;
+    state.sealed_outcomes = sealed_outcomes_;
     state.refused = refused_;
     state.accepted = accepted_;
     for (const auto& [number, record] : state.participants) {
@@ -241,6 +248,7 @@ RecoveredState Machine::Impl::snapshot() const {
             state.refused.reset();
         }
     }
+    forget_files_below(state.horizon, state.sealed_outcomes);
     for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);
     return state;
 }

@@ -195,10 +195,7 @@ void Machine::Impl::end(Transaction& txn) {
         if (txn.position < horizon) give_up_below(horizon);
         emit(Append{protocol::EndRecord{txn.id, outcome}});
     }
-    if (outcome == Outcome::committed) {
-        txn.recorded ? outcomes_.set_committed(txn.position)
-                     : outcomes_.set_unrecorded(txn.position);
-    }
+    if (outcome == Outcome::committed) remember_outcome(txn.position, txn.recorded);
     if (txn.decision == Decision::commit && txn.member().idempotency) {
         settle_key(txn.id, *txn.member().idempotency, true, {});
     }
@@ -224,68 +221,6 @@ void Machine::Impl::remember(Transaction& txn) {
         --by_state_[static_cast<std::size_t>(oldest->state)];
         transactions_.erase(ended_.front());
         ended_.pop_front();
-    }
-}
-
-void Machine::Impl::maybe_move_horizon() {
-    std::uint64_t interval = std::clamp<std::uint64_t>(config_.outcomes_max / 64, 1, 4096);
-    if (forcing_horizon_ || next_sequence_ % interval != 0) return;
-    protocol::IdPosition limit = next_position();
-    if (!undecided_.empty()) limit = std::min(limit, *undecided_.begin());
-    auto horizon = outcomes_.choose_horizon(next_position(), limit);
-    if (!horizon) {
-        if (outcomes_.choose_horizon(next_position(), next_position())) note_held_horizon();
-        return;
-    }
-    horizon_held_ = false;
-    if (horizon_rests_) {
-        // It would pass ids of former starts, for the first time: not before the rest is over.
-        if (rest_timer_.value == 0) {
-            rest_timer_ =
-                arm({TimerKind::rest, {}, {}}, config_.horizon_rest, config_.horizon_rest);
-        }
-        return;
-    }
-    forcing_horizon_ = horizon;
-    give_up_below(*horizon);
-    force(protocol::HorizonRecord{*horizon});
-}
-
-// There are more outcomes than there is room for, and the oldest undecided transaction keeps them.
-// Normally that is a one-phase transaction whose participant does not answer.
-void Machine::Impl::note_held_horizon() {
-    if (undecided_.empty() || std::exchange(horizon_held_, true)) return;
-    const Transaction& txn = *find(*undecided_.begin());
-    protocol::ParticipantNumber number;
-    if (!txn.branches.empty()) number = txn.branches.front().at->number;
-    alarm("horizon_held",
-          txn.id,
-          number,
-          "the outcomes of newer transactions cannot be forgotten before this one has ended");
-}
-
-// Below the horizon only the position tells a participant that never committed from an old copy of
-// one that did. So positions become durable with it; and where they may be older than a commit,
-// abort is never said again at or below that commit. What the start before this one had
-// acknowledged may have been restored before we came: its commits are never covered.
-void Machine::Impl::give_up_below(protocol::IdPosition horizon) {
-    protocol::IdPosition old_limit = std::min(horizon, protocol::IdPosition{epoch_, 0});
-    protocol::IdPosition old = outcomes_.newest_committed_below(old_limit);
-    for (const auto& [number, record] : directory_.records()) {
-        Participant& participant = directory_.at(number);
-        if (participant.position != participant.logged_position) {
-            participant.logged_position = participant.position;
-            emit(Append{protocol::PositionRecord{number, participant.position}});
-        }
-        protocol::IdPosition newest = old;
-        for (const auto& ack : participant.uncovered) {
-            if (ack.id < horizon) newest = std::max(newest, ack.id);
-        }
-        auto known = given_up_.find(number);
-        if (newest == protocol::IdPosition{}) continue;
-        if (known != given_up_.end() && known->second >= newest) continue;
-        given_up_[number] = newest;  // counts at once: it only makes answers more careful
-        force(protocol::GivenUpRecord{number, newest});
     }
 }
 

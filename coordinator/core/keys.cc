@@ -127,7 +127,7 @@ void Machine::Impl::answer_by_original(Transaction& txn, const TxnId& original) 
 // which we did not know any more. This id has done nothing; the key belongs to that one.
 void Machine::Impl::replay(Transaction& txn, Branch& branch, const TxnId& original) {
     txn.answered_by = original;
-    if (issued_here(original)) outcomes_.set_committed(original.position());
+    if (issued_here(original)) remember_outcome(original.position(), true);
     if (txn.member().idempotency) {
         IdempotencyKey key = *txn.member().idempotency;
         forget_key(txn);

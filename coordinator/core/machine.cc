@@ -203,9 +203,7 @@ void Machine::Impl::handle(Durable& input) {
         participant_recorded(*participant);
         if (forcing.ticket.value != 0) answer_plain(forcing.ticket, AnswerKind::done, {});
     } else if (auto* horizon = std::get_if<protocol::HorizonRecord>(&forcing.record)) {
-        forcing_horizon_.reset();
-        outcomes_.move_horizon(horizon->horizon);
-        forget_acknowledged();
+        horizon_moved(horizon->horizon);
     } else if (auto* given_up = std::get_if<protocol::GivenUpRecord>(&forcing.record)) {
         protocol::IdPosition& newest = given_up_[given_up->participant];
         newest = std::max(newest, given_up->newest);
@@ -257,7 +255,7 @@ void Machine::Impl::handle(TimerFired& input) {
     auto found = timers_.find(input.timer);
     if (found == timers_.end()) return;  // cancelled while it fired
     TimerTarget target = found->second;
-    if (target.kind == TimerKind::keys || target.kind == TimerKind::rest) {
+    if (is_of_the_machine(target.kind)) {
         timers_.erase(found);
         if (target.kind == TimerKind::keys) turn_keys();
         if (target.kind == TimerKind::rest) horizon_rests_ = false;

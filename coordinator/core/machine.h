@@ -42,9 +42,11 @@ struct Sabotage {
 struct Config {
     std::size_t transactions_max = 100'000;  // in flight; more are refused with `overloaded`
     std::size_t branches_max = 64;
-    // Remembered ids; more push the horizon. One bit each, in memory and in every checkpoint:
-    // docs/protocol.md says what that costs.
+    // Remembered ids; more push the horizon. One bit each, in memory and in a sealed file.
     std::uint64_t outcomes_max = 64'000'000;
+    // Outcomes are put into a sealed file when so many words of 64 ids have new ones: no checkpoint
+    // holds more, and no step handles more.
+    std::size_t outcome_words_per_file = 8'192;
     Milliseconds deadline_default{30'000};
     Milliseconds deadline_max{3'600'000};
     Milliseconds retry_min{20};

@@ -5,6 +5,7 @@
 //   requests.cc      what clients ask for
 //   prepare.cc       from the slots to the votes
 //   decision.cc      proposing, deciding, ending
+//   horizon.cc       remembering outcomes, and forgetting them
 //   phase_two.cc     telling branches, retries, parking, heuristic ends
 //   one_phase.cc     transactions whose only participant decides
 //   answers.cc       reports, waiters, queries
@@ -69,6 +70,9 @@ public:
 
 private:
     enum class TimerKind : std::uint8_t { deadline, idle, waiter, retry, undelivered, keys, rest };
+    [[nodiscard]] static bool is_of_the_machine(TimerKind kind) {
+        return kind == TimerKind::keys || kind == TimerKind::rest;
+    }
     struct TimerTarget {
         TimerKind kind = TimerKind::deadline;
         BranchRef ref;
@@ -180,10 +184,16 @@ private:
     void finish_if_done(Transaction& txn);
     void end(Transaction& txn);
     void remember(Transaction& txn);
+    [[nodiscard]] static protocol::Outcome outcome_of(const Transaction& txn);
+
+    // ---- horizon.cc
+    void remember_outcome(protocol::IdPosition position, bool recorded);
+    void seal_outcomes();
     void maybe_move_horizon();
+    void move_horizon();
+    void horizon_moved(protocol::IdPosition horizon);
     void note_held_horizon();
     void give_up_below(protocol::IdPosition horizon);
-    [[nodiscard]] static protocol::Outcome outcome_of(const Transaction& txn);
 
     // ---- phase_two.cc
     void drive(Transaction& txn, Branch& branch);
@@ -328,7 +338,7 @@ private:
     void restore_undecided(const protocol::TxnId& id, const protocol::PreparingRecord& record);
     void restore_branch(Transaction& txn, const protocol::BranchRecord& record);
     void save_transaction(const Transaction& txn, RecoveredState& state) const;
-    [[nodiscard]] RecoveredState snapshot() const;  // without the bits of outcomes
+    [[nodiscard]] RecoveredState snapshot() const;  // without outcomes and keys
 
     Config config_;
     protocol::Incarnation incarnation_;
@@ -356,6 +366,8 @@ private:
     std::uint64_t next_timer_ = 1;
     std::map<ForceToken, Forcing> forcing_;
     std::uint64_t next_token_ = 1;
+    std::map<std::uint64_t, protocol::SealedOutcomesRecord>
+        sealed_outcomes_;                                  // named in checkpoints
     std::optional<protocol::IdPosition> forcing_horizon_;  // on its way to the disk
     bool horizon_held_ = false;   // a person was told that something undecided holds it
     bool horizon_rests_ = false;  // ids of former starts are not forgotten yet

@@ -6,109 +6,66 @@
 #include <bit>
 #include <cstring>
 #include <ranges>
+#include <span>
+#include <utility>
 
 namespace twofold::coordinator {
 
 using protocol::Epoch;
 using protocol::IdPosition;
+using protocol::OutcomesRecord;
 using protocol::Sequence;
 
 namespace {
-constexpr Sequence kWordBits = 64;
-// Keeps a record well below any limit of the log: half a million ids each.
-constexpr std::size_t kWordsPerRecord = (std::size_t{1} << 19U) / kWordBits;
 
 static_assert(std::endian::native == std::endian::little, "words are copied as they are");
+
+constexpr std::size_t kWordBytes = sizeof(std::uint64_t);
+
+void append_word(OutcomesRecord& record, std::uint64_t bits) {
+    std::size_t size = record.committed_bits.size();
+    record.committed_bits.resize(size + kWordBytes);
+    std::memcpy(&record.committed_bits[size], &bits, kWordBytes);
+}
 
 void drop_zeros(base::Bytes& bytes) {
     while (!bytes.empty() && bytes.back() == 0) bytes.pop_back();
 }
+
 }  // namespace
-
-void OutcomeMemory::EpochBits::set(Sequence sequence) {
-    if (words.empty()) first = sequence / kWordBits * kWordBits;
-    if (sequence < first) {
-        auto missing = static_cast<std::ptrdiff_t>(first / kWordBits - sequence / kWordBits);
-        words.insert(words.begin(), static_cast<std::size_t>(missing), 0);
-        first = sequence / kWordBits * kWordBits;
-    }
-    auto word = static_cast<std::size_t>((sequence - first) / kWordBits);
-    if (word >= words.size()) words.resize(word + 1, 0);
-    words[word] |= std::uint64_t{1} << (sequence % kWordBits);
-    last = std::max(last, sequence);
-}
-
-bool OutcomeMemory::EpochBits::test(Sequence sequence) const {
-    if (sequence < first) return false;
-    auto word = static_cast<std::size_t>((sequence - first) / kWordBits);
-    return word < words.size() && ((words[word] >> (sequence % kWordBits)) & 1U) != 0;
-}
-
-void OutcomeMemory::EpochBits::forget_below(Sequence sequence) {
-    if (sequence <= first || words.empty()) return;
-    auto whole = static_cast<std::size_t>((sequence - first) / kWordBits);
-    whole = std::min(whole, words.size());
-    words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(whole));
-    first += static_cast<Sequence>(whole) * kWordBits;
-    if (!words.empty() && sequence > first) {
-        words.front() &= ~std::uint64_t{0} << ((sequence - first) % kWordBits);
-    }
-}
-
-OutcomeMemory::OutcomeMemory(IdPosition horizon,
-                             const std::map<Epoch, std::vector<bool>>& committed,
-                             std::uint64_t ids_max)
-    : horizon_(horizon), ids_max_(std::max<std::uint64_t>(ids_max, 1)) {
-    for (const auto& [epoch, bits] : committed) {
-        EpochBits& mine = epochs_[epoch];
-        for (std::size_t i = 0; i < bits.size(); ++i) {
-            if (bits[i] && IdPosition{epoch, i} >= horizon_) mine.set(i);
-        }
-    }
-}
 
 void OutcomeMemory::set_committed(IdPosition position) {
     if (position < horizon_) return;  // an unfinished commit below the horizon has ended
-    epochs_[position.epoch].set(position.sequence);
+    if (!recorded_.add(position)) return;
+    IdPosition page = IdBits::page_of(position);
+    IdBits::Words word;
+    word.set(static_cast<std::size_t>((position.sequence - page.sequence) / IdBits::kWordBits));
+    note_loose(page, word);
 }
 
 void OutcomeMemory::set_unrecorded(IdPosition position) {
-    if (position < horizon_) return;
-    unrecorded_[position.epoch].set(position.sequence);
-}
-
-bool OutcomeMemory::test(const Bits& bits, IdPosition position) {
-    auto found = bits.find(position.epoch);
-    return found != bits.end() && found->second.test(position.sequence);
+    if (position >= horizon_) unrecorded_.add(position);
 }
 
 bool OutcomeMemory::is_committed(IdPosition position) const {
-    return test(epochs_, position) || test(unrecorded_, position);
+    return recorded_.contains(position) || unrecorded_.contains(position);
 }
 
-bool OutcomeMemory::is_unrecorded(IdPosition position) const { return test(unrecorded_, position); }
-
-IdPosition OutcomeMemory::newest_committed_below(IdPosition limit) const {
-    for (const auto& [epoch, bits] : epochs_ | std::views::reverse) {
-        if (epoch > limit.epoch) continue;
-        Sequence end =
-            epoch == limit.epoch ? std::min(limit.sequence, bits.last + 1) : bits.last + 1;
-        for (Sequence sequence = end; sequence-- > bits.first;) {
-            if (bits.test(sequence)) return {epoch, sequence};
-        }
-    }
-    return {};
+bool OutcomeMemory::is_unrecorded(IdPosition position) const {
+    return unrecorded_.contains(position);
 }
 
-std::optional<IdPosition> OutcomeMemory::choose_horizon(IdPosition next, IdPosition limit) const {
+// ---- the horizon ----------------------------------------------------------------------
+
+std::optional<IdPosition> OutcomeMemory::choose_horizon(IdPosition next,
+                                                        std::uint64_t ids_max) const {
     // Ids that the bits stand for, newest epoch first. Of older epochs the ids behind the last
     // committed one are not counted: they take no room.
-    std::uint64_t keep = ids_max_ - ids_max_ / 8;  // move rarely, and then by a good piece
+    ids_max = std::max<std::uint64_t>(ids_max, 1);
+    std::uint64_t keep = ids_max - ids_max / 8;  // move rarely, and then by a good piece
     std::uint64_t total = 0;
-    std::map<Epoch, Sequence> ends;
-    for (const Bits* kind : {&epochs_, &unrecorded_}) {
-        for (const auto& [epoch, bits] : *kind) ends[epoch] = std::max(ends[epoch], bits.last + 1);
-    }
+    std::map<Epoch, Sequence> ends = recorded_.ends();
+    for (const auto& [epoch, end] : unrecorded_.ends()) ends[epoch] = std::max(ends[epoch], end);
     ends[next.epoch] = next.sequence;
     std::optional<IdPosition> chosen;
     for (const auto& [epoch, end] : ends | std::views::reverse) {
@@ -118,51 +75,109 @@ std::optional<IdPosition> OutcomeMemory::choose_horizon(IdPosition next, IdPosit
         if (!chosen && total + count > keep) chosen = IdPosition{epoch, end - (keep - total)};
         total += count;
     }
-    if (total <= ids_max_ || !chosen) return std::nullopt;
-    IdPosition horizon = std::min(*chosen, limit);
-    if (horizon <= horizon_) return std::nullopt;
-    return horizon;
+    if (total <= ids_max || !chosen || *chosen <= horizon_) return std::nullopt;
+    return chosen;
 }
 
 void OutcomeMemory::move_horizon(IdPosition horizon) {
     TWOFOLD_ASSERT(horizon >= horizon_, "the forget horizon never goes back");
     horizon_ = horizon;
-    forget_below(epochs_, horizon);
-    forget_below(unrecorded_, horizon);
-}
-
-void OutcomeMemory::forget_below(Bits& bits, IdPosition horizon) {
-    bits.erase(bits.begin(), bits.lower_bound(horizon.epoch));
-    auto found = bits.find(horizon.epoch);
-    if (found != bits.end()) found->second.forget_below(horizon.sequence);
-}
-
-// A word without the bits of ids below `lowest`.
-std::uint64_t OutcomeMemory::EpochBits::word_from(std::size_t word, Sequence lowest) const {
-    Sequence begin = first + word * kWordBits;
-    if (lowest <= begin) return words[word];
-    if (lowest >= begin + kWordBits) return 0;
-    return words[word] & (~std::uint64_t{0} << (lowest - begin));
-}
-
-std::vector<protocol::OutcomesRecord> OutcomeMemory::records(IdPosition horizon) const {
-    std::vector<protocol::OutcomesRecord> out;
-    for (const auto& [epoch, mine] : epochs_) {
-        if (epoch < horizon.epoch) continue;
-        Sequence lowest = epoch == horizon.epoch ? horizon.sequence : 0;
-        for (std::size_t begin = 0; begin < mine.words.size(); begin += kWordsPerRecord) {
-            std::size_t end = std::min(begin + kWordsPerRecord, mine.words.size());
-            protocol::OutcomesRecord record{epoch, mine.first + begin * kWordBits, {}};
-            record.committed_bits.resize((end - begin) * sizeof(std::uint64_t));
-            for (std::size_t w = begin; w < end; ++w) {
-                std::uint64_t word = mine.word_from(w, lowest);
-                std::memcpy(&record.committed_bits[(w - begin) * sizeof word], &word, sizeof word);
-            }
-            drop_zeros(record.committed_bits);
-            if (!record.committed_bits.empty()) out.push_back(std::move(record));
+    recorded_.forget_below(horizon);
+    unrecorded_.forget_below(horizon);
+    IdPosition cut = IdBits::page_of(horizon);
+    for (auto page = loose_.begin(); page != loose_.end() && page->first <= cut;) {
+        auto& [first, words] = *page;
+        for (std::size_t i = 0; i < words.size(); ++i) {
+            bool is_left =
+                recorded_.word_at({first.epoch, first.sequence + i * IdBits::kWordBits}) != 0;
+            if (!words[i] || is_left) continue;
+            words.reset(i);
+            --loose_count_;
         }
+        page = words.none() ? loose_.erase(page) : std::next(page);
     }
+}
+
+// ---- loose words ----------------------------------------------------------------------
+
+void OutcomeMemory::note_loose(IdPosition page, const IdBits::Words& words) {
+    if (words.none()) return;
+    IdBits::Words& mine = loose_[page];
+    loose_count_ += (words & ~mine).count();
+    mine |= words;
+}
+
+template <class Visitor>
+void OutcomeMemory::visit_loose(std::size_t limit, Visitor visit) const {
+    for (const auto& [page, words] : loose_) {
+        for (std::size_t i = 0; i < words.size() && limit > 0; ++i) {
+            if (!words[i]) continue;
+            visit(IdPosition{page.epoch, page.sequence + i * IdBits::kWordBits});
+            --limit;
+        }
+        if (limit == 0) return;
+    }
+}
+
+std::vector<OutcomesRecord> OutcomeMemory::loose_records(IdPosition horizon,
+                                                         std::size_t limit) const {
+    std::vector<OutcomesRecord> out;
+    visit_loose(limit, [&](IdPosition word) {
+        std::uint64_t bits = without_below(word, recorded_.word_at(word), horizon);
+        if (bits == 0) return;
+        bool follows =
+            !out.empty() && out.back().epoch == word.epoch &&
+            out.back().first_sequence + out.back().committed_bits.size() * 8 == word.sequence &&
+            out.back().committed_bits.size() < kWordsPerRecord * kWordBytes;
+        if (!follows) out.push_back({word.epoch, word.sequence, {}});
+        append_word(out.back(), bits);
+    });
+    for (OutcomesRecord& record : out) drop_zeros(record.committed_bits);
     return out;
+}
+
+void OutcomeMemory::forget_loose(std::size_t limit) {
+    while (limit > 0 && !loose_.empty()) {
+        auto page = loose_.begin();
+        IdBits::Words& words = page->second;
+        for (std::size_t i = 0; i < words.size() && limit > 0; ++i) {
+            if (!words[i]) continue;
+            words.reset(i);
+            --loose_count_;
+            --limit;
+        }
+        if (words.none()) loose_.erase(page);
+    }
+}
+
+void OutcomeMemory::restore(const OutcomesRecord& record, bool is_loose) {
+    TWOFOLD_ASSERT(record.first_sequence % 8 == 0, "outcomes begin at a whole byte");
+    const base::Bytes& bytes = record.committed_bits;
+    for (std::size_t done = 0; done < bytes.size();) {
+        IdPosition first{record.epoch, record.first_sequence + done * 8};
+        IdPosition page = IdBits::page_of(first);
+        auto offset = static_cast<std::size_t>((first.sequence - page.sequence) / 8);
+        std::size_t count = std::min(bytes.size() - done, IdBits::kPageBits / 8 - offset);
+        IdBits::Page more{};
+        std::memcpy(std::as_writable_bytes(std::span(more)).data() + offset, &bytes[done], count);
+        done += count;
+        for (std::size_t i = 0; page < horizon_ && i < more.size(); ++i) {
+            more[i] = without_below(
+                {page.epoch, page.sequence + i * IdBits::kWordBits}, more[i], horizon_);
+        }
+        IdBits::Words gained = recorded_.add(page, more);
+        if (is_loose) note_loose(page, gained);
+    }
+}
+
+void OutcomesCount::add(const OutcomesRecord& record) {
+    for (std::size_t i = 0; i < record.committed_bits.size(); ++i) {
+        std::uint8_t bits = record.committed_bits[i];
+        if (bits == 0) continue;
+        committed += static_cast<std::uint32_t>(std::popcount(bits));
+        Sequence highest = record.first_sequence + i * 8 + std::bit_width(bits) - 1;
+        newest = std::max(newest, IdPosition{record.epoch, highest});
+    }
 }
 
 }  // namespace twofold::coordinator

@@ -1,7 +1,5 @@
 #include "coordinator/core/recovered.h"
 
-#include "coordinator/core/outcomes.h"
-
 #include <algorithm>
 #include <utility>
 
@@ -23,6 +21,16 @@ void append_heuristic(const protocol::TxnId& id,
 }
 
 // What is in a sealed file is not written again.
+void append_outcomes(const OutcomeMemory& outcomes,
+                     const RecoveredState& state,
+                     std::vector<Record>& out) {
+    for (const auto& [file, record] : state.sealed_outcomes) out.emplace_back(record);
+    for (protocol::OutcomesRecord& record :
+         outcomes.loose_records(state.horizon, outcomes.loose())) {
+        out.emplace_back(std::move(record));
+    }
+}
+
 void append_keys(const KeyMemory& keys, const RecoveredState& state, std::vector<Record>& out) {
     if (keys.generation() != 0) out.emplace_back(protocol::KeyTurnRecord{keys.generation()});
     for (const auto& [file, record] : state.sealed) out.emplace_back(record);
@@ -33,22 +41,26 @@ void append_keys(const KeyMemory& keys, const RecoveredState& state, std::vector
 
 }  // namespace
 
+void forget_files_below(protocol::IdPosition horizon,
+                        std::map<std::uint64_t, protocol::SealedOutcomesRecord>& files) {
+    std::erase_if(files, [&](const auto& file) { return file.second.newest < horizon; });
+}
+
 std::uint64_t first_sealed_file(protocol::Epoch epoch) { return (std::uint64_t{epoch} << 32U) + 1; }
 
 // Order matters to a reader only in that the horizon comes before the outcomes, a group's outcomes
 // before its end, the outcomes before the keys, the generation of keys before the keys, and what
 // was accepted before what is refused.
 std::vector<Record> checkpoint_records(const RecoveredState& state) {
-    OutcomeMemory memory(state.horizon, state.committed, 1);
-    return checkpoint_records(state, state.keys, memory.records(state.horizon));
+    return checkpoint_records(state, state.outcomes, state.keys);
 }
 
 std::vector<Record> checkpoint_records(const RecoveredState& state,
-                                       const KeyMemory& keys,
-                                       std::vector<protocol::OutcomesRecord> outcomes) {
+                                       const OutcomeMemory& outcomes,
+                                       const KeyMemory& keys) {
     std::vector<Record> out;
     out.reserve(state.epochs.size() + state.participants.size() + state.unfinished_commits.size() +
-                state.undecided.size() + state.sealed.size());
+                state.undecided.size() + state.sealed.size() + state.sealed_outcomes.size());
     for (const auto& [epoch, record] : state.epochs) out.emplace_back(record);
     for (const auto& [number, record] : state.participants) out.emplace_back(record);
     if (state.horizon != protocol::IdPosition{}) {
@@ -60,7 +72,7 @@ std::vector<Record> checkpoint_records(const RecoveredState& state,
     for (const auto& [participant, position] : state.positions) {
         out.emplace_back(protocol::PositionRecord{participant, position});
     }
-    for (protocol::OutcomesRecord& record : outcomes) out.emplace_back(std::move(record));
+    append_outcomes(outcomes, state, out);
     for (const auto& [id, record] : state.undecided) out.emplace_back(record);
     for (const auto& [id, group] : state.unfinished_commits) {
         out.emplace_back(group.decision);

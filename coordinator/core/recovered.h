@@ -3,6 +3,7 @@
 #pragma once
 
 #include "coordinator/core/key_memory.h"
+#include "coordinator/core/outcomes.h"
 #include "protocol/records.h"
 
 #include <cstdint>
@@ -34,9 +35,6 @@ struct RecoveredState {
     std::map<protocol::TxnId, UnfinishedGroup> unfinished_commits;
     // Was on its way without a decision: aborted by this recovery.
     std::map<protocol::TxnId, protocol::PreparingRecord> undecided;
-    // Committed and ended, per epoch, one bit per sequence number from 0. No bit below the horizon,
-    // no zeros at the end, no epoch without a bit.
-    std::map<protocol::Epoch, std::vector<bool>> committed;
     // Ended with a heuristic or unprovable branch; kept until forgotten.
     std::map<protocol::TxnId, protocol::Outcome> heuristic;
     std::map<protocol::TxnId, std::vector<protocol::BranchOutcomeRecord>> branch_outcomes;
@@ -44,11 +42,17 @@ struct RecoveredState {
         acknowledged;  // of `heuristic`, with the person's reason
     std::map<protocol::ParticipantNumber, protocol::IdPosition> given_up;
     std::map<protocol::ParticipantNumber, protocol::Position> positions;
-    // Settled keys. The outcome of a committed one is in `committed` or `heuristic`, or is no
-    // longer remembered. Not in the state that a running machine makes a checkpoint of.
+    // Committed and ended. Like the keys, not in the state that a running machine makes a
+    // checkpoint of.
+    OutcomeMemory outcomes;
+    // The files that hold all outcomes but the loose ones.
+    std::map<std::uint64_t, protocol::SealedOutcomesRecord> sealed_outcomes;
+    // Settled keys. The outcome of a committed one is in `outcomes` or `heuristic`, or is no
+    // longer remembered.
     KeyMemory keys;
     // The files that hold all keys but the loose ones.
     std::map<std::uint64_t, protocol::SealedRecord> sealed;
+    // As in `outcomes`; in a checkpoint, the one that is being forced.
     protocol::IdPosition horizon{};
     // The log was refused, and nobody has accepted that yet; and the newest acceptance.
     std::optional<protocol::RestoreRecord> refused;
@@ -59,12 +63,15 @@ struct RecoveredState {
 
 // All records that a checkpoint needs so that folding them gives the same state.
 [[nodiscard]] std::vector<protocol::Record> checkpoint_records(const RecoveredState& state);
-// The same with `outcomes` and `keys` in place of state.committed and state.keys.
-[[nodiscard]] std::vector<protocol::Record> checkpoint_records(
-    const RecoveredState& state,
-    const KeyMemory& keys,
-    std::vector<protocol::OutcomesRecord> outcomes);
-// The number of the first sealed file of an epoch: files of two starts never have the same name.
+// The same with these in place of the state's own.
+[[nodiscard]] std::vector<protocol::Record> checkpoint_records(const RecoveredState& state,
+                                                               const OutcomeMemory& outcomes,
+                                                               const KeyMemory& keys);
+// Files whose ids are all below the horizon are not needed any more.
+void forget_files_below(protocol::IdPosition horizon,
+                        std::map<std::uint64_t, protocol::SealedOutcomesRecord>& files);
+// The number of the first sealed file, of whatever kind, of an epoch: files of two starts never
+// have the same name.
 [[nodiscard]] std::uint64_t first_sealed_file(protocol::Epoch epoch);
 
 }  // namespace twofold::coordinator

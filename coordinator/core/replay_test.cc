@@ -326,13 +326,8 @@ RecoveredState after(const Machine& machine) {
         if (const auto* keys = std::get_if<protocol::KeysRecord>(&record)) {
             state.keys.restore(*keys, true);
         }
-        const auto* outcomes = std::get_if<protocol::OutcomesRecord>(&record);
-        if (outcomes == nullptr) continue;
-        std::vector<bool>& bits = state.committed[outcomes->epoch];
-        bits.resize(outcomes->first_sequence + outcomes->committed_bits.size() * 8, false);
-        for (std::size_t i = 0; i < outcomes->committed_bits.size() * 8; ++i) {
-            bits[outcomes->first_sequence + i] =
-                ((outcomes->committed_bits[i / 8] >> (i % 8)) & 1U) != 0;
+        if (const auto* outcomes = std::get_if<protocol::OutcomesRecord>(&record)) {
+            state.outcomes.restore(*outcomes, true);
         }
     }
     return state;

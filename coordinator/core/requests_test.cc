@@ -395,7 +395,7 @@ TEST(Query, after_a_restart) {
     EXPECT_FALSE(answer.report.recorded);
     state.horizon = {1, 2};
     EXPECT_EQ(Machine({}, state).query(first.txn).kind, AnswerKind::expired);
-    state.committed[1] = {false, true};
+    state.outcomes.set_committed({1, 1});
     state.horizon = {};
     EXPECT_EQ(Machine({}, state).query(first.txn).report.outcome, protocol::Outcome::committed);
 }
@@ -448,7 +448,7 @@ TEST(Inquiry, of_what_is_not_in_memory) {
     EXPECT_EQ(from({2, 49}), "inquiry t1.1/1.1 expired") << "an older copy";
     EXPECT_EQ(from({3, 60}), "inquiry t1.1/1.1 expired") << "another timeline";
     RecoveredState ended = state;
-    ended.committed[1] = {false, true};
+    ended.outcomes.set_committed({1, 1});
     EXPECT_EQ(ask(ended, first.key(1)), "inquiry t1.1/1.1 expired");
     RecoveredState given_up = state;
     given_up.given_up[ParticipantNumber(1)] = {1, 1};

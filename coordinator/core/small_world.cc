@@ -169,6 +169,8 @@ bool SmallWorld::is_durable_commit(const TxnId& group) const {
         // A checkpoint may hold only the end of it.
         auto* outcomes = std::get_if<protocol::OutcomesRecord>(&log[i]);
         if (outcomes != nullptr && outcomes->epoch == group.epoch()) return true;
+        auto* file = std::get_if<protocol::SealedOutcomesRecord>(&log[i]);
+        if (file != nullptr && group.position() <= file->newest) return true;
     }
     return false;
 }

@@ -74,19 +74,22 @@ Result<void> Fold::take(const protocol::EndRecord& record) {
 }
 
 Result<void> Fold::take(const protocol::OutcomesRecord& record) {
-    std::vector<bool>& bits = state_.committed[record.epoch];
-    for (std::size_t i = 0; i < record.committed_bits.size() * 8; ++i) {
-        if (((record.committed_bits[i / 8] >> (i % 8)) & 1U) == 0) continue;
-        auto at = static_cast<std::size_t>(record.first_sequence) + i;
-        if (at >= bits.size()) bits.resize(at + 1, false);
-        bits[at] = true;
-    }
+    return take_outcomes(record, true);
+}
+
+Result<void> Fold::take_outcomes(const protocol::OutcomesRecord& record, bool is_loose) {
+    bool can_be = record.first_sequence % 8 == 0 &&
+                  record.first_sequence <= protocol::kSequenceMax &&
+                  record.committed_bits.size() <= protocol::kSequenceMax / 8;
+    if (!can_be) return inconsistent("outcomes of ids that there are not");
+    state_.outcomes.restore(record, is_loose);
     return ok();
 }
 
 Result<void> Fold::take(const protocol::HorizonRecord& record) {
     if (record.horizon < state_.horizon) return inconsistent("the forget horizon goes back");
     state_.horizon = record.horizon;
+    state_.outcomes.move_horizon(record.horizon);
     return ok();
 }
 
@@ -145,33 +148,85 @@ Result<void> Fold::take_keys(const protocol::KeysRecord& record, bool is_loose) 
     return ok();
 }
 
-Result<void> Fold::take(const protocol::SealedRecord& record) {
-    if (!state_.sealed.emplace(record.file, record).second) {
-        return inconsistent("sealed file " + std::to_string(record.file) + " is named twice");
+// ---- sealed files -----------------------------------------------------------------------
+
+Result<void> Fold::take_file(std::uint64_t file) {
+    if (!files_.insert(file).second) {
+        return inconsistent("sealed file " + std::to_string(file) + " is named twice");
     }
-    unread_files_.insert(record.file);
+    unread_files_.insert(file);
     return ok();
 }
 
-Result<void> Fold::apply_sealed(const protocol::SealedRecord& file,
+Result<void> Fold::take(const protocol::SealedRecord& record) {
+    TWOFOLD_TRY(take_file(record.file));
+    state_.sealed.emplace(record.file, record);
+    return ok();
+}
+
+Result<void> Fold::take(const protocol::SealedOutcomesRecord& record) {
+    TWOFOLD_TRY(take_file(record.file));
+    state_.sealed_outcomes.emplace(record.file, record);
+    return ok();
+}
+
+Result<void> Fold::apply_sealed(const protocol::Record& reference,
                                 const std::vector<protocol::Record>& records) {
-    std::string name = "sealed file " + std::to_string(file.file);
+    if (const auto* keys = std::get_if<protocol::SealedRecord>(&reference)) {
+        return take_content(*keys, records);
+    }
+    if (const auto* outcomes = std::get_if<protocol::SealedOutcomesRecord>(&reference)) {
+        return take_content(*outcomes, records);
+    }
+    return inconsistent("a record refers to no sealed file");
+}
+
+namespace {
+
+std::string name_of(std::uint64_t file) { return "sealed file " + std::to_string(file); }
+
+}  // namespace
+
+Result<void> Fold::take_content(const protocol::SealedRecord& file,
+                                const std::vector<protocol::Record>& records) {
     std::size_t keys = 0;
     for (const protocol::Record& record : records) {
         const auto* some = std::get_if<protocol::KeysRecord>(&record);
         if (some == nullptr || some->generation != file.generation) {
-            return inconsistent(name + " holds something else than its record says");
+            return inconsistent(name_of(file.file) + " holds something else than its record says");
         }
         keys += some->keys.size();
         TWOFOLD_TRY(take_keys(*some, false));
     }
     if (keys != file.keys) {
-        return inconsistent(name + " holds " + std::to_string(keys) + " keys, not " +
+        return inconsistent(name_of(file.file) + " holds " + std::to_string(keys) + " keys, not " +
                             std::to_string(file.keys));
     }
     unread_files_.erase(file.file);
     return ok();
 }
+
+Result<void> Fold::take_content(const protocol::SealedOutcomesRecord& file,
+                                const std::vector<protocol::Record>& records) {
+    coordinator::OutcomesCount count;
+    for (const protocol::Record& record : records) {
+        const auto* some = std::get_if<protocol::OutcomesRecord>(&record);
+        if (some == nullptr) {
+            return inconsistent(name_of(file.file) + " holds something else than its record says");
+        }
+        count.add(*some);
+        TWOFOLD_TRY(take_outcomes(*some, false));
+    }
+    if (count.committed != file.committed || count.newest != file.newest) {
+        return inconsistent(name_of(file.file) + " holds " + std::to_string(count.committed) +
+                            " outcomes, not " + std::to_string(file.committed) +
+                            ", or of other ids than its record says");
+    }
+    unread_files_.erase(file.file);
+    return ok();
+}
+
+// ---- time -------------------------------------------------------------------------------
 
 Result<void> Fold::take(const protocol::KeyTurnRecord& record) {
     if (record.generation < state_.keys.generation()) {
@@ -207,9 +262,7 @@ protocol::Epoch Fold::epoch_heard() const { return state_.accepted ? state_.acce
 // ---- judging --------------------------------------------------------------------------
 
 bool Fold::is_remembered(const protocol::IdPosition& position) const {
-    auto found = state_.committed.find(position.epoch);
-    if (found == state_.committed.end() || position.sequence >= found->second.size()) return false;
-    return found->second[static_cast<std::size_t>(position.sequence)];
+    return state_.outcomes.is_committed(position);
 }
 
 Facts Fold::facts_of(const TxnId& id, const Group& group) const {
@@ -248,10 +301,7 @@ Result<void> Fold::judge(const TxnId& id, Group& group) {
 }
 
 void Fold::remember_committed(const TxnId& id, const Group& group) {
-    std::vector<bool>& bits = state_.committed[id.epoch()];
-    auto at = static_cast<std::size_t>(id.sequence());
-    if (at >= bits.size()) bits.resize(at + 1, false);
-    bits[at] = true;
+    state_.outcomes.set_committed(id.position());
     remember_keys(group);
 }
 
@@ -334,8 +384,8 @@ void Fold::give_up_undecided() {
     }
 }
 
-// One form for equal states: no bits below the horizon, no zeros at the end, nothing below it that
-// a person has seen.
+// One form for equal states: nothing below the horizon that a person has seen, no file that only
+// holds what is forgotten.
 void Fold::normalise() {
     std::erase_if(state_.acknowledged, [this](const auto& entry) {
         if (entry.first.position() >= state_.horizon) return false;
@@ -343,14 +393,7 @@ void Fold::normalise() {
         state_.branch_outcomes.erase(entry.first);
         return true;
     });
-    for (auto& [epoch, bits] : state_.committed) {
-        for (std::size_t i = 0; i < bits.size(); ++i) {
-            if (protocol::IdPosition{epoch, i} >= state_.horizon) break;
-            bits[i] = false;
-        }
-        while (!bits.empty() && !bits.back()) bits.pop_back();
-    }
-    std::erase_if(state_.committed, [](const auto& entry) { return entry.second.empty(); });
+    coordinator::forget_files_below(state_.horizon, state_.sealed_outcomes);
     std::erase_if(state_.sealed, [this](const auto& entry) {
         return state_.keys.is_over(entry.second.generation);
     });

@@ -26,8 +26,9 @@ public:
     // Errors: corrupt. The fold must not be used afterwards.
     [[nodiscard]] base::Result<void> apply(std::uint64_t lsn, const protocol::Record& record);
 
-    // What the file of an applied SealedRecord holds, as if it stood in its place. Errors: corrupt.
-    [[nodiscard]] base::Result<void> apply_sealed(const protocol::SealedRecord& file,
+    // What the file that an applied record refers to holds, as if it stood in its place. Errors:
+    // corrupt.
+    [[nodiscard]] base::Result<void> apply_sealed(const protocol::Record& reference,
                                                   const std::vector<protocol::Record>& records);
 
     // The next start takes a higher epoch than this one; 0: it follows the log's.
@@ -60,10 +61,17 @@ private:
     base::Result<void> take(const protocol::KeysRecord& record);
     base::Result<void> take(const protocol::SealedRecord& record);
     base::Result<void> take(const protocol::KeyTurnRecord& record);
+    base::Result<void> take(const protocol::SealedOutcomesRecord& record);
     base::Result<void> take(const protocol::RestoreRecord& record);
 
     [[nodiscard]] Facts facts_of(const protocol::TxnId& id, const Group& group) const;
     base::Result<void> take_keys(const protocol::KeysRecord& record, bool is_loose);
+    base::Result<void> take_outcomes(const protocol::OutcomesRecord& record, bool is_loose);
+    base::Result<void> take_file(std::uint64_t file);
+    base::Result<void> take_content(const protocol::SealedRecord& file,
+                                    const std::vector<protocol::Record>& records);
+    base::Result<void> take_content(const protocol::SealedOutcomesRecord& file,
+                                    const std::vector<protocol::Record>& records);
     [[nodiscard]] bool is_remembered(const protocol::IdPosition& position) const;
     base::Result<void> judge(const protocol::TxnId& id, Group& group);
     void remember_committed(const protocol::TxnId& id, const Group& group);
@@ -79,6 +87,7 @@ private:
     std::uint64_t lsn_ = 0;
     RecoveredState state_;
     std::map<protocol::TxnId, Group> groups_;
+    std::set<std::uint64_t> files_;  // named
     std::set<std::uint64_t> unread_files_;
 };
 

@@ -18,11 +18,18 @@ using protocol::ParticipantNumber;
 using protocol::Record;
 using protocol::TxnId;
 
-base::Result<RecoveredState> fold_all(const std::vector<Record>& records, protocol::Epoch epoch) {
+base::Result<RecoveredState> fold_all(
+    const std::vector<Record>& records,
+    protocol::Epoch epoch,
+    const std::map<std::uint64_t, std::vector<Record>>& files = {}) {
     Fold fold;
     std::uint64_t lsn = 0;
     for (const Record& record : records) {
         TWOFOLD_TRY(fold.apply(++lsn, record));
+        auto file = protocol::sealed_file_of(record);
+        if (file && files.contains(*file)) {
+            TWOFOLD_TRY(fold.apply_sealed(record, files.at(*file)));
+        }
     }
     return std::move(fold).finish(epoch_record(epoch));
 }
@@ -86,8 +93,10 @@ TEST(Fold, an_end_leaves_a_bit) {
     auto state = fold_all(log, 2);
     ASSERT_TRUE(state.has_value()) << state.error().text();
     EXPECT_TRUE(state.value().unfinished_commits.empty());
-    EXPECT_EQ(state.value().committed.at(1),
-              (std::vector<bool>{false, false, false, false, false, true}));
+    coordinator::OutcomeMemory expected;
+    expected.set_committed({1, 5});
+    EXPECT_EQ(state.value().outcomes, expected);
+    EXPECT_EQ(state.value().outcomes.loose(), 1U);
 }
 
 TEST(Fold, without_a_decision_it_is_aborted) {
@@ -122,6 +131,11 @@ TEST(Fold, logs_that_no_run_writes_are_refused) {
     refused({protocol::KeysRecord{1, {}}}, "has not begun");
     refused({protocol::KeyTurnRecord{3}, protocol::KeyTurnRecord{2}}, "go back");
     refused({protocol::SealedRecord{9, 0, 1}, protocol::SealedRecord{9, 0, 1}}, "named twice");
+    refused({protocol::SealedRecord{9, 0, 1}, protocol::SealedOutcomesRecord{9, {1, 1}, 1}},
+            "named twice");
+    refused({protocol::SealedOutcomesRecord{9, {1, 1}, 1}}, "file 9 was not read");
+    refused({protocol::OutcomesRecord{1, 5, {2}}}, "ids that there are not");
+    refused({protocol::OutcomesRecord{1, ~std::uint64_t{7}, {2}}}, "ids that there are not");
     refused({protocol::OutcomesRecord{1, 0, {2}},
              protocol::KeysRecord{0, {{{}, {1, 1}, {}, false, "x"}}}},
             "its bit says committed");
@@ -229,7 +243,7 @@ RecoveredState random_state(base::SeededRng& rng) {
     RecoveredState state = coordinator::first_start(2);
     state.epochs[2] = epoch_record(2);
     state.horizon = {1, rng.below(40)};
-    if (rng.below(2) == 0) state.keys.turn(7);
+    state.outcomes.move_horizon(state.horizon);
     for (protocol::Epoch epoch = 1; epoch <= 2; ++epoch) {
         for (protocol::Sequence sequence = 1; sequence < 60; ++sequence) {
             bool above = protocol::IdPosition{epoch, sequence} >= state.horizon;
@@ -238,9 +252,7 @@ RecoveredState random_state(base::SeededRng& rng) {
             switch (rng.below(9)) {
                 case 0:
                     if (above) {
-                        auto& bits = state.committed[epoch];
-                        bits.resize(sequence + 1, false);
-                        bits[sequence] = true;
+                        state.outcomes.set_committed({epoch, sequence});
                         if (!one_phase && rng.below(2) == 0) {
                             add_key(state, id, true);
                         }
@@ -289,14 +301,13 @@ TEST(Checkpoint, folding_it_gives_the_same_state) {
 
 TEST(Checkpoint, many_outcomes_take_several_records) {
     RecoveredState state = coordinator::first_start(1);
-    state.committed[1].resize(1'300'001);
-    for (std::size_t i = 1; i < 1'300'001; i += 3) state.committed[1][i] = true;
-    state.committed[1].back() = true;
+    for (std::uint64_t i = 1; i < 1'300'001; i += 3) state.outcomes.set_committed({1, i});
+    state.outcomes.set_committed({1, 1'300'000});
     auto records = checkpoint_records(state);
     auto again = fold_all(records, 2);
     ASSERT_TRUE(again.has_value());
-    EXPECT_EQ(again.value().committed, state.committed);
-    for (const Record& record : records) EXPECT_LT(encode_record(record).size(), 100'000U);
+    EXPECT_EQ(again.value().outcomes, state.outcomes);
+    for (const Record& record : records) EXPECT_LT(encode_record(record).size(), 4'096U);
 }
 
 // ---- crashes --------------------------------------------------------------------------
@@ -307,12 +318,15 @@ struct Crash {
     std::size_t message = 0;
     Fate fate = Fate::arrives;
     bool checkpoint = false;
+    bool sealing = false;  // every outcome, when it comes
 };
 
 // One transaction over three participants; the coordinator dies after so many steps, the next life
 // recovers from what survived. True while there is still something to interrupt.
 bool run_until_crash(const Crash& crash) {
-    SmallWorld world(3);
+    coordinator::Config config;
+    if (crash.sealing) config.outcome_words_per_file = 1;
+    SmallWorld world(3, config);
     world.plan(crash.message, crash.fate);
     world.submit({1, 2, 3});
     world.submit({2, 3});
@@ -320,7 +334,7 @@ bool run_until_crash(const Crash& crash) {
     bool finished = world.run();
     std::vector<Record> survived = world.surviving(std::min(crash.lazy, world.unforced()));
     if (crash.checkpoint) survived = world.machine.checkpoint();
-    auto state = fold_all(survived, 2);
+    auto state = fold_all(survived, 2, world.sealed);
     EXPECT_TRUE(state.has_value()) << state.error().text();
     if (!state.has_value()) return false;
     world.restart(std::move(state).value());
@@ -363,6 +377,16 @@ TEST(Crash, a_checkpoint_at_every_step_holds_everything) {
                 ++step;
             }
         }
+    }
+}
+
+TEST(Crash, a_checkpoint_and_its_files_hold_everything) {
+    std::size_t step = 0;
+    while (run_until_crash({.step = step, .checkpoint = true, .sealing = true})) ++step;
+    EXPECT_GT(step, 10U);
+    for (std::size_t lazy = 0; lazy < 6; ++lazy) {
+        step = 0;
+        while (run_until_crash({.step = step, .lazy = lazy, .sealing = true})) ++step;
     }
 }
 
