@@ -171,7 +171,8 @@ Result<CoordinatorConfig> load_coordinator_config(const std::string& path) {
     out.transactions_max = in.integer("transactions_max", out.transactions_max, 1, 10'000'000);
     out.key_retention = in.duration("key_retention", out.key_retention, 1s, 168h);
     out.keys_max = in.integer("keys_max", out.keys_max, 1, 100'000'000);
-    out.outcomes_max = in.integer("outcomes_max", out.outcomes_max, 1'000, 1'000'000'000);
+    out.outcome_retention = in.duration("outcome_retention", out.outcome_retention, 1s, 8760h);
+    out.outcomes_max = in.integer("outcomes_max", out.outcomes_max, 1'000, 10'000'000'000);
     out.body_size_max = in.integer("body_size_max", out.body_size_max, 1024, 64U << 20U);
     out.segment_size_bytes =
         in.integer("log.segment_size_bytes", out.segment_size_bytes, 64U << 10U, 1U << 30U);

@@ -36,7 +36,8 @@ struct CoordinatorConfig {
     std::uint64_t transactions_max = 100'000;
     std::chrono::milliseconds key_retention{3'600'000};
     std::uint64_t keys_max = 4'000'000;
-    std::uint64_t outcomes_max = 64'000'000;
+    std::chrono::milliseconds outcome_retention{604'800'000};
+    std::uint64_t outcomes_max = 640'000'000;
     std::uint64_t body_size_max = 1U << 20U;
     std::uint64_t segment_size_bytes = 16U << 20U;
     std::uint64_t checkpoint_bytes = 64U << 20U;

@@ -162,6 +162,7 @@ void CoordinatorService::Impl::make_driver(
     machine.transactions_max = config.transactions_max;
     machine.key_lifetime = config.key_retention;
     machine.keys_max = config.keys_max;
+    machine.outcome_retention = config.outcome_retention;
     machine.outcomes_max = config.outcomes_max;
     machine.deadline_default = config.deadline_default;
     machine.deadline_max = config.deadline_max;

@@ -112,7 +112,7 @@ void outcomes(std::uint64_t count) {
     double read_ms = read_back(files);
     coordinator::OutcomeMemory older = state.outcomes;
     Clock::time_point start = Clock::now();
-    older.move_horizon({1, count / 64});
+    older.move_horizon({1, count / coordinator::kTurnsPerRetention});
     double forget_ms = milliseconds_since(start);
     print("outcomes", count, measure(coordinator::Machine(config, std::move(state))));
     print("  a file", config.outcome_words_per_file * coordinator::IdBits::kWordBits, largest);

@@ -250,6 +250,12 @@ Description describe(const SealedOutcomesRecord& record) {
     return out;
 }
 
+Description describe(const OutcomeTurnRecord& record) {
+    Description out("outcome_turn");
+    out.number("number", record.number).field("next", position_text(record.next));
+    return out;
+}
+
 Description describe_any(const Record& record) {
     return std::visit([](const auto& alternative) { return describe(alternative); }, record);
 }

@@ -34,6 +34,7 @@ enum class RecordType : std::uint8_t {
     key_turn = 15,
     restore = 16,
     sealed_outcomes = 17,
+    outcome_turn = 18,
 };
 
 constexpr std::uint8_t kRecordVersion = 1;
@@ -171,6 +172,12 @@ void write(ByteWriter& out, const SealedOutcomesRecord& record) {
     out.u64(record.file);
     write_id_position(out, record.newest);
     out.u32(record.committed);
+}
+
+void write(ByteWriter& out, const OutcomeTurnRecord& record) {
+    header(out, RecordType::outcome_turn);
+    out.u32(record.number);
+    write_id_position(out, record.next);
 }
 
 Record read_epoch(ByteReader& in) {
@@ -312,6 +319,13 @@ Record read_sealed_outcomes(ByteReader& in) {
     return record;
 }
 
+Record read_outcome_turn(ByteReader& in) {
+    OutcomeTurnRecord record;
+    record.number = in.u32();
+    record.next = read_id_position(in);
+    return record;
+}
+
 base::Result<Record> read_body(RecordType type, ByteReader& in) {
     switch (type) {
         case RecordType::epoch: return read_epoch(in);
@@ -331,6 +345,7 @@ base::Result<Record> read_body(RecordType type, ByteReader& in) {
         case RecordType::key_turn: return Record{KeyTurnRecord{in.u32()}};
         case RecordType::restore: return read_restore(in);
         case RecordType::sealed_outcomes: return read_sealed_outcomes(in);
+        case RecordType::outcome_turn: return read_outcome_turn(in);
     }
     return fail(Errc::unsupported_version,
                 "log record of unknown type " + std::to_string(static_cast<int>(type)) +

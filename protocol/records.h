@@ -5,8 +5,9 @@
 // Forced before anything depends on them: EpochRecord, ParticipantRecord, DecisionRecord(commit),
 // HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord, AcknowledgedRecord,
 // RestoreRecord.
-// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord, KeyTurnRecord. Losing a
-// lazy record never changes an outcome: an absent decision above the horizon is abort.
+// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord, KeyTurnRecord,
+// OutcomeTurnRecord. Losing a lazy record never changes an outcome: an absent decision above the
+// horizon is abort.
 #pragma once
 
 #include "base/result.h"
@@ -199,6 +200,15 @@ struct SealedOutcomesRecord {
     friend bool operator==(const SealedOutcomesRecord&, const SealedOutcomesRecord&) = default;
 };
 
+// A fixed part of the time for which outcomes are remembered has passed. Lost, outcomes are
+// remembered for longer.
+struct OutcomeTurnRecord {
+    std::uint32_t number = 0;
+    IdPosition next;  // ids from this one on had not been given then
+
+    friend bool operator==(const OutcomeTurnRecord&, const OutcomeTurnRecord&) = default;
+};
+
 // A participant has heard of starts of this coordinator that this log does not know: it was
 // restored from a copy, or somebody newer drives. No start of this log says anything until a person
 // has accepted it; then what may have been forgotten is never presumed.
@@ -229,7 +239,8 @@ using Record = std::variant<EpochRecord,
                             SealedRecord,
                             KeyTurnRecord,
                             RestoreRecord,
-                            SealedOutcomesRecord>;
+                            SealedOutcomesRecord,
+                            OutcomeTurnRecord>;
 
 // Type byte, version byte, fields. Never fails: sizes are bounded by the limits of the API.
 [[nodiscard]] base::Bytes encode_record(const Record& record);

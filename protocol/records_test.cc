@@ -80,7 +80,8 @@ std::vector<Record> one_of_each() {
         SealedRecord{0x200000001, 4, 8192},
         KeyTurnRecord{5},
         RestoreRecord{true, ParticipantNumber(3), 7, 99, "log_went_back", "the disk was replaced"},
-        SealedOutcomesRecord{0x200000002, {2, 524'287}, 8192}};
+        SealedOutcomesRecord{0x200000002, {2, 524'287}, 8192},
+        OutcomeTurnRecord{64, {2, 8}}};
 }
 
 TEST(Records, RoundTripAndNoRecordDecodesAsAnother) {
@@ -162,6 +163,10 @@ TEST(Records, GoldenBytesOfOutcomesInFiles) {
         "0200000002000000"
         "02000000ffff070000000000"
         "00200000");
+    EXPECT_EQ(base::hex_encode(encode_record(OutcomeTurnRecord{64, {2, 8}})),
+              "1201"
+              "40000000"
+              "020000000800000000000000");
 }
 
 TEST(Records, EveryTruncationIsRefused) {
@@ -219,6 +224,8 @@ TEST(Records, DescriptionsHideTheKey) {
               "end group=" + test_id(1).text() + " outcome=committed");
     EXPECT_EQ(describe_record(SealedOutcomesRecord{7, {2, 9}, 3}),
               "sealed_outcomes file=7 newest=2.9 committed=3");
+    EXPECT_EQ(describe_record_json(OutcomeTurnRecord{64, {2, 9}}),
+              R"({"type":"outcome_turn","number":64,"next":"2.9"})");
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ void CoordinatorNode::recover_now() {
     // Small files, so that a run has several; another size in every run. Not in scripts: seed 1.
     std::uint64_t seed = cluster_.options.seed;
     if (seed > 1) options.keys_per_file = 1 + seed % 5;
+    options.outcome_words_per_file = cluster_.options.outcome_words_per_file;
     options.writer.salt_seed = world_.rng().next() | 1U;
     cluster_.random_bytes(options.incarnation_if_new.bytes);
     cluster_.random_bytes(options.key);
@@ -47,6 +48,9 @@ void CoordinatorNode::recover_now() {
     coordinator::Config config;
     config.outcomes_max = cluster_.options.outcomes_max;
     config.keys_per_file = options.keys_per_file;
+    config.outcome_words_per_file = options.outcome_words_per_file;
+    config.outcome_retention = coordinator::Milliseconds(cluster_.options.outcome_retention / 1000);
+    config.horizon_rest = coordinator::Milliseconds(cluster_.options.horizon_rest / 1000);
     config.retry_max = coordinator::Milliseconds(cluster_.options.retry_max / 1000);
     config.start_nonce = start_nonce_;
     config.start_position = recovered.value().summary.last_lsn;

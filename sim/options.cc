@@ -129,6 +129,14 @@ Options options_from_seed(std::uint64_t seed) {
         options.database.slow_work_max = ms(rng.between(100, 2'500));
     }
     options.nemesis.foreign_server = rng.chance_per_mille(120);
+    // All ids of a start are in one word or two: there is a file for every commit, or for every
+    // start.
+    if (rng.chance_per_mille(600)) options.outcome_words_per_file = rng.between(1, 3);
+    if (rng.chance_per_mille(300)) {
+        options.outcome_retention = ms(rng.between(64, 6'400));
+        // A participant has asked by then: the faults are over, and it has been there for long.
+        options.horizon_rest = seconds(30);
+    }
     return options;
 }
 
@@ -161,6 +169,8 @@ std::string Options::text() const {
         << (nemesis.foreign_server ? " foreign-server" : "")
         << (nemesis.restore_database ? " restore-database" : "")
         << (nemesis.restore_log ? " restore-log" : "") << "\n  outcomes_max=" << outcomes_max
+        << " words_per_file=" << outcome_words_per_file << " retention=" << outcome_retention / 1000
+        << "ms"
         << " deadline=" << workload.deadline / 1000
         << "ms patience=" << workload.client_patience / 1000
         << "ms call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000 << "ms";

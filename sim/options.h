@@ -91,6 +91,9 @@ struct Options {
     NemesisOptions nemesis;
     WorkloadOptions workload;
     std::uint64_t outcomes_max = 8'000'000;
+    std::size_t outcome_words_per_file = 8'192;
+    Time outcome_retention = seconds(std::uint64_t{7} * 24 * 3600);
+    Time horizon_rest = seconds(600);
     bool foreign_coordinator = false;  // participants ask another one, too, which cannot tell
     Time retry_max = seconds(1);
     Time in_doubt_age = seconds(1);

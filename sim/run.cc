@@ -41,6 +41,7 @@ public:
         restart_and_ask();
         if (fine()) cluster_.checkers.check_ledger();
         if (fine()) check_log_shrinks();
+        check_outcomes_are_forgotten();
         return report();
     }
 
@@ -110,6 +111,25 @@ private:
             coordinator::Answer answer = node.machine().query(txn);
             answer.report.txn = txn;
             cluster_.checkers.on_answer(operation, answer, node.machine().horizon());
+        }
+    }
+
+    // Long after the last transaction nothing of it is left.
+    void check_outcomes_are_forgotten() {
+        const Options& options = cluster_.options;
+        if (options.outcome_retention > seconds(60)) return;
+        pass(options.outcome_retention * 2);
+        pass(options.horizon_rest + options.outcome_retention);
+        restart_and_ask();
+        if (!fine()) return;
+        for (const protocol::Record& record : cluster_.coordinator()->machine().checkpoint()) {
+            bool is_left = std::holds_alternative<protocol::OutcomesRecord>(record) ||
+                           std::holds_alternative<protocol::SealedOutcomesRecord>(record);
+            if (is_left) {
+                cluster_.world.violate(
+                    "forgetting",
+                    "after its time " + protocol::describe_record(record) + " is still remembered");
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 #include "coordinator/core/machine_impl.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace twofold::coordinator {
@@ -23,6 +24,7 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
       acknowledged_(std::move(recovered.acknowledged)),
       given_up_(std::move(recovered.given_up)),
       sealed_outcomes_(std::move(recovered.sealed_outcomes)),
+      turns_(std::move(recovered.turns)),
       keys_(std::move(recovered.keys)),
       sealed_(std::move(recovered.sealed)),
       next_sealed_(first_sealed_file(recovered.epoch)),
@@ -54,6 +56,7 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
     skip(sealed_);
     skip(sealed_outcomes_);
     if (keys_.size() > 0) time_keys();
+    if (!outcomes_.is_empty()) time_outcomes();
 }
 
 // Re-drives what recovery found. The constructor's effects (timers) come first.
@@ -224,6 +227,7 @@ RecoveredState Machine::Impl::snapshot() const {
     state.given_up = given_up_;
     state.sealed = sealed_;
     state.sealed_outcomes = sealed_outcomes_;
+    state.turns = turns_;
     state.refused = refused_;
     state.accepted = accepted_;
     for (const auto& [number, record] : state.participants) {
@@ -249,6 +253,9 @@ RecoveredState Machine::Impl::snapshot() const {
         }
     }
     forget_files_below(state.horizon, state.sealed_outcomes);
+    if (config_.sabotage.drop_sealed_outcomes && !state.sealed_outcomes.empty()) {
+        state.sealed_outcomes.erase(std::prev(state.sealed_outcomes.end()));
+    }
     for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);
     return state;
 }

@@ -1,8 +1,9 @@
-// Remembering outcomes, and forgetting them when there are too many.
+// Remembering outcomes, and forgetting them: by age, and earlier when there are too many.
 //
 // What a crash leaves:
 //   after a file was sealed, before a checkpoint names it   a file that nobody needs: the bits come
 //                                                           from the log once more
+//   after a turn                                            the turn, or not: then ids live longer
 //   before the horizon is durable                           the old one, with all bits and files
 //   after it, before a checkpoint                           files that are named, and read, in vain
 #include "coordinator/core/machine_impl.h"
@@ -17,7 +18,11 @@ using protocol::IdPosition;
 // ---- remembering ----------------------------------------------------------------------
 
 void Machine::Impl::remember_outcome(IdPosition position, bool recorded) {
+    if (config_.sabotage.forget_late_outcomes && !sealed_outcomes_.empty()) {
+        recorded = recorded && position > sealed_outcomes_.rbegin()->second.newest;
+    }
     recorded ? outcomes_.set_committed(position) : outcomes_.set_unrecorded(position);
+    time_outcomes();
     if (outcomes_.loose() >= config_.outcome_words_per_file) seal_outcomes();
 }
 
@@ -38,6 +43,25 @@ void Machine::Impl::seal_outcomes() {
     emit(std::move(effect));
 }
 
+// ---- age ------------------------------------------------------------------------------
+
+void Machine::Impl::time_outcomes() {
+    if (turn_timer_.value != 0) return;
+    Milliseconds turn = std::max(
+        config_.outcome_retention / static_cast<std::int64_t>(kTurnsPerRetention), Milliseconds{1});
+    turn_timer_ = arm({TimerKind::turn, {}, {}}, turn, turn);
+}
+
+// A fixed part of the time for which outcomes are remembered is over.
+void Machine::Impl::turn_outcomes() {
+    turn_timer_ = TimerId{};
+    std::uint32_t number = turns_.empty() ? 1 : turns_.back().number + 1;
+    add_turn(turns_, {number, next_position()});
+    emit(Append{turns_.back()});
+    move_horizon();
+    if (!outcomes_.is_empty()) time_outcomes();
+}
+
 // ---- forgetting -----------------------------------------------------------------------
 
 void Machine::Impl::maybe_move_horizon() {
@@ -49,8 +73,10 @@ void Machine::Impl::move_horizon() {
     if (forcing_horizon_) return;
     IdPosition limit = next_position();
     if (!undecided_.empty()) limit = std::min(limit, *undecided_.begin());
+    // The ids before it were given so many turns ago.
+    IdPosition aged = turns_.size() > kTurnsPerRetention ? turns_.front().next : IdPosition{};
     auto crowded = outcomes_.choose_horizon(next_position(), config_.outcomes_max);
-    IdPosition horizon = std::min(crowded.value_or(IdPosition{}), limit);
+    IdPosition horizon = std::min(std::max(aged, crowded.value_or(aged)), limit);
     if (horizon <= outcomes_.horizon()) {
         if (crowded) note_held_horizon();
         return;
@@ -64,6 +90,7 @@ void Machine::Impl::move_horizon() {
         }
         return;
     }
+    note_early_horizon(horizon, aged);
     forcing_horizon_ = horizon;
     give_up_below(horizon);
     force(protocol::HorizonRecord{horizon});
@@ -88,6 +115,20 @@ void Machine::Impl::note_held_horizon() {
           txn.id,
           number,
           "the outcomes of newer transactions cannot be forgotten before this one has ended");
+}
+
+// There is no room for as many as come in the time for which they are to be remembered. Said again
+// only after there was.
+void Machine::Impl::note_early_horizon(IdPosition horizon, IdPosition aged) {
+    bool is_early = horizon > aged;
+    if (!std::exchange(horizon_early_, is_early) && is_early) {
+        alarm("outcomes_forgotten_early",
+              {},
+              {},
+              "outcomes are forgotten before their time, because more than " +
+                  std::to_string(config_.outcomes_max) +
+                  " came meanwhile; raise outcomes_max, or lower outcome_retention");
+    }
 }
 
 // Below the horizon only the position tells a participant that never committed from an old copy of

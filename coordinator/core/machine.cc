@@ -258,6 +258,7 @@ void Machine::Impl::handle(TimerFired& input) {
     if (is_of_the_machine(target.kind)) {
         timers_.erase(found);
         if (target.kind == TimerKind::keys) turn_keys();
+        if (target.kind == TimerKind::turn) turn_outcomes();
         if (target.kind == TimerKind::rest) horizon_rests_ = false;
         return;
     }
@@ -302,6 +303,7 @@ void Machine::Impl::handle(TimerFired& input) {
             return;
         }
         case TimerKind::keys:
+        case TimerKind::turn:
         case TimerKind::rest: return;
     }
 }

@@ -37,13 +37,17 @@ struct Sabotage {
     bool presume_before_offers = false;
     bool rerun_before_settling = false;
     bool presume_after_restore = false;
+    bool drop_sealed_outcomes = false;
+    bool forget_late_outcomes = false;
 };
 
 struct Config {
     std::size_t transactions_max = 100'000;  // in flight; more are refused with `overloaded`
     std::size_t branches_max = 64;
-    // Remembered ids; more push the horizon. One bit each, in memory and in a sealed file.
-    std::uint64_t outcomes_max = 64'000'000;
+    // At least this long an outcome is remembered, if there is room: of so many ids. A bit each, in
+    // memory and in a sealed file. More push the horizon before its time, with an alarm.
+    Milliseconds outcome_retention{604'800'000};
+    std::uint64_t outcomes_max = 640'000'000;
     // Outcomes are put into a sealed file when so many words of 64 ids have new ones: no checkpoint
     // holds more, and no step handles more.
     std::size_t outcome_words_per_file = 8'192;

@@ -69,9 +69,18 @@ public:
     void visit_in_doubt(const InDoubtVisitor& visit) const;
 
 private:
-    enum class TimerKind : std::uint8_t { deadline, idle, waiter, retry, undelivered, keys, rest };
+    enum class TimerKind : std::uint8_t {
+        deadline,
+        idle,
+        waiter,
+        retry,
+        undelivered,
+        keys,
+        turn,
+        rest
+    };
     [[nodiscard]] static bool is_of_the_machine(TimerKind kind) {
-        return kind == TimerKind::keys || kind == TimerKind::rest;
+        return kind == TimerKind::keys || kind == TimerKind::turn || kind == TimerKind::rest;
     }
     struct TimerTarget {
         TimerKind kind = TimerKind::deadline;
@@ -189,10 +198,13 @@ private:
     // ---- horizon.cc
     void remember_outcome(protocol::IdPosition position, bool recorded);
     void seal_outcomes();
+    void time_outcomes();
+    void turn_outcomes();
     void maybe_move_horizon();
     void move_horizon();
     void horizon_moved(protocol::IdPosition horizon);
     void note_held_horizon();
+    void note_early_horizon(protocol::IdPosition horizon, protocol::IdPosition aged);
     void give_up_below(protocol::IdPosition horizon);
 
     // ---- phase_two.cc
@@ -366,10 +378,13 @@ private:
     std::uint64_t next_timer_ = 1;
     std::map<ForceToken, Forcing> forcing_;
     std::uint64_t next_token_ = 1;
-    std::map<std::uint64_t, protocol::SealedOutcomesRecord>
-        sealed_outcomes_;                                  // named in checkpoints
+    // What checkpoints refer to; and of the newest turns, oldest first, the ids they had come to.
+    std::map<std::uint64_t, protocol::SealedOutcomesRecord> sealed_outcomes_;
+    std::deque<protocol::OutcomeTurnRecord> turns_;
+    TimerId turn_timer_;
     std::optional<protocol::IdPosition> forcing_horizon_;  // on its way to the disk
     bool horizon_held_ = false;   // a person was told that something undecided holds it
+    bool horizon_early_ = false;  // a person was told that outcomes go before their time
     bool horizon_rests_ = false;  // ids of former starts are not forgotten yet
     TimerId rest_timer_;
 

@@ -311,5 +311,122 @@ TEST(SealedOutcomes, a_checkpoint_does_not_grow_with_them) {
     }
 }
 
+// ---- age ------------------------------------------------------------------------------
+
+std::string turn_at(std::uint32_t number, std::uint64_t next) {
+    return "append outcome turn " + std::to_string(number) + " at 1." + std::to_string(next);
+}
+
+// The timer of the turns, which every turn arms again.
+TimerId newest_timer(const Script& s) {
+    for (const Effect& effect : s.effects) {
+        if (const auto* timer = std::get_if<ArmTimer>(&effect)) return timer->timer;
+    }
+    return {};
+}
+
+TimerId turn_timer_after_commit(Script& s) {
+    std::vector<TimerId> before = s.timers;
+    commit(s);
+    for (TimerId timer : s.timers) {
+        if (std::ranges::find(before, timer) == before.end()) return timer;
+    }
+    return {};
+}
+
+TEST(OutcomeTurns, an_outcome_is_forgotten_after_so_many_turns_and_its_file_too) {
+    Script s(2, two_words_to_a_file());
+    TimerId timer = turn_timer_after_commit(s);
+    protocol::TxnId first = s.txn;
+    for (std::uint32_t turn = 1; turn <= kTurnsPerRetention; ++turn) {
+        s.when("a part of the time is over", TimerFired{timer}).expect({turn_at(turn, turn + 1)});
+        timer = newest_timer(s);
+        commit(s);
+    }
+    EXPECT_EQ(only<protocol::SealedOutcomesRecord>(s.machine.checkpoint()).size(), 1U);
+    s.when("one more", TimerFired{timer})
+        .expect_one(turn_at(kTurnsPerRetention + 1, kTurnsPerRetention + 2))
+        .expect_one("force horizon 1.2")
+        .expect_none("alarm");
+    timer = newest_timer(s);
+    EXPECT_EQ(only<protocol::OutcomeTurnRecord>(s.machine.checkpoint()).size(),
+              kTurnsPerRetention + 1);
+    EXPECT_EQ(s.machine.query(first).kind, AnswerKind::finished) << "it is not durable yet";
+    s.when("durable", s.durable());
+    EXPECT_EQ(s.machine.horizon(), (IdPosition{1, 2}));
+    auto pass = [&](std::uint64_t until) {
+        while (s.machine.horizon() < IdPosition{1, until}) {
+            s.when("a part of the time is over", TimerFired{timer});
+            timer = newest_timer(s);
+            s.when("durable", s.durable());
+        }
+    };
+    pass(64);
+    EXPECT_EQ(only<protocol::SealedOutcomesRecord>(s.machine.checkpoint()).size(), 1U);
+    pass(65);
+    EXPECT_TRUE(only<protocol::SealedOutcomesRecord>(s.machine.checkpoint()).empty());
+    EXPECT_EQ(read(only<OutcomesRecord>(s.machine.checkpoint())), (std::set<IdPosition>{{1, 65}}));
+    pass(66);
+    EXPECT_TRUE(only<OutcomesRecord>(s.machine.checkpoint()).empty());
+    s.when("a part of the time is over", TimerFired{timer});
+    EXPECT_EQ(newest_timer(s), TimerId{}) << "nothing is remembered: nothing grows older";
+}
+
+TEST(OutcomeTurns, time_does_not_pass_what_is_undecided) {
+    Script s;
+    s.when("a client begins", s.begin());
+    protocol::TxnId active = s.txn;
+    TimerId timer = turn_timer_after_commit(s);
+    for (std::uint32_t turn = 1; turn <= kTurnsPerRetention + 5; ++turn) {
+        s.when("a part of the time is over", TimerFired{timer}).expect_none("alarm");
+        timer = newest_timer(s);
+        if (turn > kTurnsPerRetention) s.when("durable", s.durable());
+    }
+    EXPECT_EQ(s.machine.horizon(), active.position());
+}
+
+// Time goes on where it stood, and what was lost of it only makes outcomes live longer.
+TEST(OutcomeTurns, a_start_knows_how_old_everything_is) {
+    Script s;
+    TimerId timer = turn_timer_after_commit(s);
+    for (std::uint32_t turn = 1; turn <= kTurnsPerRetention; ++turn) {
+        s.when("a part of the time is over", TimerFired{timer});
+        timer = newest_timer(s);
+    }
+    RecoveredState state = first_start(2);
+    state.epoch = 2;
+    state.epochs[2] = epoch_record(2);
+    for (const auto& record : only<protocol::OutcomeTurnRecord>(s.machine.checkpoint())) {
+        add_turn(state.turns, record);
+    }
+    state.outcomes.set_committed({1, 1});
+    Config config;
+    config.horizon_rest = Milliseconds{5};
+    Script next(state, config);
+    ASSERT_FALSE(next.timers.empty());
+    next.when("a part of the time is over", TimerFired{next.timers.front()})
+        .expect({"append outcome turn 65 at 2.1"});
+    std::vector<TimerId> armed = next.timers;  // the rest, and the next turn
+    next.when("former starts have rested", TimerFired{armed[armed.size() - 2]}).quiet();
+    next.when("a part of the time is over", TimerFired{armed.back()})
+        .expect_one("force horizon 1.2");
+}
+
+TEST(OutcomeTurns, a_person_is_told_once_when_outcomes_go_before_their_time) {
+    Config config;
+    config.outcomes_max = 16;
+    Script s(2, config);
+    int alarms = 0;
+    for (int i = 0; i < 60; ++i) {
+        commit(s);
+        for (const Effect& effect : s.effects) {
+            alarms += describe(effect) == "alarm outcomes_forgotten_early at 0" ? 1 : 0;
+        }
+        s.when("what is forced is durable", s.durable());
+    }
+    EXPECT_GT(s.machine.horizon(), (IdPosition{1, 30}));
+    EXPECT_EQ(alarms, 1);
+}
+
 }  // namespace
 }  // namespace twofold::coordinator

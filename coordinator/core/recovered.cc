@@ -24,6 +24,7 @@ void append_heuristic(const protocol::TxnId& id,
 void append_outcomes(const OutcomeMemory& outcomes,
                      const RecoveredState& state,
                      std::vector<Record>& out) {
+    for (const protocol::OutcomeTurnRecord& turn : state.turns) out.emplace_back(turn);
     for (const auto& [file, record] : state.sealed_outcomes) out.emplace_back(record);
     for (protocol::OutcomesRecord& record :
          outcomes.loose_records(state.horizon, outcomes.loose())) {
@@ -40,6 +41,12 @@ void append_keys(const KeyMemory& keys, const RecoveredState& state, std::vector
 }
 
 }  // namespace
+
+void add_turn(std::deque<protocol::OutcomeTurnRecord>& turns,
+              const protocol::OutcomeTurnRecord& turn) {
+    turns.push_back(turn);
+    while (turns.size() > kTurnsPerRetention + 1) turns.pop_front();
+}
 
 void forget_files_below(protocol::IdPosition horizon,
                         std::map<std::uint64_t, protocol::SealedOutcomesRecord>& files) {

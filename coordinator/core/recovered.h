@@ -7,6 +7,7 @@
 #include "protocol/records.h"
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -25,6 +26,13 @@ struct UnfinishedGroup {
 
     friend bool operator==(const UnfinishedGroup&, const UnfinishedGroup&) = default;
 };
+
+// Outcomes are remembered for so many turns at least: an id that had not been given at a turn is
+// above the horizon until as many more have passed, and at most one.
+inline constexpr std::size_t kTurnsPerRetention = 64;
+// One more turn. Those that nothing depends on any more are dropped.
+void add_turn(std::deque<protocol::OutcomeTurnRecord>& turns,
+              const protocol::OutcomeTurnRecord& turn);
 
 struct RecoveredState {
     protocol::Incarnation incarnation;
@@ -45,8 +53,9 @@ struct RecoveredState {
     // Committed and ended. Like the keys, not in the state that a running machine makes a
     // checkpoint of.
     OutcomeMemory outcomes;
-    // The files that hold all outcomes but the loose ones.
+    // The files that hold all outcomes but the loose ones, and the newest turns, oldest first.
     std::map<std::uint64_t, protocol::SealedOutcomesRecord> sealed_outcomes;
+    std::deque<protocol::OutcomeTurnRecord> turns;
     // Settled keys. The outcome of a committed one is in `outcomes` or `heuristic`, or is no
     // longer remembered.
     KeyMemory keys;

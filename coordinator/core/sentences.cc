@@ -79,6 +79,10 @@ std::string describe_log(const protocol::Record& record) {
     if (auto* r = std::get_if<protocol::KeyTurnRecord>(&record)) {
         return "key turn " + std::to_string(r->generation);
     }
+    if (auto* r = std::get_if<protocol::OutcomeTurnRecord>(&record)) {
+        return "outcome turn " + std::to_string(r->number) + " at " +
+               std::to_string(r->next.epoch) + "." + std::to_string(r->next.sequence);
+    }
     if (auto* r = std::get_if<protocol::RestoreRecord>(&record)) {
         return std::string("restore ") + (r->accepted ? "accepted" : "refused") + " above epoch " +
                std::to_string(r->epoch);

@@ -250,6 +250,8 @@ void SmallWorld::ask() {
 bool SmallWorld::fire_next_timer() {
     if (timers_.empty() || machine.counts().active == 0) return false;
     auto next = std::ranges::min_element(timers_, {}, &Timer::at);
+    constexpr Milliseconds kNoTransactionWaitsLonger{3'600'000};
+    if (next->at > now_ + kNoTransactionWaitsLonger) return false;
     now_ = std::max(now_, next->at);
     TimerId id = next->id;
     timers_.erase(next);

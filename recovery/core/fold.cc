@@ -228,6 +228,14 @@ Result<void> Fold::take_content(const protocol::SealedOutcomesRecord& file,
 
 // ---- time -------------------------------------------------------------------------------
 
+Result<void> Fold::take(const protocol::OutcomeTurnRecord& record) {
+    bool follows = state_.turns.empty() || (record.number > state_.turns.back().number &&
+                                            record.next >= state_.turns.back().next);
+    if (!follows) return inconsistent("the turns of outcomes go back");
+    coordinator::add_turn(state_.turns, record);
+    return ok();
+}
+
 Result<void> Fold::take(const protocol::KeyTurnRecord& record) {
     if (record.generation < state_.keys.generation()) {
         return inconsistent("the generations of keys go back");

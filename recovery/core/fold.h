@@ -62,6 +62,7 @@ private:
     base::Result<void> take(const protocol::SealedRecord& record);
     base::Result<void> take(const protocol::KeyTurnRecord& record);
     base::Result<void> take(const protocol::SealedOutcomesRecord& record);
+    base::Result<void> take(const protocol::OutcomeTurnRecord& record);
     base::Result<void> take(const protocol::RestoreRecord& record);
 
     [[nodiscard]] Facts facts_of(const protocol::TxnId& id, const Group& group) const;

@@ -136,6 +136,10 @@ TEST(Fold, logs_that_no_run_writes_are_refused) {
     refused({protocol::SealedOutcomesRecord{9, {1, 1}, 1}}, "file 9 was not read");
     refused({protocol::OutcomesRecord{1, 5, {2}}}, "ids that there are not");
     refused({protocol::OutcomesRecord{1, ~std::uint64_t{7}, {2}}}, "ids that there are not");
+    refused({protocol::OutcomeTurnRecord{2, {1, 5}}, protocol::OutcomeTurnRecord{2, {1, 5}}},
+            "turns of outcomes go back");
+    refused({protocol::OutcomeTurnRecord{2, {1, 5}}, protocol::OutcomeTurnRecord{3, {1, 4}}},
+            "turns of outcomes go back");
     refused({protocol::OutcomesRecord{1, 0, {2}},
              protocol::KeysRecord{0, {{{}, {1, 1}, {}, false, "x"}}}},
             "its bit says committed");
@@ -244,6 +248,10 @@ RecoveredState random_state(base::SeededRng& rng) {
     state.epochs[2] = epoch_record(2);
     state.horizon = {1, rng.below(40)};
     state.outcomes.move_horizon(state.horizon);
+    for (std::uint32_t turn = 3; turn < 3 + rng.below(5); ++turn) {
+        coordinator::add_turn(state.turns, {turn, {1, turn}});
+    }
+    if (rng.below(2) == 0) state.keys.turn(7);
     for (protocol::Epoch epoch = 1; epoch <= 2; ++epoch) {
         for (protocol::Sequence sequence = 1; sequence < 60; ++sequence) {
             bool above = protocol::IdPosition{epoch, sequence} >= state.horizon;
@@ -297,6 +305,20 @@ TEST(Checkpoint, folding_it_gives_the_same_state) {
         state.epochs[3] = epoch_record(3);
         EXPECT_EQ(again.value(), state) << "round " << round;
     }
+}
+
+TEST(Checkpoint, only_the_newest_turns_are_kept) {
+    auto log = base_log();
+    for (std::uint32_t turn = 1; turn <= 100; ++turn) {
+        log.emplace_back(protocol::OutcomeTurnRecord{turn, {1, turn}});
+    }
+    auto state = fold_all(log, 2);
+    ASSERT_TRUE(state.has_value()) << state.error().text();
+    EXPECT_EQ(state.value().turns.size(), coordinator::kTurnsPerRetention + 1);
+    EXPECT_EQ(state.value().turns.back().number, 100U);
+    auto again = fold_all(checkpoint_records(state.value()), 3);
+    ASSERT_TRUE(again.has_value()) << again.error().text();
+    EXPECT_EQ(again.value().turns, state.value().turns);
 }
 
 TEST(Checkpoint, many_outcomes_take_several_records) {
