@@ -240,17 +240,20 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
             make_reason(reason::kStaleSender, "the id is newer than this coordinator's start");
         return answer;
     }
+    bool ours = issued_here(id);
     bool lost = may_be_lost(id);
-    if (!(issued_here(id) || lost) || (this_start && id.sequence() >= next_sequence_)) {
+    if (!(ours || lost) || (this_start && id.sequence() >= next_sequence_)) {
         answer.kind = AnswerKind::not_found;
         answer.reason = make_reason(reason::kBadRequest, "no such transaction");
         return answer;
     }
+    // Of a lost id its position says nothing: an id of this log may have the same.
+    bool is_committed = ours && outcomes_.is_committed(id.position());
+    const std::string* aborted = ours ? keys_.abort_reason(id.position()) : nullptr;
     auto heuristic = old_heuristic_.find(id);
-    const std::string* aborted = keys_.abort_reason(id.position());
     if (heuristic != old_heuristic_.end()) {
         finished(heuristic->second);
-    } else if (outcomes_.is_committed(id.position())) {
+    } else if (is_committed) {
         finished(Outcome::committed);
         answer.report.recorded = !outcomes_.is_unrecorded(id.position());
     } else if (aborted != nullptr) {
@@ -259,7 +262,7 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     } else if (id.position() < outcomes_.horizon()) {
         answer.kind = AnswerKind::expired;
         answer.reason = make_reason(reason::kBadRequest, "its outcome is no longer remembered");
-    } else if (lost && (id.participant().value == 0 || !issued_here(id))) {
+    } else if (lost && (id.participant().value == 0 || !ours)) {
         answer.kind = AnswerKind::expired;
         answer.reason =
             make_reason(reason::kLogWentBack,
@@ -286,10 +289,10 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
 // Of a commit that is known by its key and not in memory. What was recorded has left its bit: only
 // a commit that changed nothing has a key without one.
 bool Machine::Impl::has_changed_nothing(const TxnId& id) const {
+    if (!issued_here(id)) return false;  // a participant has its witness
     if (outcomes_.is_unrecorded(id.position())) return true;
     if (outcomes_.is_committed(id.position()) || old_heuristic_.contains(id)) return false;
-    bool is_remembered = issued_here(id) && id.position() >= outcomes_.horizon();
-    return is_remembered && id.participant().value == 0;
+    return id.position() >= outcomes_.horizon() && id.participant().value == 0;
 }
 
 std::vector<TransactionReport> Machine::Impl::list(const ListFilter& filter) const {

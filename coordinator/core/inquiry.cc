@@ -73,7 +73,8 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
         alarm("identity_mismatch", id, number, "another database asks in this participant's name");
         return answer;
     }
-    bool is_committed = outcomes_.is_committed(id.position());
+    // A bit stands for the id of this log that has the position, and for no other one.
+    bool is_committed = issued_here(id) && outcomes_.is_committed(id.position());
     if (may_be_lost(id) && !is_committed) {
         answer.answer = answer_lost(item.key, number);
     } else if (ended_before) {

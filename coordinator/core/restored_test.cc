@@ -61,6 +61,15 @@ protocol::TxnId id_of(protocol::Epoch epoch, protocol::Sequence sequence) {
         record.incarnation, epoch, sequence, ParticipantNumber{}, base::KeyedHash(record.key));
 }
 
+// Of a lost start that took the same epoch as one of the log: another key made its tag.
+protocol::TxnId namesake_of(const protocol::TxnId& id) {
+    return make_txn_id(id.incarnation(),
+                       id.epoch(),
+                       id.sequence(),
+                       id.participant(),
+                       base::KeyedHash(epoch_record(99).key));
+}
+
 TEST(Restored, a_refusal_outlives_a_restart) {
     Script s = stopped();
     RecoveredState state = second_start();
@@ -158,6 +167,31 @@ TEST(Restored, what_may_be_lost_is_listed_and_never_presumed) {
     s.when("north asks again", s.inquire(1, {lost, 1, 1}))
         .expect({"alarm expired_branch_in_doubt at 1", "inquiry t5.1/1.1 expired"});
     EXPECT_TRUE(s.machine.list(all).empty());
+}
+
+// What the log knows of its own ids says nothing of lost ones with the same position.
+TEST(Restored, a_lost_id_is_not_told_the_outcome_of_its_namesake) {
+    protocol::TxnId committed = id_of(2, 4);
+    protocol::TxnId aborted = id_of(2, 5);
+    RecoveredState state = accepted_start();
+    state.outcomes.set_committed({2, 4});
+    protocol::SettledKey key;
+    key.position = aborted.position();
+    key.reason = reason::kClientAbort;
+    state.keys.settle(key, true);
+    Script s(state, named_start());
+    EXPECT_EQ(s.machine.query(committed).report.outcome, Outcome::committed);
+    EXPECT_EQ(s.machine.query(aborted).report.outcome, Outcome::aborted);
+    for (const protocol::TxnId& id : {committed, aborted}) {
+        EXPECT_EQ(s.machine.query(namesake_of(id)).kind, AnswerKind::expired);
+    }
+    s.when("north asks", s.inquire(1, {namesake_of(committed), 1, 1}))
+        .expect({"alarm expired_branch_in_doubt at 1",
+                 "append outcome t2.4/1.1 heuristic-hazard",
+                 "append end t2.4 heuristic-hazard",
+                 "inquiry t2.4/1.1 expired"});
+    s.when("and about the other", s.inquire(1, {committed, 1, 1}))
+        .expect({"alarm finished_branch_in_doubt at 1", "inquiry t2.4/1.1 expired"});
 }
 
 TEST(Restored, new_work_is_as_always) {

@@ -269,6 +269,14 @@ protocol::Epoch Fold::epoch_heard() const { return state_.accepted ? state_.acce
 
 // ---- judging --------------------------------------------------------------------------
 
+// Ids of a lost log are known to it as well; they may have the positions of its own ones.
+bool Fold::is_remembered(const TxnId& id) const {
+    if (!is_remembered(id.position())) return false;
+    auto epoch = state_.epochs.find(id.epoch());
+    return epoch != state_.epochs.end() &&
+           protocol::tag_matches(id, base::KeyedHash(epoch->second.key));
+}
+
 bool Fold::is_remembered(const protocol::IdPosition& position) const {
     return state_.outcomes.is_committed(position);
 }
@@ -279,7 +287,7 @@ Facts Fold::facts_of(const TxnId& id, const Group& group) const {
     facts.abort = group.abort.has_value();
     facts.preparing = group.preparing.has_value();
     facts.end = group.end.has_value();
-    facts.remembered = is_remembered(id.position());
+    facts.remembered = is_remembered(id);
     facts.branch_outcome = !group.outcomes.empty();
     facts.one_phase = id.participant().value != 0;
     facts.above_horizon = id.position() >= state_.horizon;

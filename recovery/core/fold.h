@@ -73,6 +73,7 @@ private:
                                     const std::vector<protocol::Record>& records);
     base::Result<void> take_content(const protocol::SealedOutcomesRecord& file,
                                     const std::vector<protocol::Record>& records);
+    [[nodiscard]] bool is_remembered(const protocol::TxnId& id) const;
     [[nodiscard]] bool is_remembered(const protocol::IdPosition& position) const;
     base::Result<void> judge(const protocol::TxnId& id, Group& group);
     void remember_committed(const protocol::TxnId& id, const Group& group);

@@ -230,6 +230,29 @@ TEST(Fold, what_it_calls_committed_is_committed) {
     EXPECT_EQ(state.value().unfinished_commits.size(), 1U);
 }
 
+// It is listed although an id of the log with the same position was committed.
+TEST(Fold, a_lost_id_is_not_its_namesake) {
+    TxnId id = make_id(1, 1);
+    TxnId lost = make_txn_id(id.incarnation(), 1, 1, {}, base::KeyedHash(epoch_record(99).key));
+    auto log = base_log();
+    log.emplace_back(commit_of(id));
+    log.emplace_back(protocol::EndRecord{id, Outcome::committed});
+    log.emplace_back(restore(true, 6, 5'000));
+    protocol::BranchOutcomeRecord found;
+    found.key = {lost, 1, 1};
+    found.participant = ParticipantNumber(1);
+    found.outcome = Outcome::heuristic_hazard;
+    log.emplace_back(found);
+    log.emplace_back(protocol::EndRecord{lost, Outcome::heuristic_hazard});
+    auto state = fold_all(log, 7);
+    ASSERT_TRUE(state.has_value()) << state.error().text();
+    EXPECT_EQ(state.value().heuristic.count(lost), 1U);
+    EXPECT_TRUE(state.value().outcomes.is_committed({1, 1}));
+    auto folded = fold_all(checkpoint_records(state.value()), 8);
+    ASSERT_TRUE(folded.has_value()) << folded.error().text();
+    EXPECT_EQ(folded.value().heuristic, state.value().heuristic);
+}
+
 // ---- checkpoints ----------------------------------------------------------------------
 
 void add_key(RecoveredState& state, const TxnId& id, bool committed) {
