@@ -32,7 +32,7 @@ EnlistReply unreachable(std::string detail) {
     return reply;
 }
 
-// {"id", "branch", "attempt", "participant_uuid", "deadline_ms", …}
+// {"id", "branch", "attempt", "participant_uuid", "deadline_ms", "sender", …}
 base::Result<EnlistReply> parse_enlisted(const std::string& body) {
     TWOFOLD_TRY(boost::json::value value, protocol::parse_json(body, kReplyDepthMax));
     protocol::ObjectReader in(value, "");
@@ -46,6 +46,8 @@ base::Result<EnlistReply> parse_enlisted(const std::string& body) {
     if (in.has("idle_deadline_ms")) {
         reply.idle_deadline_ms = in.integer<std::uint32_t>("idle_deadline_ms");
     }
+    // One of before it was told has none.
+    if (in.has("sender")) reply.sender = protocol::read_sender(in);
     // Members that a newer coordinator adds are none of our business.
     if (in.failed()) {
         TWOFOLD_TRY(in.finish());

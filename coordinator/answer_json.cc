@@ -280,6 +280,7 @@ http::Response begin_response(const Answer& answer, const ReportContext& name, M
 
 http::Response enlist_response(const Answer& answer,
                                const protocol::ParticipantRecord& participant,
+                               const protocol::SenderStamp& sender,
                                Milliseconds left) {
     if (auto common = common_response(answer)) return with_fields(std::move(*common), answer);
     TWOFOLD_ASSERT(answer.kind == AnswerKind::enlisted, "answer of another kind of request");
@@ -301,6 +302,8 @@ http::Response enlist_response(const Answer& answer,
                      static_cast<std::uint64_t>(answer.report.idle_deadline.count()));
     }
     json::text(body, "state", branch->state);
+    json::member(body, "sender");
+    protocol::append_sender(body, sender);
     return with_fields(http::json_response(answer.repeated ? 200 : 201, body + "}\n"), answer);
 }
 

@@ -68,6 +68,7 @@ inline constexpr std::string_view kReplayedField = "Idempotency-Replayed";
 // To a request that enlists a participant, as the directory knows it.
 [[nodiscard]] http::Response enlist_response(const Answer& answer,
                                              const protocol::ParticipantRecord& participant,
+                                             const protocol::SenderStamp& sender,
                                              Milliseconds left);
 
 // To a request that asks how it is (GET): 200 whatever the outcome is.

@@ -43,6 +43,7 @@ void enlist(const ApiContext& context,
             const TransactionReport& report = answer.report;
             return enlist_response(answer,
                                    context.driver.machine().participants().at(number),
+                                   context.driver.stamp(),
                                    context.driver.time_left(report.txn, report.deadline));
         },
         [&input](Ticket ticket) {

@@ -36,6 +36,10 @@ TEST_F(InteractiveApi, ATransactionFromBeginToCommit) {
     EXPECT_EQ(north.member("participant_uuid"), participants_[0]->info.uuid.text());
     EXPECT_EQ(north.member("identity"), participants_[0]->info.identity.text());
     EXPECT_EQ(north.header("Twofold-Transaction"), begun.member("id"));
+    EXPECT_EQ(north.body()["sender"].at("incarnation").as_string(),
+              driver_->stamp().incarnation.text());
+    EXPECT_EQ(north.body()["sender"].at("epoch").to_number<protocol::Epoch>(),
+              driver_->stamp().epoch);
     EXPECT_LE(std::stoul(north.member("deadline_ms")), std::stoul(begun.member("deadline_ms")));
     EXPECT_EQ(post(path + "/branches", kSouth).member("branch"), "2");
 

@@ -181,6 +181,7 @@ void ExecuteDesk::enlisted(const TxnId& id,
     txn.enlisting = false;
     if (reply.status == EnlistStatus::enlisted) {
         txn.key = reply.key;
+        txn.sender = reply.sender;
         txn.deadline_at = now_ms + reply.deadline_ms;
         txn.idle_ms = reply.idle_deadline_ms;
         txn.heard_at = now_ms;
@@ -278,6 +279,7 @@ void ExecuteDesk::run_next(const TxnId& id,
         }
         ExecuteReceived input;
         input.key = *txn.key;
+        input.sender = txn.sender;
         input.participant_epoch = txn.epoch;
         input.sequence = sequence;
         input.work = call.work;

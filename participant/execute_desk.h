@@ -131,6 +131,7 @@ private:
         bool was_unreachable = false;            // one of those asked before
         std::string unreachable_detail;          // what it said
         std::optional<protocol::BranchKey> key;  // enlisted
+        protocol::SenderStamp sender;            // by this start
         std::int64_t deadline_at = 0;
         std::int64_t idle_ms = 0;    // of the transaction; 0: none
         std::int64_t heard_at = 0;   // its coordinator heard of it

@@ -97,6 +97,7 @@ protected:
         reply.key = {txn_of(1), 2, 1};
         reply.uuid = uuid_;
         reply.deadline_ms = 1'000;
+        reply.sender = {protocol::Incarnation{{1}}, 3, 77, 900, 500};
         return reply;
     }
     EnlistReply said(EnlistStatus status, int http_status = 0, std::string code = {}) {
@@ -145,6 +146,7 @@ TEST_F(DeskTest, TheFirstCallEnlistsAndTheNextOnesDoNot) {
     EXPECT_THAT(hear(enlisted()), ElementsAre("run 1 a"));
     EXPECT_EQ(last_run_.participant_epoch, kEpoch);
     EXPECT_EQ(last_run_.deadline_ms, 1'000U);
+    EXPECT_EQ(last_run_.sender, enlisted().sender) << "the start that enlisted it";
     EXPECT_THAT(ran(1, ExecuteStatus::executed), ElementsAre("answer 1 executed"));
     now_ += 400;
     EXPECT_THAT(call("b"), ElementsAre("run 2 b"));

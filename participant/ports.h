@@ -30,6 +30,7 @@ struct EnlistReply {
     protocol::BranchKey key;         // enlisted
     protocol::ParticipantUuid uuid;  // enlisted: whom the coordinator means by the name
     std::uint32_t deadline_ms = 0;   // enlisted: what is left, a duration
+    protocol::SenderStamp sender;    // enlisted: who has; epoch 0: it does not say
     // enlisted: the transaction is aborted when its coordinator hears nothing for so long; 0: never
     std::uint32_t idle_deadline_ms = 0;
     int http_status = 0;  // refused

@@ -52,18 +52,6 @@ void proof_member(std::string& out, const std::optional<ProofToken>& proof) {
     out += '}';
 }
 
-void append_sender(std::string& out, const SenderStamp& sender) {
-    out += '{';
-    json::text(out, "incarnation", sender.incarnation.text());
-    json::number(out, "epoch", sender.epoch);
-    json::big_number(out, "nonce", sender.start_nonce);
-    json::big_number(out, "position", sender.position);
-    if (sender.start_position != 0) {
-        json::big_number(out, "start_position", sender.start_position);
-    }
-    out += '}';
-}
-
 void sender_member(std::string& out, const SenderStamp& sender) {
     json::member(out, "sender");
     append_sender(out, sender);
@@ -191,14 +179,6 @@ SenderStamp read_stamp(ObjectReader& in) {
     sender.start_nonce = in.big_integer("nonce");
     sender.position = in.big_integer("position");
     if (in.has("start_position")) sender.start_position = in.big_integer("start_position");
-    return sender;
-}
-
-SenderStamp read_sender(ObjectReader& in) {
-    SenderStamp sender;
-    read_object(in, "sender", in.required("sender"), [&sender](ObjectReader& nested) {
-        sender = read_stamp(nested);
-    });
     return sender;
 }
 
@@ -384,6 +364,26 @@ Result<InquiryAnswerItem> read_inquiry_answer(const boost::json::value& value, s
 }
 
 }  // namespace
+
+void append_sender(std::string& out, const SenderStamp& sender) {
+    out += '{';
+    json::text(out, "incarnation", sender.incarnation.text());
+    json::number(out, "epoch", sender.epoch);
+    json::big_number(out, "nonce", sender.start_nonce);
+    json::big_number(out, "position", sender.position);
+    if (sender.start_position != 0) {
+        json::big_number(out, "start_position", sender.start_position);
+    }
+    out += '}';
+}
+
+SenderStamp read_sender(ObjectReader& in) {
+    SenderStamp sender;
+    read_object(in, "sender", in.required("sender"), [&sender](ObjectReader& nested) {
+        sender = read_stamp(nested);
+    });
+    return sender;
+}
 
 void append_reason(std::string& out, const Reason& reason) {
     out += '{';

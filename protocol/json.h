@@ -11,6 +11,8 @@
 
 namespace twofold::protocol {
 
+class ObjectReader;
+
 struct JsonLimits {
     std::size_t depth = 32;
     std::size_t items = 4096;
@@ -18,6 +20,10 @@ struct JsonLimits {
 
 // {"code", "message"} and, where they are known, "statement" and "sqlstate".
 void append_reason(std::string& out, const Reason& reason);
+
+// Which start speaks: an object, and the member "sender" that holds one.
+void append_sender(std::string& out, const SenderStamp& sender);
+[[nodiscard]] SenderStamp read_sender(ObjectReader& in);
 
 // POST /v1/branches:batch. One object; appends to `out`.
 void append_batch_request(std::string& out, const BatchRequest& request);

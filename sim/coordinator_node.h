@@ -55,6 +55,7 @@ public:
                  std::function<std::optional<coordinator::Input>(coordinator::Ticket)> make,
                  Reply reply);
     void query(std::uint32_t operation, const protocol::TxnId& txn, const Reply& reply);
+    [[nodiscard]] protocol::SenderStamp stamp() const;
     void inquire(protocol::InquiryRequest request,
                  std::function<void(const protocol::InquiryReply&)> reply);
     [[nodiscard]] std::optional<protocol::ParticipantNumber> number_of(
@@ -124,7 +125,6 @@ private:
     void send_batch(Peer& peer, std::vector<protocol::Item> items);
     void on_result(Peer& peer, std::uint64_t call, const protocol::ItemResult& result);
     void end_call(Peer& peer, std::uint64_t call, protocol::CallOutcome outcome);
-    [[nodiscard]] protocol::SenderStamp stamp() const;
     [[nodiscard]] std::string name() const;
     void say(const std::string& what) const;
 

@@ -113,12 +113,14 @@ void ParticipantNode::enlist(std::uint32_t operation,
     auto state = std::make_shared<State>();
     std::uint64_t session = (std::uint64_t{epoch_} << 32U) | next_session_++;
     auto on_answer = [this, state, txn, then = std::move(then)](
-                         const coordinator::Answer& answer, protocol::ParticipantNumber number) {
+                         const coordinator::Answer& answer,
+                         protocol::ParticipantNumber number,
+                         const protocol::SenderStamp& sender) {
         if (std::exchange(state->done, true)) return;
         if (answer.kind != coordinator::AnswerKind::enlisted) return;
         for (const coordinator::BranchReport& branch : answer.report.branches) {
             if (branch.participant != number) continue;
-            enlisted_[txn] = {{txn, branch.branch, branch.attempt}, epoch_};
+            enlisted_[txn] = {{txn, branch.branch, branch.attempt}, epoch_, sender};
         }
         if (enlisted_.contains(txn)) then();
     };
@@ -134,10 +136,13 @@ void ParticipantNode::enlist(std::uint32_t operation,
             [=](coordinator::Ticket ticket) {
                 return coordinator::Enlist{ticket, txn, *number, epoch, session, {}};
             },
-            [this, me, on_answer, number](const coordinator::Answer& answer) {
-                cluster_.net.send(kCoordinatorAddress, address(), me, [on_answer, answer, number] {
-                    on_answer(answer, *number);
-                });
+            [this, me, on_answer, number, coordinator](const coordinator::Answer& answer) {
+                cluster_.net.send(kCoordinatorAddress,
+                                  address(),
+                                  me,
+                                  [on_answer, answer, number, sender = coordinator->stamp()] {
+                                      on_answer(answer, *number, sender);
+                                  });
             });
     });
     world_.after(ms(500), process_, [state, failed = std::move(failed)] {
@@ -168,8 +173,14 @@ void ParticipantNode::execute(std::uint32_t operation,
     tickets_.emplace(ticket, [reply = std::move(reply)](const participant::SendReply& sent) {
         if (sent.execute.has_value()) reply(sent.execute->status);
     });
-    step(participant::ExecuteReceived{
-        ticket, known->second.key, known->second.epoch, sequence, std::move(work), {}, kSessionMs});
+    step(participant::ExecuteReceived{ticket,
+                                      known->second.key,
+                                      known->second.epoch,
+                                      sequence,
+                                      std::move(work),
+                                      {},
+                                      kSessionMs,
+                                      known->second.sender});
 }
 
 // ---- effects --------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ private:
     struct Enlisted {
         protocol::BranchKey key;
         std::uint32_t epoch = 0;
+        protocol::SenderStamp sender;
     };
 
     void start_resource();

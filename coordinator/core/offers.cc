@@ -121,11 +121,15 @@ void Machine::Impl::note_known_senders(const protocol::InquiryRequest& request) 
 bool Machine::Impl::contradicts_us(const SenderStamp& known) const {
     if (known.incarnation != incarnation_) return false;
     if (known.epoch > epoch_) return true;
+    bool is_position_unread =
+        config_.start_position != 0 && known.position > stamp(0).start_position;
     if (known.epoch == epoch_) {
+        // Told by a former start, if it has not noted one of ours.
+        if (known.start_nonce == 0 && is_position_unread) return true;
         bool both = known.start_nonce != 0 && config_.start_nonce != 0;
         return both && known.start_nonce != config_.start_nonce;
     }
-    return config_.start_position != 0 && known.position > stamp(0).start_position;
+    return is_position_unread;
 }
 
 }  // namespace twofold::coordinator

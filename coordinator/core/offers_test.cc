@@ -210,6 +210,8 @@ TEST(Offers, an_inquiry_that_knows_more_than_the_log_is_checked) {
                                     {1, 5, 500, false},   // a former start
                                     {2, 78, 1, true},     // somebody else had our epoch
                                     {3, 5, 1, true},      // somebody newer
+                                    {2, 0, 500, false},   // our epoch, by its number only
+                                    {2, 0, 501, true},    // and more than we have read
                                     {1, 5, 501, true}};   // a former start had written more
     for (const Claim& claim : claims) {
         Restart r(false, true);

@@ -30,8 +30,10 @@ void Fence::restore(const std::map<protocol::Incarnation, SenderStamp>& durable)
 Fence::Admission Fence::judge(const Known& seen, const SenderStamp& stamp) {
     if (stamp.epoch == 0 || stamp.epoch < seen.epoch) return Admission::stale;
     if (stamp.epoch == seen.epoch) {
-        return may_be_same(seen.nonce, stamp.start_nonce) ? Admission::accepted
-                                                          : Admission::conflict;
+        if (!may_be_same(seen.nonce, stamp.start_nonce)) return Admission::conflict;
+        // Positions come with nonces. Without one, what is known was told by older starts.
+        bool is_first_told = seen.nonce == 0 && stamp.start_nonce != 0;
+        if (!is_first_told) return Admission::accepted;
     }
     // A start never tells less than it has read. 0: it says nothing about its log.
     std::uint64_t read = stamp.start_position != 0 ? stamp.start_position : stamp.position;

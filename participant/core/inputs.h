@@ -49,6 +49,9 @@ struct ExecuteReceived {
     protocol::JsonText work;
     protocol::BranchOptions options;
     std::uint32_t deadline_ms = 0;  // what is left of the transaction's time, a duration; 0 = none
+    // Of the coordinator's answer to the enlistment; epoch 0: it did not say. The transaction's id
+    // alone proves nothing about the log of who made it.
+    protocol::SenderStamp sender{};
 };
 
 // Nobody waits for this ticket's answer any more (the connection closed). Work goes on.

@@ -77,13 +77,15 @@ void Machine::Impl::on(ExecuteReceived&& input) {
         if (has_no_room()) {
             return refuse_with(reason::kSlotsExhausted, "too many branches wait for a slot");
         }
-        // The coordinator has enlisted the branch under this epoch. It is durable before the
-        // session opens: on SQLite it could not be written afterwards, and the prepare would be
-        // refused.
-        protocol::SenderStamp issuer;
-        issuer.incarnation = input.key.group.incarnation();
-        issuer.epoch = input.key.group.epoch();
-        Fence::Admission admission = admit(issuer);
+        // The coordinator's start is durable before the session opens: on SQLite it could not be
+        // written afterwards, and the prepare would be refused.
+        std::optional<protocol::SenderStamp> issuer = issuer_of(input);
+        if (!issuer) {
+            return refuse_with(reason::kNotReady,
+                               "the start of the coordinator that made the transaction has not "
+                               "spoken here yet");
+        }
+        Fence::Admission admission = admit(*issuer);
         if (admission == Fence::Admission::accepted) return on_first_execute(input);
         if (admission == Fence::Admission::wait) return wait_in_fence(std::move(input));
         protocol::Reason why = why_refused(admission);
@@ -97,6 +99,21 @@ void Machine::Impl::on(ExecuteReceived&& input) {
     }
     if (input.sequence == known->sequence) return repeat_execute(*known, input);
     on_next_execute(*known, input);
+}
+
+// The start that enlisted the branch, as it has shown itself with the enlistment. An id names an
+// epoch, but not how far the log of that start goes: by itself it never counts as a newer start
+// than those that have spoken.
+std::optional<protocol::SenderStamp> Machine::Impl::issuer_of(const ExecuteReceived& input) const {
+    protocol::SenderStamp named;
+    named.incarnation = input.key.group.incarnation();
+    named.epoch = input.key.group.epoch();
+    if (config_.sabotage.execute_raises_fence) return named;
+    bool is_shown =
+        input.sender.incarnation == named.incarnation && input.sender.epoch == named.epoch;
+    if (is_shown) return input.sender;
+    if (named.epoch > fence_.newest(named.incarnation).epoch) return std::nullopt;
+    return named;
 }
 
 void Machine::Impl::on_first_execute(const ExecuteReceived& input) {

@@ -22,6 +22,7 @@ struct Sabotage {
     bool accept_any_participant_epoch = false;
     bool accept_stale_sender = false;
     bool accept_copied_log = false;
+    bool execute_raises_fence = false;
     bool commit_unknown_is_success = false;
     bool resolve_alone_after_restart = false;
     bool abort_on_cannot_tell = false;

@@ -131,6 +131,8 @@ private:
 
     // interactive.cc
     void on(ExecuteReceived&& input);
+    [[nodiscard]] std::optional<protocol::SenderStamp> issuer_of(
+        const ExecuteReceived& input) const;
     void on_first_execute(const ExecuteReceived& input);
     void on_next_execute(Branch& branch, const ExecuteReceived& input);
     void on_session_limit(Branch& branch);

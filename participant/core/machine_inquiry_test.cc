@@ -370,6 +370,21 @@ TEST(Fence, AnUnknownNonceIsCompleted) {
     script.when(offer).expect({"alarm sender_conflict 0", "offer 2 refused sender_conflict"});
 }
 
+// Its epoch was noted, its nonce was not: its position is judged when it shows itself.
+TEST(Fence, AnUnknownNonceProvesNothingAboutTheLog) {
+    Script script;
+    ResourceStarted start = started();
+    start.start.senders[incarnation()] = {incarnation(), 4, 0, 80};
+    script.given(start);
+    SenderSeen offer = shown(stamp(4, 500));
+    offer.sender.start_position = 79;
+    script.when(offer).expect({"alarm log_went_back 0", "offer 1 refused log_went_back"});
+    offer.sender.start_position = 80;
+    script.when(offer).expect({"offer 2 accepted"});
+    offer.sender.position = 60;  // overtaken on its way
+    script.when(offer).expect({"offer 3 accepted"});
+}
+
 // A start reads the whole log, so it has read at least what was durable before.
 TEST(Fence, AStartThatHasReadLessThanWasToldIsRefused) {
     Script script;

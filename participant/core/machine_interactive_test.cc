@@ -256,6 +256,7 @@ TEST(Interactive, APreparedBranchIsNeverEndedByTime) {
 ExecuteReceived execute_of_epoch(protocol::Epoch epoch) {
     ExecuteReceived input = execute(1, 1);
     input.key = key_of(1, {.epoch = epoch});
+    input.sender = stamp(epoch);
     return input;
 }
 
@@ -264,6 +265,35 @@ TEST(Interactive, ItsCoordinatorsEpochIsDurableBeforeTheSessionOpens) {
     script.given(started());
     script.when(execute_of_epoch(kCoordinatorEpoch + 1)).expect({"persist 4"});
     script.when(persisted(kCoordinatorEpoch + 1)).expect({"execute 1#1", "list"});
+}
+
+// A transaction's id says nothing about its coordinator's log: that one has to show itself first.
+TEST(Interactive, AnIdAloneIsNoNewStart) {
+    for (int other : {0, 2}) {
+        Script script;
+        script.given(started());
+        ExecuteReceived input = execute_of_epoch(kCoordinatorEpoch + 1);
+        input.sender = other == 0 ? protocol::SenderStamp{} : stamp(4, 1, incarnation(2));
+        script.when(input).expect({"reply 1 execute#1 refused not_ready not_executed"});
+        script.when(work(2)).expect({"run 2"});
+        script.given(shown(stamp(kCoordinatorEpoch + 1))).given(persisted(kCoordinatorEpoch + 1));
+        script.when(input).expect({"execute 1#1"});
+    }
+}
+
+// Its log is a copy that was made before position 80 was told: the branches that are prepared here
+// may have been committed since, and its answers about them must not count.
+TEST(Interactive, AnExecuteUnderACopiedLogIsRefused) {
+    Script script;
+    ResourceStarted start = started();
+    start.start.senders[incarnation()] = stamp(kCoordinatorEpoch, 80);
+    script.given(start);
+    ExecuteReceived input = execute_of_epoch(kCoordinatorEpoch + 1);
+    input.sender.position = 300;
+    input.sender.start_position = 20;
+    script.when(input).expect(
+        {"alarm log_went_back 0", "reply 1 execute#1 refused log_went_back not_executed"});
+    script.when(work(2)).expect({"run 2"});
 }
 
 TEST(Interactive, WithoutADurableEpochNothingIsDone) {

@@ -30,7 +30,7 @@ ItemReceived with(ItemReceived input, const std::function<void(ItemReceived&)>& 
 }
 
 // The work item that must not start.
-std::function<Lines(Script&)> hears(const ItemReceived& input) {
+std::function<Lines(Script&)> hears(const Input& input) {
     return [input](Script& s) {
         s.given(started());
         return step(s, input);
@@ -52,6 +52,8 @@ std::vector<Bug> bugs_of_work() {
     ItemReceived of_copied_log = with(work(1), [](ItemReceived& i) { i.sender.start_nonce = 7; });
     ItemReceived other_database =
         with(work(1), [](ItemReceived& i) { i.addressed_identity.fields = {"two"}; });
+    ExecuteReceived of_unknown_start = execute(1, 1);
+    of_unknown_start.key = key_of(1, {.epoch = kCoordinatorEpoch + 1});
     ItemReceived late = with(work(1), [](ItemReceived& i) {
         i.low_water = {kCoordinatorEpoch, 5};
     });
@@ -85,6 +87,11 @@ std::vector<Bug> bugs_of_work() {
          {"alarm sender_conflict 0",
           "reply 1 execute_prepare refused sender_conflict not_executed"},
          {"run 1"}},
+        {"execute_raises_fence",
+         &Sabotage::execute_raises_fence,
+         hears(of_unknown_start),
+         {"reply 1 execute#1 refused not_ready not_executed"},
+         {"persist 4"}},
         {"skip_identity_check",
          &Sabotage::skip_identity_check,
          hears(other_database),

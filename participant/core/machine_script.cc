@@ -177,6 +177,7 @@ ExecuteReceived execute(std::uint64_t number, std::uint32_t sequence) {
     input.key = key_of(number);
     input.participant_epoch = kOwnEpoch;
     input.sequence = sequence;
+    input.sender = stamp(kCoordinatorEpoch);
     return input;
 }
 
