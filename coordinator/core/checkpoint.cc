@@ -176,6 +176,7 @@ void Machine::Impl::restore_heuristic(const TxnId& id, protocol::Outcome outcome
     for (const auto& branch : branches->second) {
         if (directory_.find(branch.participant) == nullptr) return;
     }
+    if (find(id.position()) != nullptr) return;  // one of a lost log, or of ours, has its place
     Transaction& txn = create(id);
     txn.recovered = true;
     txn.logged = true;

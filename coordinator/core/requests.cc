@@ -292,6 +292,8 @@ Transaction* Machine::Impl::find_or_settle(const protocol::TxnId& id) {
     if (answer_forgotten(id).kind != AnswerKind::cannot_tell) return nullptr;
     if (id.epoch() > epoch_ || id.participant().value == 0) return nullptr;
     if (directory_.find(id.participant()) == nullptr) return nullptr;
+    // Its place is taken by a lost id, which is listed until a person has seen it.
+    if (find(id.position()) != nullptr) return nullptr;
     // The horizon that is being forced does not wait for it: its participant will have forgotten.
     if (forcing_horizon_ && id.position() < *forcing_horizon_) return nullptr;
     if (counts().active >= config_.transactions_max) return nullptr;  // asked again later

@@ -175,7 +175,9 @@ void Machine::Impl::list_lost(const protocol::BranchKey& key, ParticipantNumber 
     const TxnId& id = key.group;
     Transaction* txn = find(id);
     if (txn == nullptr) {
-        bool taken = find(id.position()) != nullptr;  // by an id that the lost log did not know
+        // By an id that the other log did not know. Nobody can tell which tags the lost one gave:
+        // its last starts may have taken epochs of this one's.
+        bool taken = find(id.position()) != nullptr;
         if (taken || transactions_.size() >= config_.transactions_max) return;
         txn = &create(id);
         txn->recovered = true;

@@ -194,6 +194,45 @@ TEST(Restored, a_lost_id_is_not_told_the_outcome_of_its_namesake) {
         .expect({"alarm finished_branch_in_doubt at 1", "inquiry t2.4/1.1 expired"});
 }
 
+// While a lost id is listed, nothing else of its position comes into memory.
+TEST(Restored, a_listed_id_keeps_its_place) {
+    protocol::TxnId one_phase = make_txn_id(epoch_record(2).incarnation,
+                                            2,
+                                            4,
+                                            ParticipantNumber(1),
+                                            base::KeyedHash(epoch_record(2).key));
+    Script s(accepted_start(), named_start());
+    s.when("north asks", s.inquire(1, {namesake_of(id_of(2, 4)), 1, 1}))
+        .expect_one("inquiry t2.4/1.1 expired");
+    s.when("a client asks", OutcomeRequest{Ticket(1), one_phase, {}})
+        .expect({"answer 1 cannot_tell (participant_unavailable)"});
+    s.when("another asks", CommitRequest{Ticket(2), one_phase, WaitFor::applied, {}, {}})
+        .expect({"answer 2 cannot_tell (participant_unavailable)"});
+    auto listed = s.machine.list({});
+    ASSERT_EQ(listed.size(), 1U);
+    s.when("a person has seen it", Acknowledge{Ticket(71), listed[0].txn, listed[0].version, "ok"});
+    s.when("durable", s.durable());
+    s.when("the client asks", OutcomeRequest{Ticket(3), one_phase, {}})
+        .expect({"send settle_one_phase t2.4/1.1 to 1"});
+}
+
+TEST(Restored, two_ended_ids_of_one_position_do_not_stop_the_start) {
+    RecoveredState state = accepted_start();
+    for (const protocol::TxnId& id : {id_of(2, 4), namesake_of(id_of(2, 4))}) {
+        state.heuristic[id] = Outcome::heuristic_hazard;
+        protocol::BranchOutcomeRecord odd;
+        odd.key = {id, 1, 1};
+        odd.participant = ParticipantNumber(1);
+        odd.outcome = Outcome::heuristic_hazard;
+        state.branch_outcomes[id].push_back(odd);
+    }
+    Script s(state, named_start());
+    EXPECT_EQ(s.machine.list({}).size(), 1U);
+    for (const auto& [id, outcome] : state.heuristic) {
+        EXPECT_EQ(s.machine.query(id).report.outcome, Outcome::heuristic_hazard);
+    }
+}
+
 TEST(Restored, new_work_is_as_always) {
     Script s(accepted_start(), named_start());
     for (std::uint16_t i = 1; i <= 2; ++i) s.when("it is seen", s.seen(i));
