@@ -111,6 +111,8 @@ Description describe(const EpochRecord& record) {
     Description out("epoch");
     out.field("incarnation", record.incarnation.text()).number("epoch", record.epoch);
     out.field("key", "…");
+    bool is_noted = record.last_participant != EpochRecord{}.last_participant;
+    if (is_noted) out.number("last_participant", record.last_participant.value);
     return out;
 }
 

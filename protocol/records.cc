@@ -38,17 +38,20 @@ enum class RecordType : std::uint8_t {
 };
 
 constexpr std::uint8_t kRecordVersion = 1;
+constexpr std::uint8_t kEpochVersion = 2;  // the first one has no number of a participant
 
-void header(ByteWriter& out, RecordType type) {
+void header(ByteWriter& out, RecordType type, std::uint8_t version = kRecordVersion) {
     out.u8(static_cast<std::uint8_t>(type));
-    out.u8(kRecordVersion);
+    out.u8(version);
 }
 
 void write(ByteWriter& out, const EpochRecord& record) {
-    header(out, RecordType::epoch);
+    bool is_noted = record.last_participant != EpochRecord{}.last_participant;
+    header(out, RecordType::epoch, is_noted ? kEpochVersion : kRecordVersion);
     out.raw(record.incarnation.bytes);
     out.u32(record.epoch);
     out.raw(record.key);
+    if (is_noted) out.u16(record.last_participant.value);
 }
 
 void write(ByteWriter& out, const ParticipantRecord& record) {
@@ -180,11 +183,14 @@ void write(ByteWriter& out, const OutcomeTurnRecord& record) {
     write_id_position(out, record.next);
 }
 
-Record read_epoch(ByteReader& in) {
+Record read_epoch(ByteReader& in, std::uint8_t version) {
     EpochRecord record;
     record.incarnation.bytes = in.array<10>();
     record.epoch = in.u32();
     record.key = in.array<32>();
+    if (version < kEpochVersion) return record;
+    record.last_participant = ParticipantNumber(in.u16());
+    if (record.last_participant == EpochRecord{}.last_participant) in.fail();
     return record;
 }
 
@@ -326,9 +332,9 @@ Record read_outcome_turn(ByteReader& in) {
     return record;
 }
 
-base::Result<Record> read_body(RecordType type, ByteReader& in) {
+base::Result<Record> read_body(RecordType type, std::uint8_t version, ByteReader& in) {
     switch (type) {
-        case RecordType::epoch: return read_epoch(in);
+        case RecordType::epoch: return read_epoch(in, version);
         case RecordType::participant: return read_participant(in);
         case RecordType::preparing: return read_preparing(in);
         case RecordType::decision: return read_decision(in);
@@ -372,12 +378,13 @@ base::Result<Record> decode_record(base::ByteSpan bytes) {
     auto type = static_cast<RecordType>(in.u8());
     std::uint8_t version = in.u8();
     if (!in.ok()) return fail(Errc::corrupt, "log record shorter than its header");
-    if (version != kRecordVersion) {
+    std::uint8_t newest = type == RecordType::epoch ? kEpochVersion : kRecordVersion;
+    if (version == 0 || version > newest) {
         return fail(Errc::unsupported_version,
                     "log record version " + std::to_string(version) + ", this program reads " +
-                        std::to_string(kRecordVersion));
+                        std::to_string(newest));
     }
-    TWOFOLD_TRY(Record record, read_body(type, in));
+    TWOFOLD_TRY(Record record, read_body(type, version, in));
     if (!in.finished()) {
         return fail(Errc::corrupt,
                     "log record of type " + std::to_string(static_cast<int>(type)) +

@@ -26,6 +26,8 @@ struct EpochRecord {
     Incarnation incarnation;
     Epoch epoch = 0;
     base::HashKey key{};
+    // The newest number that was given before it; the default: it was not noted.
+    ParticipantNumber last_participant{0xffff};
 
     friend bool operator==(const EpochRecord&, const EpochRecord&) = default;
 };

@@ -81,7 +81,8 @@ std::vector<Record> one_of_each() {
         KeyTurnRecord{5},
         RestoreRecord{true, ParticipantNumber(3), 7, 99, "log_went_back", "the disk was replaced"},
         SealedOutcomesRecord{0x200000002, {2, 524'287}, 8192},
-        OutcomeTurnRecord{64, {2, 8}}};
+        OutcomeTurnRecord{64, {2, 8}},
+        EpochRecord{{}, 3, {}, ParticipantNumber(4)}};
 }
 
 TEST(Records, RoundTripAndNoRecordDecodesAsAnother) {
@@ -93,6 +94,21 @@ TEST(Records, RoundTripAndNoRecordDecodesAsAnother) {
 }
 
 // The bytes are on people's disks: a change here needs a new record version, never a new golden.
+// Without the number it is a record of the first version, as it was read.
+TEST(Records, GoldenBytesOfEpochs) {
+    EpochRecord record;
+    record.incarnation.bytes.fill(0x11);
+    record.epoch = 5;
+    record.key.fill(0x22);
+    const std::string fields = std::string(20, '1') + "05000000" + std::string(64, '2');
+    EXPECT_EQ(base::hex_encode(encode_record(record)), "0101" + fields);
+    record.last_participant = ParticipantNumber(3);
+    EXPECT_EQ(base::hex_encode(encode_record(record)), "0102" + fields + "0300");
+    base::Bytes bytes = encode_record(record);
+    bytes[1] = 3;
+    EXPECT_EQ(decode_record(bytes).error().code, base::Errc::unsupported_version);
+}
+
 TEST(Records, GoldenBytes) {
     const std::string id1 = base::hex_encode(test_id(1).bytes);
     EXPECT_EQ(id1.substr(0, 48), "010011111111111111111111000000020000000000010000");

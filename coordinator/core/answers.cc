@@ -262,7 +262,7 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     } else if (id.position() < outcomes_.horizon()) {
         answer.kind = AnswerKind::expired;
         answer.reason = make_reason(reason::kBadRequest, "its outcome is no longer remembered");
-    } else if (lost && (id.participant().value == 0 || !ours)) {
+    } else if (lost && (id.participant().value == 0 || !ours || !names_known_participant(id))) {
         answer.kind = AnswerKind::expired;
         answer.reason =
             make_reason(reason::kLogWentBack,

@@ -319,6 +319,7 @@ private:
     void accepted_log(const Durable& input);
     void restore_accepted(protocol::ParticipantNumber number, Ticket ticket);
     [[nodiscard]] bool may_be_lost(const protocol::TxnId& id) const;
+    [[nodiscard]] bool names_known_participant(const protocol::TxnId& id) const;
     [[nodiscard]] protocol::InquiryAnswer answer_lost(const protocol::BranchKey& key,
                                                       protocol::ParticipantNumber number);
     void list_lost(const protocol::BranchKey& key, protocol::ParticipantNumber number);

@@ -291,7 +291,7 @@ Transaction* Machine::Impl::find_or_settle(const protocol::TxnId& id) {
     if (Transaction* txn = find(id)) return txn;
     if (answer_forgotten(id).kind != AnswerKind::cannot_tell) return nullptr;
     if (id.epoch() > epoch_ || id.participant().value == 0) return nullptr;
-    if (directory_.find(id.participant()) == nullptr) return nullptr;
+    if (!names_known_participant(id)) return nullptr;
     // Its place is taken by a lost id, which is listed until a person has seen it.
     if (find(id.position()) != nullptr) return nullptr;
     // The horizon that is being forced does not wait for it: its participant will have forgotten.

@@ -160,6 +160,15 @@ bool Machine::Impl::may_be_lost(const TxnId& id) const {
     return accepted_ && id.incarnation() == incarnation_ && id.epoch() <= accepted_->epoch;
 }
 
+// Of a one-phase id that was made with a key of this log. Numbers that the lost part of the log had
+// given are given again, to others: those cannot tell how it ended. What was given before the start
+// after the id's own one is what that one had given as well.
+bool Machine::Impl::names_known_participant(const TxnId& id) const {
+    auto next = epochs_.upper_bound(id.epoch());
+    bool is_given = next == epochs_.end() || id.participant() <= next->second.last_participant;
+    return is_given && directory_.find(id.participant()) != nullptr;
+}
+
 // Shown until a person has seen it. Appended only: a participant that is in doubt asks again.
 InquiryAnswer Machine::Impl::answer_lost(const protocol::BranchKey& key, ParticipantNumber number) {
     alarm("expired_branch_in_doubt",

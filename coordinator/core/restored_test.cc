@@ -194,6 +194,25 @@ TEST(Restored, a_lost_id_is_not_told_the_outcome_of_its_namesake) {
         .expect({"alarm finished_branch_in_doubt at 1", "inquiry t2.4/1.1 expired"});
 }
 
+// A number that the lost part of the log had given may be another participant's now: that one has
+// no witness, and would forbid the id.
+TEST(Restored, who_was_added_later_is_not_asked_about_a_lost_id) {
+    RecoveredState state = accepted_start();
+    state.epochs[7].last_participant = ParticipantNumber(1);
+    auto id_at = [](std::uint16_t participant) {
+        protocol::EpochRecord record = epoch_record(2);
+        return make_txn_id(
+            record.incarnation, 2, 4, ParticipantNumber(participant), base::KeyedHash(record.key));
+    };
+    Script s(state, named_start());
+    s.when("a client asks", OutcomeRequest{Ticket(1), id_at(2), {}})
+        .expect({"answer 1 expired (log_went_back)"});
+    s.when("and nobody", OutcomeRequest{Ticket(2), id_at(9), {}})
+        .expect({"answer 2 expired (log_went_back)"});
+    s.when("of the other", OutcomeRequest{Ticket(3), id_at(1), {}})
+        .expect({"send settle_one_phase t2.4/1.1 to 1"});
+}
+
 // While a lost id is listed, nothing else of its position comes into memory.
 TEST(Restored, a_listed_id_keeps_its_place) {
     protocol::TxnId one_phase = make_txn_id(epoch_record(2).incarnation,

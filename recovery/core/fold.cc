@@ -434,7 +434,11 @@ Result<RecoveredState> Fold::finish(const protocol::EpochRecord& new_epoch) && {
     }
     state_.incarnation = new_epoch.incarnation;
     TWOFOLD_TRY(check_references());
-    state_.epochs.emplace(new_epoch.epoch, new_epoch);
+    protocol::EpochRecord& epoch = state_.epochs.emplace(new_epoch.epoch, new_epoch).first->second;
+    epoch.last_participant = {};
+    if (!state_.participants.empty()) {
+        epoch.last_participant = state_.participants.rbegin()->first;
+    }
     state_.epoch = new_epoch.epoch;
     give_up_undecided();
     normalise();

@@ -201,6 +201,24 @@ TEST(Fold, an_acceptance_covers_the_refusals_before_it) {
     EXPECT_EQ(folded.value().accepted, again.value().accepted);
 }
 
+// The numbers that were given before a start are known afterwards, through checkpoints too.
+TEST(Fold, an_epoch_notes_the_newest_participant_before_it) {
+    auto log = base_log();
+    auto second = fold_all(log, 2);
+    ASSERT_TRUE(second.has_value()) << second.error().text();
+    EXPECT_EQ(second.value().epochs.at(2).last_participant, ParticipantNumber(2));
+    log = checkpoint_records(second.value());
+    auto added = std::get<protocol::ParticipantRecord>(*std::ranges::find_if(log, [](auto& record) {
+        return std::holds_alternative<protocol::ParticipantRecord>(record);
+    }));
+    added.number = ParticipantNumber(3);
+    log.emplace_back(added);
+    auto third = fold_all(log, 3);
+    ASSERT_TRUE(third.has_value()) << third.error().text();
+    EXPECT_EQ(third.value().epochs.at(2).last_participant, ParticipantNumber(2));
+    EXPECT_EQ(third.value().epochs.at(3).last_participant, ParticipantNumber(3));
+}
+
 // It may have been committed after the copy was made.
 TEST(Fold, what_an_accepted_log_does_not_call_committed_is_a_hazard) {
     TxnId id = make_id(1, 1);
@@ -326,6 +344,7 @@ TEST(Checkpoint, folding_it_gives_the_same_state) {
         ASSERT_TRUE(again.has_value()) << again.error().text();
         state.epoch = 3;
         state.epochs[3] = epoch_record(3);
+        state.epochs[3].last_participant = ParticipantNumber(2);
         EXPECT_EQ(again.value(), state) << "round " << round;
     }
 }
