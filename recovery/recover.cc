@@ -5,6 +5,7 @@
 #include "wal/sealed.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -163,6 +164,9 @@ Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& optio
     if (summary.has_incarnation) epoch.incarnation.bytes = summary.incarnation;
     // A restored log that was accepted goes on above everything that anybody has heard.
     summary.last_epoch = std::max(summary.last_epoch, log.fold.epoch_heard());
+    if (summary.last_epoch == std::numeric_limits<protocol::Epoch>::max()) {
+        return base::fail(base::Errc::corrupt, "the log has no epochs left: begin a new one");
+    }
     epoch.epoch = summary.last_epoch + 1;
     epoch.key = options.key;
     TWOFOLD_TRY(recovered.state, std::move(log.fold).finish(epoch));

@@ -61,6 +61,21 @@ TEST(Recover, what_was_forced_is_there_and_what_was_not_may_be_gone) {
     EXPECT_EQ(start(disk, 3).state.participants.at(one.number), one) << "durable again";
 }
 
+TEST(Recover, a_log_without_epochs_left_is_refused) {
+    wal::MemoryDisk disk;
+    {
+        Recovered recovered = start(disk, 1);
+        protocol::RestoreRecord accepted;
+        accepted.accepted = true;
+        accepted.epoch = 0xffffffff;
+        append(*recovered.writer, accepted);
+        ASSERT_TRUE(recovered.writer->force().has_value());
+    }
+    auto refused = recover(disk.directory(), options_for(2));
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, base::Errc::corrupt);
+}
+
 TEST(Recover, an_accepted_log_goes_on_above_every_epoch_that_was_heard) {
     wal::MemoryDisk disk;
     {

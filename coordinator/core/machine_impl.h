@@ -307,11 +307,12 @@ private:
     [[nodiscard]] bool contradicts_us(const protocol::SenderStamp& known) const;
 
     // ---- restored.cc
-    // `known`: what the participant has heard; epoch 0 when it does not say.
+    // `claimed`: what the participant has heard; epoch 0 when it does not say.
     void stop(const protocol::TxnId& txn,
               protocol::ParticipantNumber number,
               const protocol::Reason& why,
-              const protocol::SenderStamp& known);
+              const protocol::SenderStamp& claimed);
+    [[nodiscard]] protocol::SenderStamp plausible(const protocol::SenderStamp& known) const;
     void stay_stopped();
     void step_stopped(Input& input);
     void note_heard(const OfferAnswered& input);

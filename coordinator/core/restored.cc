@@ -6,6 +6,7 @@
 #include "coordinator/core/machine_impl.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace twofold::coordinator {
@@ -17,6 +18,11 @@ using protocol::RestoreRecord;
 using protocol::SenderStamp;
 using protocol::TxnId;
 namespace reason = protocol::reason;
+
+namespace {
+// No log gets so long. The next acceptance adds to it.
+constexpr std::uint64_t kPositionsMax = std::uint64_t{1} << 62U;
+}  // namespace
 
 // ---- refused ------------------------------------------------------------------------------
 
@@ -32,12 +38,22 @@ SenderStamp Machine::Impl::stamp(std::uint64_t durable_position) const {
             told(config_.start_position)};
 }
 
+// What a participant says of a start of ours, if that can be: nonsense that is forced to the log
+// would be in the way of every later start.
+SenderStamp Machine::Impl::plausible(const SenderStamp& known) const {
+    constexpr protocol::Epoch kEpochsAhead = 1'000'000;
+    bool is_near = known.epoch <= epoch_ || known.epoch - epoch_ <= kEpochsAhead;
+    bool is_ours = known.incarnation == incarnation_ && is_near && known.position < kPositionsMax;
+    return is_ours ? known : SenderStamp{};
+}
+
 // From here on whatever we said could contradict what others were told.
 void Machine::Impl::stop(const TxnId& txn,
                          ParticipantNumber number,
                          const protocol::Reason& why,
-                         const SenderStamp& known) {
+                         const SenderStamp& claimed) {
     if (is_stopped()) return;
+    SenderStamp known = plausible(claimed);
     bool newer = why.code == reason::kStaleSender;
     RestoreRecord record;
     record.participant = number;
@@ -93,8 +109,8 @@ void Machine::Impl::step_stopped(Input& input) {
 
 // Others that were asked at the same time may have heard even more.
 void Machine::Impl::note_heard(const OfferAnswered& input) {
-    if (!input.reply || input.reply->known.incarnation != incarnation_ || !refused_) return;
-    const SenderStamp& known = input.reply->known;
+    if (!input.reply || !refused_) return;
+    SenderStamp known = plausible(input.reply->known);
     if (known.epoch <= refused_->epoch && known.position <= refused_->position) return;
     refused_->epoch = std::max(refused_->epoch, known.epoch);
     refused_->position = std::max(refused_->position, known.position);
@@ -107,6 +123,7 @@ void Machine::Impl::accept_log(const AcceptRestore& input) {
     // Nobody knows what they have heard that could not be asked: there is room for it.
     constexpr std::uint64_t kPositions = std::uint64_t{1} << 40U;
     constexpr protocol::Epoch kEpochs = 1'000;
+    constexpr protocol::Epoch kEpochLast = std::numeric_limits<protocol::Epoch>::max() - 1'000'000;
     if (find_record(input.ticket, input.participant, input.reason) == nullptr) return;
     if (!refused_) {  // it is being accepted, or was: only a start is missing
         answer_plain(input.ticket, AnswerKind::done, {});
@@ -130,7 +147,17 @@ void Machine::Impl::accept_log(const AcceptRestore& input) {
     record.reason = "operator: " + input.reason;
     record.epoch = std::max(record.epoch, epoch_);
     if (refused_->epoch == 0) record.epoch += kEpochs;  // it did not say
-    record.position = std::max(record.position, accepted_ ? accepted_->position : 0) + kPositions;
+    std::uint64_t heard = std::max(record.position, accepted_ ? accepted_->position : 0);
+    record.position = heard + kPositions;
+    bool has_epochs = record.epoch >= epoch_ && record.epoch < kEpochLast;
+    if (!has_epochs || heard >= 2 * kPositionsMax) {
+        answer_plain(input.ticket,
+                     AnswerKind::wrong_state,
+                     make_reason(reason::kBadRequest,
+                                 "this log has no epochs or positions left above what was heard: "
+                                 "begin a new log"));
+        return;
+    }
     force(std::move(record), {}, input.ticket);
 }
 

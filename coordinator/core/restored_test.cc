@@ -94,6 +94,42 @@ TEST(Restored, what_others_have_heard_is_noted_too) {
         .expect({"force restore refused above epoch 8"});
 }
 
+// Forced, it would leave no epoch for any later start of this log.
+TEST(Restored, nonsense_is_not_noted) {
+    const std::vector<protocol::SenderStamp> claims{{{}, 0xffffffff, 5, 0},
+                                                    {{}, 6, 5, ~std::uint64_t{0}},
+                                                    {{}, 1'000'003, 5, 0},
+                                                    {{{1, 2, 3}}, 6, 5, 900}};
+    for (const protocol::SenderStamp& claim : claims) {
+        Script s(second_start(), named_start(), false);
+        s.when("north is seen", s.seen(1));
+        Input says = refusal(s, 1, claim);
+        if (claim.incarnation != protocol::Incarnation{}) {
+            std::get<OfferAnswered>(says).reply->known.incarnation = claim.incarnation;
+        }
+        s.when("it refuses", says)
+            .expect({"alarm log_went_back at 1", "force restore refused above epoch 0"});
+        s.when("once more", says).quiet();
+        s.when("accepted", accept(1)).expect({"force restore accepted above epoch 1002"});
+    }
+    Script s(second_start(), named_start(), false);
+    s.when("north is seen", s.seen(1));
+    s.when("it is far ahead", refusal(s, 1, {{}, 1'000'002, 5, 0}))
+        .expect_one("force restore refused above epoch 1000002");
+}
+
+TEST(Restored, a_log_without_epochs_left_is_not_accepted) {
+    RecoveredState state = second_start();
+    RestoreRecord refused{false, ParticipantNumber(1), 0xffffffff, 5, "log_went_back", "why"};
+    for (bool is_epoch : {true, false}) {
+        if (!is_epoch) refused.position = std::uint64_t{1} << 63U;
+        if (!is_epoch) refused.epoch = 6;
+        state.refused = refused;
+        Script s(state, named_start(), false);
+        s.when("accepted", accept(1)).expect({"answer 70 wrong_state (bad_request)"});
+    }
+}
+
 TEST(Restored, a_person_accepts_the_log) {
     Script s = stopped();
     s.when("without a reason", accept(1, "")).expect({"answer 70 invalid (bad_request)"});
