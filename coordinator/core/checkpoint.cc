@@ -45,7 +45,9 @@ Machine::Impl::Impl(Config config, RecoveredState recovered)
     if (!config_.sabotage.forget_unfinished_on_recovery) {
         for (const auto& [id, group] : recovered.unfinished_commits) restore_commit(id, group);
     }
-    for (const auto& [id, record] : recovered.undecided) restore_undecided(id, record);
+    for (const auto& [id, record] : recovered.undecided) {
+        restore_undecided(id, record, recovered.aborted.contains(id));
+    }
     std::map<TxnId, protocol::Outcome> unseen = old_heuristic_;
     for (const auto& [id, outcome] : unseen) {
         if (!acknowledged_.contains(id)) restore_heuristic(id, outcome);
@@ -134,13 +136,16 @@ void Machine::Impl::restore_commit(const TxnId& id, const UnfinishedGroup& group
     remember_key(txn, true);
 }
 
-void Machine::Impl::restore_undecided(const TxnId& id, const protocol::PreparingRecord& record) {
+void Machine::Impl::restore_undecided(const TxnId& id,
+                                      const protocol::PreparingRecord& record,
+                                      bool is_decided) {
     Transaction& txn = create(id);
     txn.recovered = true;
     txn.logged = true;
     txn.sent = true;
     txn.results_lost = true;
     txn.decision = Decision::abort;
+    txn.abort_logged = is_decided;
     txn.key_forced = keys_.abort_reason(id.position()) != nullptr;
     txn.reason = make_reason(protocol::reason::kCoordinatorRestart,
                              "the coordinator restarted before the decision");
@@ -288,6 +293,7 @@ void Machine::Impl::save_transaction(const Transaction& txn, RecoveredState& sta
                 if (left) record.branches.push_back(branch_record(branch));
             }
             if (txn.logged) state.undecided[txn.id] = std::move(record);
+            if (txn.logged && txn.abort_logged) state.aborted.insert(txn.id);
             if (!outcomes.empty()) state.branch_outcomes[txn.id] = std::move(outcomes);
             return;
         }

@@ -118,6 +118,7 @@ void Machine::Impl::decide_abort(Transaction& txn, protocol::Reason reason, std:
             if (is_outstanding(branch.state)) record.branches.push_back(branch_record(branch));
         }
         txn.logged = true;
+        txn.abort_logged = true;
         emit(Append{std::move(record)});
     }
     // Where nothing was tried, the client may use its key again.

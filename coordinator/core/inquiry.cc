@@ -73,9 +73,10 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
         alarm("identity_mismatch", id, number, "another database asks in this participant's name");
         return answer;
     }
-    // A bit stands for the id of this log that has the position, and for no other one.
-    bool is_committed = issued_here(id) && outcomes_.is_committed(id.position());
-    if (may_be_lost(id) && !is_committed) {
+    // What is kept by positions is of the ids of this log, and of no others.
+    bool is_known = issued_here(id) && (outcomes_.is_committed(id.position()) ||
+                                        keys_.abort_reason(id.position()) != nullptr);
+    if (may_be_lost(id) && !is_known) {
         answer.answer = answer_lost(item.key, number);
     } else if (ended_before) {
         alarm_finished(id, number);

@@ -349,7 +349,9 @@ private:
     // ---- checkpoint.cc
     void restore_heuristic(const protocol::TxnId& id, protocol::Outcome outcome);
     void restore_commit(const protocol::TxnId& id, const UnfinishedGroup& group);
-    void restore_undecided(const protocol::TxnId& id, const protocol::PreparingRecord& record);
+    void restore_undecided(const protocol::TxnId& id,
+                           const protocol::PreparingRecord& record,
+                           bool is_decided);
     void restore_branch(Transaction& txn, const protocol::BranchRecord& record);
     void save_transaction(const Transaction& txn, RecoveredState& state) const;
     [[nodiscard]] RecoveredState snapshot() const;  // without outcomes and keys

@@ -80,7 +80,14 @@ std::vector<Record> checkpoint_records(const RecoveredState& state,
         out.emplace_back(protocol::PositionRecord{participant, position});
     }
     append_outcomes(outcomes, state, out);
-    for (const auto& [id, record] : state.undecided) out.emplace_back(record);
+    for (const auto& [id, record] : state.undecided) {
+        if (!state.aborted.contains(id)) {
+            out.emplace_back(record);
+            continue;
+        }
+        out.emplace_back(protocol::DecisionRecord{
+            id, protocol::Decision::abort, record.members, record.branches, {}});
+    }
     for (const auto& [id, group] : state.unfinished_commits) {
         out.emplace_back(group.decision);
         for (const auto& [key, outcome] : group.branch_outcomes) out.emplace_back(outcome);

@@ -10,6 +10,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -43,6 +44,9 @@ struct RecoveredState {
     std::map<protocol::TxnId, UnfinishedGroup> unfinished_commits;
     // Was on its way without a decision: aborted by this recovery.
     std::map<protocol::TxnId, protocol::PreparingRecord> undecided;
+    // Of `undecided`: an abort was decided by the start that made it. No other start of any copy of
+    // the log can have committed it.
+    std::set<protocol::TxnId> aborted;
     // Ended with a heuristic or unprovable branch; kept until forgotten.
     std::map<protocol::TxnId, protocol::Outcome> heuristic;
     std::map<protocol::TxnId, std::vector<protocol::BranchOutcomeRecord>> branch_outcomes;

@@ -249,6 +249,46 @@ TEST(Restored, who_was_added_later_is_not_asked_about_a_lost_id) {
         .expect({"send settle_one_phase t2.4/1.1 to 1"});
 }
 
+// What its own start had decided to abort nobody can have committed.
+TEST(Restored, an_abort_of_the_log_is_driven) {
+    protocol::TxnId id = id_of(2, 4);
+    RecoveredState state = accepted_start();
+    protocol::PreparingRecord& record = state.undecided[id];
+    record.group = id;
+    protocol::BranchRecord branch;
+    branch.branch = 1;
+    branch.attempt = 1;
+    branch.participant = ParticipantNumber(1);
+    branch.uuid = participant_info(1).uuid;
+    branch.identity = participant_info(1).identity;
+    record.branches.push_back(branch);
+    state.aborted.insert(id);
+    Script s(state, named_start());
+    s.expect({"send abort t2.4/1.1 to 1"});
+    std::size_t aborts = 0;
+    for (const protocol::Record& kept : s.machine.checkpoint()) {
+        const auto* decision = std::get_if<protocol::DecisionRecord>(&kept);
+        if (decision == nullptr) continue;
+        EXPECT_EQ(decision->decision, protocol::Decision::abort);
+        EXPECT_EQ(decision->branches.size(), 1U);
+        ++aborts;
+    }
+    EXPECT_EQ(aborts, 1U) << "the next start knows it, too";
+    s.when("north asks", s.inquire(1, {id, 1, 1})).expect({"inquiry t2.4/1.1 abort"});
+}
+
+TEST(Restored, an_abort_that_a_client_heard_under_its_key_is_told_to_participants) {
+    protocol::TxnId id = id_of(2, 4);
+    RecoveredState state = accepted_start();
+    protocol::SettledKey key;
+    key.position = id.position();
+    key.reason = reason::kClientAbort;
+    state.keys.settle(key, true);
+    Script s(state, named_start());
+    s.when("north asks", s.inquire(1, {id, 1, 1})).expect({"inquiry t2.4/1.1 abort"});
+    EXPECT_EQ(s.machine.query(id).report.outcome, Outcome::aborted);
+}
+
 // While a lost id is listed, nothing else of its position comes into memory.
 TEST(Restored, a_listed_id_keeps_its_place) {
     protocol::TxnId one_phase = make_txn_id(epoch_record(2).incarnation,

@@ -143,9 +143,10 @@ struct Transaction {
     TransactionState state = TransactionState::fresh;
     bool one_shot = false;
     bool recovered = false;
-    bool logged = false;   // the log has a record of it: an END is worth writing
-    bool sent = false;     // something left for a participant
-    bool recorded = true;  // false: committed without any record (nothing was written)
+    bool logged = false;        // the log has a record of it: an END is worth writing
+    bool abort_logged = false;  // its abort is in the log, and not only presumed
+    bool sent = false;          // something left for a participant
+    bool recorded = true;       // false: committed without any record (nothing was written)
     bool results_lost = false;
     std::optional<protocol::Decision> decision;
     std::vector<protocol::MemberRecord> members;  // one

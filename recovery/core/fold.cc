@@ -339,6 +339,7 @@ void Fold::remember_heuristic(const TxnId& id, Group& group) {
 
 // The branches to tell: those of the newest record that names them all.
 void Fold::drive_abort(const TxnId& id, Group& group) {
+    if (group.abort) state_.aborted.insert(id);
     protocol::PreparingRecord& record = state_.undecided[id];
     if (group.preparing) {
         record = std::move(*group.preparing);
@@ -373,13 +374,20 @@ Result<void> Fold::check_references() const {
     return ok();
 }
 
+// A client was told so under its key.
+bool Fold::keeps_abort_of(const TxnId& id) const {
+    return state_.keys.abort_reason(id.position()) != nullptr;
+}
+
 // The log was restored from a copy, and a person has accepted that. What it does not call committed
-// may have been committed after the copy was made: nobody can tell, and nobody guesses.
+// may have been committed after the copy was made: nobody can tell, and nobody guesses. But what
+// its own start had decided to abort cannot.
 void Fold::give_up_undecided() {
     if (!state_.accepted) return;
     for (auto undecided = state_.undecided.begin(); undecided != state_.undecided.end();) {
         const auto& [id, record] = *undecided;
-        if (id.epoch() > state_.accepted->epoch) {
+        bool is_aborted = state_.aborted.contains(id) || keeps_abort_of(id);
+        if (id.epoch() > state_.accepted->epoch || is_aborted) {
             ++undecided;
             continue;
         }

@@ -239,6 +239,36 @@ TEST(Fold, what_an_accepted_log_does_not_call_committed_is_a_hazard) {
     EXPECT_EQ(folded.value().branch_outcomes, state.value().branch_outcomes);
 }
 
+// Only its own start could have committed it, and that one has decided: whether the copy was made
+// before or after, and through the checkpoint of the start that was refused.
+TEST(Fold, what_an_accepted_log_calls_aborted_is_aborted) {
+    TxnId decided = make_id(1, 1);
+    TxnId keyed = make_id(1, 2);
+    TxnId open = make_id(1, 3);
+    auto log = base_log();
+    for (const TxnId& id : {decided, keyed, open}) log.emplace_back(preparing_of(id));
+    log.emplace_back(protocol::DecisionRecord{
+        decided, protocol::Decision::abort, {{decided, std::nullopt, {}}}, two_branches(), "no"});
+    log.emplace_back(protocol::IdempotentAbortRecord{keyed, {{7}, {8}}, "deadline"});
+    auto refused = fold_all(log, 2);
+    ASSERT_TRUE(refused.has_value()) << refused.error().text();
+    EXPECT_EQ(refused.value().aborted, (std::set<TxnId>{decided}));
+    for (std::vector<Record> base : {log, checkpoint_records(refused.value())}) {
+        base.emplace_back(restore(true, 6, 5'000));
+        auto state = fold_all(base, 7);
+        ASSERT_TRUE(state.has_value()) << state.error().text();
+        ASSERT_EQ(state.value().heuristic.size(), 1U);
+        EXPECT_EQ(state.value().heuristic.begin()->first, open);
+        EXPECT_EQ(state.value().undecided.size(), 2U);
+        EXPECT_EQ(state.value().undecided.at(decided), preparing_of(decided));
+        EXPECT_EQ(state.value().undecided.at(keyed), preparing_of(keyed));
+        auto folded = fold_all(checkpoint_records(state.value()), 8);
+        ASSERT_TRUE(folded.has_value()) << folded.error().text();
+        EXPECT_EQ(folded.value().undecided, state.value().undecided);
+        EXPECT_EQ(folded.value().aborted, state.value().aborted);
+    }
+}
+
 TEST(Fold, what_it_calls_committed_is_committed) {
     auto log = base_log();
     log.emplace_back(commit_of(make_id(1, 1)));
@@ -319,6 +349,7 @@ RecoveredState random_state(base::SeededRng& rng) {
                     break;
                 case 3:
                     if (!one_phase) state.undecided[id] = preparing_of(id);
+                    if (!one_phase && rng.below(2) == 0) state.aborted.insert(id);
                     break;
                 case 4:
                     state.heuristic[id] = Outcome::heuristic_mixed;
