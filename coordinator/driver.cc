@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "coordinator/driver_peer.h"
 
 #include <algorithm>
 #include <limits>
@@ -18,21 +19,6 @@ using std::chrono::steady_clock;
 namespace {
 constexpr milliseconds kRoomInterval{200};
 }
-
-// One configured participant: how to reach it and what is known of it.
-struct Driver::Peer {
-    ParticipantStatus status;
-    std::unique_ptr<ParticipantPort> port;
-    std::unique_ptr<Outbox> outbox;
-    std::unique_ptr<async::Timer> timer;
-    bool looking = false;
-    // Addresses that it had before. Kept: what is on its way there is still answered.
-    struct Link {
-        std::unique_ptr<ParticipantPort> port;
-        std::unique_ptr<Outbox> outbox;
-    };
-    std::vector<Link> former;
-};
 
 struct Driver::Watcher {
     async::Timer timer;
@@ -121,10 +107,7 @@ void Driver::start() {
     machine_.start(effects);
     for (Effect& effect : effects) execute(std::move(effect));
     schedule_flush();
-    for (const auto& [number, record] : machine_.participants()) {
-        if (by_number_.contains(number)) continue;
-        submit(ParticipantLost{number, "this participant is not in the configuration"});
-    }
+    report_missing();
     TWOFOLD_CRASH_POINT(coord_recovery_after_redrive);
     for (auto& peer : peers_) look_at(*peer);
 }
@@ -433,103 +416,6 @@ void Driver::on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& 
     } else {
         look_at(peer);
     }
-}
-
-void Driver::look_at(Peer& peer) {
-    if (peer.looking || cut_off_) return;
-    peer.looking = true;
-    const ParticipantPort* asked = peer.port.get();
-    peer.port->fetch_info([this, &peer, asked](base::Result<protocol::ParticipantInfo> info) {
-        if (asked != peer.port.get()) return;  // an address that it has no more
-        peer.looking = false;
-        if (!cut_off_) on_info(peer, std::move(info));
-    });
-}
-
-void Driver::schedule_look(Peer& peer, milliseconds delay) {
-    peer.timer->start(delay, [this, &peer] { look_at(peer); });
-}
-
-void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
-    if (!info.has_value()) {
-        peer_failed(peer, info.error().context);
-        return;
-    }
-    bool was_up = peer.status.up;
-    peer.status.up = peer.status.number.value != 0;
-    peer.status.problem.clear();
-    peer.status.info = info.value();
-    peer.outbox->set_batching(info.value().batch);
-    metrics_.participant_up(peer.status.name, true);
-    if (!was_up) {
-        if (peer.status.up) tell_participant(peer);
-        log_event(LogLevel::info,
-                  "participant_up",
-                  "participant answers",
-                  {{"participant", peer.status.name},
-                   {"identity", info.value().identity.text()},
-                   {"epoch", info.value().epoch}});
-    }
-    if (peer.status.number.value != 0) {
-        const auto& enlisted = machine_.participants().at(peer.status.number);
-        if (enlisted.uuid != info.value().uuid || enlisted.identity != info.value().identity) {
-            peer.status.problem = "another database answers at this address: enlisted was " +
-                                  enlisted.identity.text() + " (" + enlisted.uuid.text() +
-                                  "), found " + info.value().identity.text() + " (" +
-                                  info.value().uuid.text() + ")";
-        }
-        submit(ParticipantSeen{peer.status.number, info.value()});
-    } else {
-        peer.status.problem = "it answers and is being registered";
-        submit(RegisterParticipant{info.value().uuid, peer.status.name, info.value().identity});
-    }
-    schedule_look(peer, options_.info_interval);
-}
-
-// Before anything is known of it, or without batches, there is nothing to send: it learns of us
-// with its first item.
-void Driver::handle(Offer&& effect) {
-    auto found = by_number_.find(effect.participant);
-    const protocol::ParticipantInfo* info =
-        found != by_number_.end() ? &found->second->status.info : nullptr;
-    if (info == nullptr || info->epoch == 0 || !info->batch) {
-        submit(OfferAnswered{effect.participant, effect.offer, std::nullopt});
-        return;
-    }
-    Peer& peer = *found->second;
-    protocol::BatchRequest batch;
-    complete(peer, batch);
-    peer.port->offer(batch,
-                     options_.offer_deadline,
-                     [this, effect](base::Result<protocol::OfferReply> answered) {
-                         OfferAnswered input{effect.participant, effect.offer, std::nullopt};
-                         if (answered.has_value()) input.reply = std::move(answered.value());
-                         submit(std::move(input));
-                     });
-}
-
-void Driver::peer_failed(Peer& peer, const std::string& why) {
-    bool was_up = std::exchange(peer.status.up, false);
-    peer.status.problem = why;
-    if (was_up) {
-        tell_participant(peer);
-        log_event(LogLevel::warning,
-                  "participant_down",
-                  why,
-                  {{"participant", peer.status.name}, {"url", peer.status.url}});
-    }
-    metrics_.participant_up(peer.status.name, false);
-    if (peer.status.number.value != 0) submit(ParticipantLost{peer.status.number, why});
-    schedule_look(peer, options_.info_retry_interval);
-}
-
-void Driver::tell_participant(const Peer& peer) {
-    Event event;
-    event.kind = Event::Kind::participant;
-    event.name = peer.status.name;
-    event.up = peer.status.up;
-    event.text = peer.status.problem;
-    events_.add(std::move(event));
 }
 
 std::vector<ParticipantStatus> Driver::participants() const {

@@ -155,6 +155,7 @@ private:
     void maybe_checkpoint();
     void look_at_room();
     void look_at(Peer& peer);
+    void report_missing();
     void on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info);
     void schedule_look(Peer& peer, std::chrono::milliseconds delay);
     void peer_failed(Peer& peer, const std::string& why);
@@ -187,6 +188,7 @@ private:
     bool room_ = true;
     bool stepping_ = false;
     bool cut_off_ = false;
+    bool missing_reported_ = false;
     std::deque<Input> queued_inputs_;
 };
 

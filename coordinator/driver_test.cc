@@ -90,6 +90,104 @@ TEST_F(DriverTest, CommitIsSentOnlyWhenTheDecisionIsDurable) {
     EXPECT_EQ(log_.forces, 1) << "one forced write of ours for one transaction";
 }
 
+// The second start. Its participants are looked at when the test lets them answer.
+class SecondStart : public ::testing::Test {
+protected:
+    SecondStart() {
+        for (std::uint8_t id = 1; id <= 2; ++id)
+            fakes_.push_back(std::make_unique<FakeParticipant>(id));
+    }
+    void start(const std::vector<std::string>& names) {
+        RecoveredState state;
+        state.epoch = 2;
+        for (protocol::Epoch epoch : {1U, 2U}) {
+            state.epochs[epoch] = protocol::EpochRecord{{}, epoch, {}};
+        }
+        std::vector<ParticipantEntry> entries;
+        for (std::uint16_t id = 1; id <= 2; ++id) {
+            FakeParticipant& fake = *fakes_[id - 1U];
+            fake.hold_info = true;
+            participants_.push_back(&fake);
+            protocol::ParticipantRecord record;
+            record.number = protocol::ParticipantNumber(id);
+            record.uuid = fake.info.uuid;
+            record.identity = fake.info.identity;
+            record.name = id == 1 ? "north" : "south";
+            state.participants[record.number] = record;
+            entries.push_back({names[id - 1U], std::move(fakes_[id - 1U])});
+        }
+        driver_ = std::make_unique<Driver>(loop_,
+                                           Machine(Config{}, std::move(state)),
+                                           log_,
+                                           metrics_,
+                                           std::move(entries),
+                                           DriverOptions{});
+        driver_->start();
+        turn();
+    }
+    void turn() {
+        for (int i = 0; i < 20; ++i) loop_.poll();
+    }
+    [[nodiscard]] std::string not_ready() const { return driver_->machine().not_ready().message; }
+
+    async::EventLoop loop_;
+    FakeLog log_;
+    FakeMetrics metrics_;
+    std::vector<std::unique_ptr<FakeParticipant>> fakes_;
+    std::vector<FakeParticipant*> participants_;
+    std::unique_ptr<Driver> driver_;
+};
+
+TEST_F(SecondStart, WaitsForAParticipantThatHasAnotherNameNow) {
+    start({"north", "west"});  // it was south
+    participants_[0]->answer_info();
+    turn();
+    EXPECT_NE(not_ready().find("south"), std::string::npos) << not_ready();
+    EXPECT_TRUE(participants_[1]->offers.empty());
+    participants_[1]->answer_info();
+    turn();
+    EXPECT_EQ(participants_[1]->offers.size(), 1U) << "our start is shown before anything else";
+    EXPECT_TRUE(not_ready().empty()) << not_ready();
+}
+
+TEST_F(SecondStart, DoesNotWaitForWhoIsNotConfigured) {
+    start({"north", "west"});
+    participants_[1]->info.uuid.bytes.fill(9);
+    participants_[0]->answer_info();
+    participants_[1]->answer_info();
+    turn();
+    EXPECT_TRUE(not_ready().empty()) << not_ready();
+}
+
+// What it claims is looked into before anything is presumed: also where it was not seen yet.
+TEST_F(SecondStart, AClaimOfWhoWasNotSeenIsLookedInto) {
+    start({"north", "south"});
+    participants_[0]->answer_info();
+    participants_[1]->down = true;
+    participants_[1]->answer_info();
+    turn();
+    ASSERT_TRUE(not_ready().empty()) << "south cannot be reached: " << not_ready();
+    protocol::InquiryRequest request;
+    request.participant = participants_[1]->info.uuid;
+    request.identity = participants_[1]->info.identity;
+    protocol::TxnId id = protocol::make_txn_id({}, 1, 4, {}, base::KeyedHash(base::HashKey{}));
+    request.items.push_back({{id, 1, 1}, {}});
+    request.senders.push_back({{}, 7, 5, 900});
+    std::optional<protocol::InquiryReply> told;
+    participants_[1]->down = false;
+    Ticket ticket =
+        driver_->open_inquiry([&told](const protocol::InquiryReply& reply) { told = reply; });
+    driver_->submit(Inquire{ticket, request});
+    turn();
+    EXPECT_FALSE(told.has_value());
+    participants_[1]->refusal = protocol::reason::kStaleSender;
+    participants_[1]->answer_info();
+    turn();
+    EXPECT_EQ(participants_[1]->offers.size(), 1U);
+    ASSERT_TRUE(told.has_value());
+    EXPECT_EQ(told->items[0].answer, protocol::InquiryAnswer::cannot_tell);
+}
+
 TEST_F(DriverTest, TransactionsOfOneTurnShareForceAndBatches) {
     std::vector<std::optional<Answer>> answers(50);
     for (auto& answer : answers) run(transfer(), answer);

@@ -103,6 +103,17 @@ public:
         done(std::move(reply));
     }
     void fetch_info(InfoCallback done) override {
+        if (hold_info) {
+            held_info_.push_back(std::move(done));
+            return;
+        }
+        describe(std::move(done));
+    }
+    // Answers what was held, and what comes from now on while `hold_info` is off.
+    void answer_info() {
+        for (InfoCallback& done : std::exchange(held_info_, {})) describe(std::move(done));
+    }
+    void describe(InfoCallback done) const {
         if (down) {
             done(base::fail(base::Errc::unavailable, "connection refused"));
         } else {
@@ -143,10 +154,12 @@ public:
     std::string refusal;  // code of the answer to an offer; empty: accepted
     std::vector<Lane> lanes;
     bool down = false;
-    bool free = true;  // false: no connection is free, items wait
+    bool hold_info = false;  // until answer_info()
+    bool free = true;        // false: no connection is free, items wait
 
 private:
     std::string url_;
+    std::vector<InfoCallback> held_info_;
 };
 
 class FakeMetrics final : public MetricsPort {

@@ -1,0 +1,29 @@
+// What the driver keeps of one configured participant. Internal to driver*.cc.
+#pragma once
+
+#include "async/timer.h"
+#include "coordinator/driver.h"
+#include "coordinator/outbox.h"
+
+#include <memory>
+#include <vector>
+
+namespace twofold::coordinator {
+
+// One configured participant: how to reach it and what is known of it.
+struct Driver::Peer {
+    ParticipantStatus status;
+    std::unique_ptr<ParticipantPort> port;
+    std::unique_ptr<Outbox> outbox;
+    std::unique_ptr<async::Timer> timer;
+    bool looking = false;
+    bool looked = false;  // it has answered or failed, once
+    // Addresses that it had before. Kept: what is on its way there is still answered.
+    struct Link {
+        std::unique_ptr<ParticipantPort> port;
+        std::unique_ptr<Outbox> outbox;
+    };
+    std::vector<Link> former;
+};
+
+}  // namespace twofold::coordinator
