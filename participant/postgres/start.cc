@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <utility>
 
 namespace twofold::participant::postgres {
@@ -432,12 +433,17 @@ void StartAttempt::on_listed(const Reply& reply) {
     const StatementResult& senders = reply.results[2];
     for (std::size_t row = 0; row < senders.rows.size(); ++row) {
         auto incarnation = protocol::Incarnation::parse(senders.text(row, 0));
-        if (!incarnation.has_value()) continue;
-        start_.senders[*incarnation] = {
-            *incarnation,
-            static_cast<protocol::Epoch>(parse_number(senders.text(row, 1))),
-            parse_bits(senders.text(row, 2)),
-            parse_bits(senders.text(row, 3))};
+        std::uint64_t epoch = parse_number(senders.text(row, 1));
+        if (!incarnation || epoch == 0 || epoch > std::numeric_limits<protocol::Epoch>::max()) {
+            // Skipped, messages of a coordinator that was fenced off would be accepted.
+            return finish(fail(Errc::corrupt,
+                               "twofold.sender cannot be read: incarnation " +
+                                   senders.text(row, 0) + ", epoch " + senders.text(row, 1)));
+        }
+        start_.senders[*incarnation] = {*incarnation,
+                                        static_cast<protocol::Epoch>(epoch),
+                                        parse_bits(senders.text(row, 2)),
+                                        parse_bits(senders.text(row, 3))};
     }
     start_.resolved = read_resolutions(reply.results[6]);
     const StatementResult& now = reply.results[3];

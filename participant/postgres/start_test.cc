@@ -151,6 +151,19 @@ TEST_F(Start, ASenderTableWithoutNonceIsCompleted) {
     EXPECT_EQ(sidecar()->started().senders.at(a), (protocol::SenderStamp{a, 5, 6, 71}));
 }
 
+// Who was fenced off must not be obeyed because its row cannot be read.
+TEST_F(Start, RefusesASenderRowThatItCannotRead) {
+    sidecar().reset();
+    for (const char* row : {"'nonsense', 5", "'01010101010101010101', 0"}) {
+        sql(std::string("INSERT INTO twofold.sender (incarnation, epoch) VALUES (") + row + ")");
+        base::Error error = failure_of(options());
+        EXPECT_EQ(error.code, Errc::corrupt);
+        EXPECT_THAT(error.context, HasSubstr("twofold.sender cannot be read"));
+        sql("DELETE FROM twofold.sender");
+    }
+    EXPECT_TRUE(sidecar()->started().senders.empty());
+}
+
 TEST_F(Start, RefusesASuperuser) {
     PostgresOptions wanted = options_for(server_->dsn(database_, "postgres"));
     base::Error error = failure_of(wanted);
