@@ -121,6 +121,36 @@ TEST(Offers, a_participant_that_cannot_answer_is_not_waited_for) {
     EXPECT_TRUE(s.machine.not_ready().empty());
 }
 
+// An answer has told so before it was seen: nobody is asked there, and nobody waited for.
+TEST(Offers, who_is_known_to_be_another_is_not_waited_for) {
+    Restart r(true);
+    RecoveredState state = r.state(true);
+    UnfinishedGroup& group = state.unfinished_commits[r.group];
+    group.decision.group = r.group;
+    group.decision.decision = protocol::Decision::commit;
+    group.decision.branches = state.undecided.at(r.group).branches;
+    state.undecided.clear();
+    Script s(state, named_start(), false);
+    s.when("another answers to the commit", s.reply(1, refused, reason::kIdentityMismatch));
+    s.when("south is seen", s.seen(2));
+    s.when("it accepts", s.offer_answered(2));
+    s.when("work comes", s.submit({2})).quiet();
+    s.infos[1].identity.fields = {"other"};
+    s.when("the other is seen", s.seen(1)).expect_one("send execute_prepare t2.1/1.1 to 2");
+    EXPECT_TRUE(s.machine.not_ready().empty());
+}
+
+TEST(Offers, a_registration_under_another_identity_is_not_waited_for) {
+    Restart r(false);
+    Script& s = r.script;
+    r.seen_and_answers(2);
+    protocol::ParticipantInfo other = s.infos[1];
+    other.identity.fields = {"other"};
+    s.when("it has another name", RegisterParticipant{other.uuid, "new", other.identity})
+        .expect_one("alarm identity_mismatch at 1");
+    EXPECT_TRUE(s.machine.not_ready().empty());
+}
+
 TEST(Offers, commits_of_the_log_are_told_at_once) {
     Restart r(true);
     RecoveredState state = r.state(true);

@@ -19,7 +19,10 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     bool same = info.uuid == at.uuid && info.identity == at.identity;
     if (!same && !config_.sabotage.skip_identity_check) {
         participant->found = Enlistment{input.number, info.uuid, info.identity};
-        if (std::exchange(participant->mismatched, true)) return;
+        if (std::exchange(participant->mismatched, true)) {
+            offer_over(input.number);  // an answer had said so before it was seen
+            return;
+        }
         alarm("identity_mismatch",
               {},
               input.number,
@@ -112,6 +115,7 @@ void Machine::Impl::handle(RegisterParticipant& input) {
               known->name + ": registered was " + known->identity.text() + ", found " +
                   input.identity.text());
         identity_changed(known->number, participant);
+        offer_over(known->number);
         return;
     } else if (known->name == input.name) {
         emit(ParticipantRegistered{known->uuid, known->number});

@@ -72,6 +72,11 @@ void Machine::Impl::stop(const TxnId& txn,
     refused_ = record;
     alarm(record.code, txn, number, record.reason + " (" + why.code + ": " + why.message + ")");
     force(std::move(record));
+    // What a person has asked for may have become durable: the next start knows.
+    for (auto& [token, forcing] : forcing_) {
+        Ticket ticket = std::exchange(forcing.ticket, {});
+        if (ticket.value != 0) answer_plain(ticket, AnswerKind::cannot_tell, stopped_);
+    }
     for (auto& [position, other] : transactions_) {
         for (const Waiter& waiter : other->waiters) {
             answer(waiter.ticket, AnswerKind::cannot_tell, *other, stopped_);
