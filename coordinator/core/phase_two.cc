@@ -277,9 +277,14 @@ void Machine::Impl::on_refused_decision(Transaction& txn,
 }
 
 // Said of ids below low water only. Ours is held down by this very branch, unless it was
-// acknowledged to our former life, which did not live to note its END.
+// acknowledged to our former life, which did not live to note its END. Where the log was restored,
+// another life may have raised the mark, which knew nothing of this commit.
 void Machine::Impl::finished_before(Transaction& txn, Branch& branch) {
-    if (txn.recovered) {
+    if (txn.recovered && branch.state == BranchState::committing && may_be_lost(txn.id)) {
+        branch.outcome = Outcome::heuristic_hazard;
+        branch.evidence = kFinishedElsewhere;
+        force_outcome(txn, branch, {});
+    } else if (txn.recovered) {
         acknowledged(txn, branch);
     } else {
         park(txn, branch, ParkedBecause::violation, "finished earlier, but not acknowledged");

@@ -20,6 +20,10 @@ namespace twofold::coordinator {
 inline constexpr std::string_view kLostWithTheLog =
     "the coordinator's log was restored from a copy that does not tell whether this was committed";
 
+// Evidence of a branch that is gone, and below a mark that an unknown start may have raised.
+inline constexpr std::string_view kFinishedElsewhere =
+    "the participant has ended it under another start of a log that was restored from a copy";
+
 // A commit decision whose END was not found: its branches must be told (again).
 struct UnfinishedGroup {
     protocol::DecisionRecord decision;

@@ -249,6 +249,30 @@ TEST(Restored, who_was_added_later_is_not_asked_about_a_lost_id) {
         .expect({"send settle_one_phase t2.4/1.1 to 1"});
 }
 
+// Its mark may be that of a start which knew nothing of this commit.
+TEST(Restored, finished_earlier_proves_no_commit) {
+    protocol::TxnId id = id_of(2, 4);
+    RecoveredState state = accepted_start();
+    protocol::DecisionRecord& decision = state.unfinished_commits[id].decision;
+    decision.group = id;
+    for (std::uint16_t i = 1; i <= 2; ++i) {
+        protocol::BranchRecord branch;
+        branch.branch = i;
+        branch.attempt = 1;
+        branch.participant = ParticipantNumber(i);
+        branch.uuid = participant_info(i).uuid;
+        branch.identity = participant_info(i).identity;
+        decision.branches.push_back(branch);
+    }
+    Script s(state, named_start());
+    s.expect({"send commit t2.4/1.1 to 1", "send commit t2.4/2.1 to 2"});
+    s.when("north did it", s.reply(1, protocol::ItemStatus::committed));
+    s.when("south had finished it", s.reply(2, protocol::ItemStatus::finished_earlier))
+        .expect_one("alarm hazard at 2");
+    s.when("durable", s.durable()).expect_one("append end t2.4 heuristic-hazard");
+    EXPECT_EQ(s.machine.query(id).report.branches[1].evidence, kFinishedElsewhere);
+}
+
 // What its own start had decided to abort nobody can have committed.
 TEST(Restored, an_abort_of_the_log_is_driven) {
     protocol::TxnId id = id_of(2, 4);
