@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace twofold::sim {
@@ -67,6 +68,13 @@ public:
     [[nodiscard]] bool is_commit_under_way() const;
     // Decided commit, whatever the log of today says.
     [[nodiscard]] std::vector<protocol::TxnId> committed_groups() const;
+    // Every group that was ever heard of.
+    [[nodiscard]] std::vector<protocol::TxnId> groups() const;
+    // A coordinator says "committed" of it, when nobody has asked for an operation.
+    void check_committed_answer(const protocol::TxnId& txn, const coordinator::Answer& answer);
+    // How far the coordinator's log was, by the last start that this participant has heard.
+    [[nodiscard]] std::pair<protocol::Epoch, std::uint64_t> heard_by(
+        std::uint32_t participant) const;
     [[nodiscard]] bool is_heuristic(const protocol::TxnId& group) const {
         return heuristic_.contains(group);
     }
@@ -102,7 +110,6 @@ private:
     void check_item(const protocol::Item& item);
     void check_request_aborted(std::uint32_t operation);
     void check_not_told_aborted(const protocol::BranchKey& key);
-    void check_committed_answer(const protocol::TxnId& txn, const coordinator::Answer& answer);
     void check_aborted_answer(const protocol::TxnId& txn, std::string_view who);
     void check_identity(std::uint32_t operation, const protocol::TxnId& txn);
     void check_works(const std::map<std::uint32_t, std::uint32_t>& times);
@@ -125,6 +132,7 @@ private:
     std::map<std::uint32_t, Told> told_;  // by operation
     std::map<protocol::TxnId, Told> told_txn_;
     std::set<protocol::BranchKey> abort_acknowledged_;
+    std::map<protocol::ParticipantUuid, std::pair<protocol::Epoch, std::uint64_t>> heard_;
     // The newest abort of these carried the proof of their vote: how they ended can be found out.
     std::set<protocol::BranchKey> aborts_with_proof_;
     std::set<protocol::TxnId> heuristic_;

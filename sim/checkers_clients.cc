@@ -36,6 +36,8 @@ bool Checkers::all_read_only(const Group& group) const {
 }
 
 void Checkers::on_batch_received(const protocol::BatchRequest& batch) {
+    auto& heard = heard_[batch.participant];
+    heard = std::max(heard, {batch.sender.epoch, batch.sender.position});
     for (const protocol::Item& item : batch.items) {
         if (item.op == protocol::ItemOp::commit) groups_[item.key.group].commit_heard = true;
     }
@@ -71,6 +73,19 @@ std::vector<TxnId> Checkers::committed_groups() const {
         if (group.decision == Decision::commit) committed.push_back(id);
     }
     return committed;
+}
+
+std::vector<TxnId> Checkers::groups() const {
+    std::vector<TxnId> all;
+    all.reserve(groups_.size());
+    for (const auto& [id, group] : groups_) all.push_back(id);
+    return all;
+}
+
+std::pair<protocol::Epoch, std::uint64_t> Checkers::heard_by(std::uint32_t participant) const {
+    auto found = heard_.find(databases_[participant]->uuid());
+    if (found == heard_.end()) return {};
+    return found->second;
 }
 
 // An id belongs to one intention of one client, and an (epoch, sequence) to one id.

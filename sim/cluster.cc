@@ -75,12 +75,38 @@ void Cluster::make_zombie() {
     world.after(world.between(ms(100), seconds(4)), kWorld, [zombie] { zombie->kill(); });
 }
 
-void Cluster::restore_log() {
+void Cluster::restore_log(bool one_away) {
     kill_coordinator(false);
     if (world.tracing()) world.say("nemesis", "the copy of the log is put in its place");
     disk.restore_copy();
     checkers.log_restored();
     heal();
+    if (!one_away || participants.size() < 2) return;
+    auto away = static_cast<std::uint32_t>(world.rng().below(participants.size()));
+    bool is_known_elsewhere = false;
+    for (std::uint32_t i = 0; i < participants.size(); ++i) {
+        bool has_heard = checkers.heard_by(i) >= checkers.heard_by(away);
+        is_known_elsewhere = is_known_elsewhere || (i != away && has_heard);
+    }
+    if (!is_known_elsewhere) return;
+    if (world.tracing()) world.say("nemesis", std::to_string(away) + " is away");
+    away_ = address_of(away);
+    net.cut(*away_, kCoordinatorAddress);
+    net.cut(kCoordinatorAddress, *away_);
+}
+
+void Cluster::come_back() {
+    if (!away_) return;
+    net.mend(*away_, kCoordinatorAddress);
+    net.mend(kCoordinatorAddress, *away_);
+    away_.reset();
+}
+
+void Cluster::restore_log_again() {
+    kill_coordinator(false);
+    if (world.tracing()) world.say("nemesis", "the copy of the log is put in its place again");
+    disk.restore_copy();
+    checkers.log_restored();
 }
 
 void Cluster::swap_databases(std::uint32_t first, std::uint32_t second) {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -69,8 +70,12 @@ public:
     void coordinator_died(bool power);
     void make_zombie();
     // Puts the disk's copy of the log in its place, starts a coordinator on it, and ends all
-    // faults.
-    void restore_log();
+    // faults. With `one_away` a participant cannot be reached until come_back(), if another one has
+    // heard at least as much as it has: otherwise nobody who is there could know.
+    void restore_log(bool one_away = false);
+    void come_back();
+    // The same copy once more, in place of what has become of it.
+    void restore_log_again();
     // Restarts two sidecars, each in front of what was the other's database.
     void swap_databases(std::uint32_t first, std::uint32_t second);
     // Ends all zombies and starts what is down; no fault comes from the world any more.
@@ -94,6 +99,7 @@ private:
     CoordinatorNode* coordinator_ = nullptr;
     bool restart_planned_ = false;
     bool healed_ = false;
+    std::optional<Address> away_;
     std::uint64_t crashes_ = 0;
     std::map<std::string, std::uint32_t> alarms_;
 };

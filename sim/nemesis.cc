@@ -185,7 +185,7 @@ void Nemesis::put_copy_back(std::uint32_t waits) {
         return;
     }
     stopped_ = true;
-    cluster_.restore_log();
+    cluster_.restore_log(cluster_.options.nemesis.one_away);
 }
 
 // Somebody adds a foreign server to a database, and takes it away again.

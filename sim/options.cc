@@ -137,6 +137,8 @@ Options options_from_seed(std::uint64_t seed) {
         // A participant has asked by then: the faults are over, and it has been there for long.
         options.horizon_rest = seconds(30);
     }
+    options.nemesis.one_away = rng.chance_per_mille(400);
+    options.nemesis.restore_twice = rng.chance_per_mille(300);
     return options;
 }
 
@@ -168,9 +170,11 @@ std::string Options::text() const {
         << (nemesis.swap_databases ? " swap-databases" : "")
         << (nemesis.foreign_server ? " foreign-server" : "")
         << (nemesis.restore_database ? " restore-database" : "")
-        << (nemesis.restore_log ? " restore-log" : "") << "\n  outcomes_max=" << outcomes_max
-        << " words_per_file=" << outcome_words_per_file << " retention=" << outcome_retention / 1000
-        << "ms"
+        << (nemesis.restore_log ? " restore-log" : "")
+        << (nemesis.restore_log && nemesis.one_away ? " one-away" : "")
+        << (nemesis.restore_log && nemesis.restore_twice ? " restore-twice" : "")
+        << "\n  outcomes_max=" << outcomes_max << " words_per_file=" << outcome_words_per_file
+        << " retention=" << outcome_retention / 1000 << "ms"
         << " deadline=" << workload.deadline / 1000
         << "ms patience=" << workload.client_patience / 1000
         << "ms call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000 << "ms";

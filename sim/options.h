@@ -64,6 +64,8 @@ struct NemesisOptions {
     bool foreign_server = false;  // a database stops doing one-phase work for a while
     bool restore_database = false;  // a database goes back to an older state of itself
     bool restore_log = false;       // the coordinator's log goes back; it ends the faults
+    bool one_away = false;          // a participant is away then, until the log was accepted
+    bool restore_twice = false;     // the same copy comes back when it was accepted
     Time outage_max = ms(800);
 };
 

@@ -139,19 +139,45 @@ private:
         // A repeated key may have been used in the part of the log that is gone.
         clients_.give_up();
         pass(seconds(1));
-        if (!stopped_for_good()) return expect_commits_known();
+        if (!stopped_for_good()) {
+            cluster_.come_back();
+            pass(seconds(5));
+            if (!stopped_for_good()) return expect_outcomes_known();
+        }
         restart_coordinator();
         if (!fine()) return;
         if (!stopped_for_good()) {
             return cluster_.world.violate("log-restored", "a restart forgets that it was refused");
         }
-        // A participant that could not say what it had heard may refuse the accepted log as well.
+        accept_until_used();
+        // Who was away may have heard even more, and refuse the accepted log.
+        cluster_.come_back();
+        pass(seconds(5));
+        accept_until_used();
+        expect_outcomes_known();
+        if (cluster_.options.nemesis.restore_twice) check_second_restore();
+    }
+
+    // A participant that could not say what it had heard may refuse the accepted log as well.
+    void accept_until_used() {
         for (int i = 0; i < 5 && fine() && stopped_for_good(); ++i) accept_log();
         pass(seconds(10));
         if (fine() && !cluster_.coordinator()->machine().not_ready().empty()) {
             cluster_.world.violate("log-restored", "the accepted log is not used");
         }
-        expect_commits_known();
+    }
+
+    // The same copy, which knows nothing of having been accepted.
+    void check_second_restore() {
+        if (!fine()) return;
+        cluster_.restore_log_again();
+        pass(seconds(5));
+        if (!stopped_for_good()) {
+            if (!fine()) return;
+            return cluster_.world.violate("log-restored", "nobody refuses the copy of before");
+        }
+        accept_until_used();
+        expect_outcomes_known();
     }
 
     void pass(Time time) {
@@ -192,8 +218,14 @@ private:
         restart_coordinator();
     }
 
-    void expect_commits_known() {
+    void expect_outcomes_known() {
         if (!fine()) return;
+        for (const protocol::TxnId& id : cluster_.checkers.groups()) {
+            coordinator::Answer answer = cluster_.coordinator()->machine().query(id);
+            bool is_committed = answer.kind == coordinator::AnswerKind::decided ||
+                                answer.report.outcome == protocol::Outcome::committed;
+            if (is_committed) cluster_.checkers.check_committed_answer(id, answer);
+        }
         for (const protocol::TxnId& id : cluster_.checkers.committed_groups()) {
             coordinator::Answer answer = cluster_.coordinator()->machine().query(id);
             bool known = answer.kind == coordinator::AnswerKind::expired ||
