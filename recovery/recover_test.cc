@@ -310,15 +310,15 @@ TEST(SealedOutcomes, a_file_goes_when_the_horizon_has_passed_its_ids) {
     {
         auto recovered = start_sealing_outcomes(disk, 2);
         ASSERT_TRUE(recovered.has_value());
-        append(*recovered.value().writer, protocol::HorizonRecord{{1, 80 * 70 + 1}});
+        append(*recovered.value().writer, protocol::HorizonRecord{{1, 5'601}});
         ASSERT_TRUE(recovered.value().writer->force().has_value());
         EXPECT_EQ(sealed_files(disk).size(), 3U);
     }
     auto recovered = start_sealing_outcomes(disk, 3);
     ASSERT_TRUE(recovered.has_value()) << recovered.error().text();
     EXPECT_EQ(sealed_files(disk).size(), 2U);
-    EXPECT_FALSE(recovered.value().state.outcomes.is_committed({1, 80 * 70}));
-    EXPECT_TRUE(recovered.value().state.outcomes.is_committed({1, 81 * 70}));
+    EXPECT_FALSE(recovered.value().state.outcomes.is_committed({1, 5'600}));
+    EXPECT_TRUE(recovered.value().state.outcomes.is_committed({1, 5'670}));
 }
 
 TEST(SealedOutcomes, a_power_loss_at_every_operation_of_a_start_loses_none) {
