@@ -34,6 +34,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -259,10 +260,14 @@ private:
                                                            const protocol::InquiryRequest& request,
                                                            const protocol::InquiryItem& item);
     [[nodiscard]] bool asks_about_former_starts(const protocol::InquiryRequest& request) const;
-    void alarm_finished(const protocol::TxnId& id, protocol::ParticipantNumber number);
+    void alarm_in_doubt(std::string_view code,
+                        const protocol::BranchKey& key,
+                        protocol::ParticipantNumber number,
+                        std::string text);
+    void alarm_finished(const protocol::BranchKey& key, protocol::ParticipantNumber number);
     [[nodiscard]] protocol::InquiryAnswer answer_unknown(const protocol::InquiryRequest& request,
                                                          protocol::ParticipantNumber number,
-                                                         const protocol::TxnId& id);
+                                                         const protocol::BranchKey& key);
 
     // ---- offers.cc
     void await_offers();
@@ -344,6 +349,9 @@ private:
     std::set<protocol::IdPosition> hold_every_mark_;
     std::deque<protocol::IdPosition> ended_;  // oldest first; their reports are still here
     std::array<std::size_t, kTransactionStates> by_state_{};
+
+    // What was said of branches that somebody asks about, and should not hold.
+    std::set<std::pair<protocol::BranchKey, std::string>> alarmed_branches_;
 
     std::map<TimerId, TimerTarget> timers_;
     std::uint64_t next_timer_ = 1;

@@ -168,6 +168,9 @@ void Machine::Impl::acknowledgement_recorded(const protocol::AcknowledgedRecord&
     old_heuristic_.merge(saved.heuristic);
     old_branch_outcomes_.merge(saved.branch_outcomes);
     acknowledged_[txn->id] = record.reason;
+    // Who still holds a branch of it is told of anew.
+    std::erase_if(alarmed_branches_,
+                  [&](const auto& told) { return told.first.group == record.txn; });
     answer(ticket, AnswerKind::done, *txn);
     emit(Changed{txn->id, ++txn->version});
     --by_state_[static_cast<std::size_t>(txn->state)];

@@ -146,6 +146,29 @@ TEST(Resolve, an_inquiry_is_never_answered_abort_below_what_was_given_up) {
         return std::holds_alternative<protocol::GivenUpRecord>(record);
     });
     EXPECT_EQ(given_up, 1);
+    // Not while that is being forced, and not until it is forgotten: the person's word may have
+    // been acted on.
+    s.when("it is back, and still prepared", s.inquire(2, s.key(2)))
+        .expect({"alarm resolved_branch_in_doubt at 2", "inquiry t1.1/2.1 expired"});
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-mixed");
+    s.when("once is enough", s.inquire(2, s.key(2))).expect({"inquiry t1.1/2.1 expired"});
+    s.when("the other one", s.inquire(1, s.key(1))).expect({"inquiry t1.1/1.1 commit with proof"});
+    s.when("booked by hand", acknowledge(s)).expect_one("force acknowledged t1.1");
+    s.when("durable", s.durable()).expect_one("answer 90 done heuristic-mixed");
+    s.when("still prepared", s.inquire(2, s.key(2)))
+        .expect({"alarm finished_branch_in_doubt at 2", "inquiry t1.1/2.1 expired"});
+}
+
+TEST(Resolve, an_aborted_branch_that_a_person_found_committed_is_not_told_abort) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(1, yes));
+    s.when("no", s.reply(2, no)).expect_one("send abort t1.1/1.1 to 1");
+    s.when("nothing", s.failed(1, CallOutcome::unknown));
+    s.when("a person looked", resolve(s, 1, Decision::commit))
+        .expect_one("force outcome t1.1/1.1 heuristic-commit");
+    s.when("it is back, and still prepared", s.inquire(1, s.key(1)))
+        .expect({"alarm resolved_branch_in_doubt at 1", "inquiry t1.1/1.1 expired"});
 }
 
 TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
@@ -180,6 +203,8 @@ TEST(Retired, its_branches_become_hazards_and_it_gets_no_new_work) {
                  "force outcome t1.1/2.1 heuristic-hazard",
                  "force participant 2 p2 retired"});
     s.when("new work meanwhile", s.submit({1, 2})).expect_one("answer 2 invalid (bad_request)");
+    s.when("it is there after all", s.inquire(2, s.key(2)))
+        .expect({"alarm resolved_branch_in_doubt at 2", "inquiry t1.1/2.1 expired"});
 }
 
 TEST(Retired, undecided_work_is_aborted_first) {

@@ -162,11 +162,11 @@ bool Machine::Impl::may_be_lost(const TxnId& id) const {
 
 // Shown until a person has seen it. Appended only: a participant that is in doubt asks again.
 InquiryAnswer Machine::Impl::answer_lost(const protocol::BranchKey& key, ParticipantNumber number) {
-    alarm("expired_branch_in_doubt",
-          key.group,
-          number,
-          "a participant holds a branch of before the log was restored, and nobody can tell "
-          "whether its transaction was committed");
+    alarm_in_doubt("expired_branch_in_doubt",
+                   key,
+                   number,
+                   "a participant holds a branch of before the log was restored, and nobody can "
+                   "tell whether its transaction was committed");
     if (!old_heuristic_.contains(key.group)) list_lost(key, number);
     return InquiryAnswer::expired;
 }
