@@ -91,6 +91,43 @@ TEST(Resolve, an_unreachable_branch_is_not_driven_any_more) {
     s.when("late", s.reply(2, committed)).quiet();
 }
 
+TEST(Resolve, an_answer_that_contradicts_a_persons_word_is_told_once) {
+    Script s = committing();
+    s.when("committed", s.reply(1, committed));
+    s.when("a person looked", resolve(s, 2, Decision::abort));
+    s.when("what says nothing", s.reply(2, unknown)).quiet();
+    s.when("meanwhile", s.reply(2, committed)).expect({"alarm heuristic at 2"});
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-mixed");
+    s.when("once more", s.reply(2, committed)).quiet();
+    EXPECT_EQ(s.machine.query(s.txn).report.outcome, Outcome::heuristic_mixed);
+}
+
+TEST(Resolve, a_late_answer_contradicts_it_too_but_only_from_its_own_database) {
+    Script s = committing();
+    s.when("committed", s.reply(1, committed));
+    s.when("a person looked", resolve(s, 2, Decision::commit));
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-commit");
+    s.when("another database", s.reply(2, heuristic_abort, {}, [](protocol::ItemResult& result) {
+         result.identity.fields[0] += "9";
+     })).quiet();
+    s.when("late", s.reply(2, heuristic_abort)).expect({"alarm heuristic at 2"});
+}
+
+TEST(Resolve, what_is_still_prepared_is_to_be_ended_there_first) {
+    Script s = parked();
+    auto why = s.machine.explain(s.txn);
+    ASSERT_TRUE(why.has_value());
+    const std::string& safe = why->branches[1].advice.safe;
+    EXPECT_NE(safe.find("Still prepared there: do not resolve, commit it"), std::string::npos);
+    Script t;
+    t.when("work comes", t.submit({1, 2}));
+    t.when("yes", t.reply(1, yes));
+    t.when("no", t.reply(2, no));
+    why = t.machine.explain(t.txn);
+    ASSERT_TRUE(why.has_value());
+    EXPECT_NE(why->branches[0].advice.safe.find("roll it back there"), std::string::npos);
+}
+
 TEST(Resolve, nothing_is_done_for_a_version_that_has_changed) {
     Script s = parked();
     ResolveBranch old = resolve(s, 2, Decision::commit);

@@ -18,9 +18,11 @@ namespace reason = protocol::reason;
 void Machine::Impl::handle(Reply& input) {
     ItemResult& result = input.result;
     Transaction* txn = find(result.key.group);
-    if (txn == nullptr || is_ended(txn->state)) return;  // late
+    if (txn == nullptr) return;  // late
     Branch* branch = find_branch(*txn, result.key.branch, result.key.attempt);
     if (branch == nullptr) return;
+    compare_with_word(*txn, *branch, input);
+    if (is_ended(txn->state)) return;
     if (!echo_fits(*txn, *branch, input)) return;
     if (result.status == ItemStatus::refused && refuses_our_start(result.reason.code)) {
         stop(txn->id, input.from, result.reason, {});
@@ -46,6 +48,40 @@ void Machine::Impl::handle(Reply& input) {
         case BranchState::heuristic:
         case BranchState::parked: return;
     }
+}
+
+namespace {
+
+// How the branch ended, as its participant says; nothing: it does not say.
+std::optional<Outcome> definite_end(const ItemResult& result) {
+    switch (result.status) {
+        case ItemStatus::committed:
+        case ItemStatus::heuristic_commit: return Outcome::heuristic_commit;
+        case ItemStatus::aborted:
+        case ItemStatus::heuristic_abort: return Outcome::heuristic_abort;
+        default: return std::nullopt;
+    }
+}
+
+}  // namespace
+
+// The record keeps a person's word; but whoever acted on it must hear that it was wrong.
+void Machine::Impl::compare_with_word(const Transaction& txn, Branch& branch, const Reply& input) {
+    bool is_word = branch.by_operator && (branch.state == BranchState::recording ||
+                                          branch.state == BranchState::heuristic);
+    bool is_from_it = input.from == branch.at->number &&
+                      input.result.participant == branch.at->uuid &&
+                      input.result.identity == branch.at->identity;
+    std::optional<Outcome> end = definite_end(input.result);
+    if (!is_word || !is_from_it || !end || *end == branch.outcome) return;
+    if (std::exchange(branch.contradicted, true)) return;
+    alarm("heuristic",
+          txn.id,
+          branch.at->number,
+          "branch " + std::to_string(branch.branch) + " is recorded as " +
+              std::string(to_string(branch.outcome)) + " (" + branch.evidence + "), but " +
+              directory_.name_of(branch.at->number) + " answers " +
+              std::string(to_string(input.result.status)) + ": correct the data once more");
 }
 
 // What the participant says of the idempotency key. True: that was the answer.
