@@ -181,6 +181,7 @@ private:
 
     // ---- phase_two.cc
     void drive(Transaction& txn, Branch& branch);
+    void take_answer(Transaction& txn, Branch& branch, protocol::ItemResult& result);
     void compare_with_word(const Transaction& txn, Branch& branch, const Reply& input);
     void on_commit_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void on_abort_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);

@@ -29,13 +29,22 @@ void Machine::Impl::handle(Reply& input) {
         return;
     }
     note_answer(*branch, result);
-    if (note_key(*txn, *branch, result)) return;
-    switch (branch->state) {
-        case BranchState::preparing: on_vote(*txn, *branch, result); return;
-        case BranchState::one_phase: on_one_phase_reply(*txn, *branch, result); return;
-        case BranchState::settling: on_settle_reply(*txn, *branch, result); return;
-        case BranchState::committing: on_commit_reply(*txn, *branch, result); return;
-        case BranchState::aborting: on_abort_reply(*txn, *branch, result); return;
+    bool was_told = is_being_told(branch->state);
+    take_answer(*txn, *branch, result);
+    // It has answered in a way that ends the telling: the next that is not delivered is news.
+    if (was_told && !is_being_told(branch->state)) {
+        directory_.at(branch->at->number).undelivered = false;
+    }
+}
+
+void Machine::Impl::take_answer(Transaction& txn, Branch& branch, ItemResult& result) {
+    if (note_key(txn, branch, result)) return;
+    switch (branch.state) {
+        case BranchState::preparing: on_vote(txn, branch, result); return;
+        case BranchState::one_phase: on_one_phase_reply(txn, branch, result); return;
+        case BranchState::settling: on_settle_reply(txn, branch, result); return;
+        case BranchState::committing: on_commit_reply(txn, branch, result); return;
+        case BranchState::aborting: on_abort_reply(txn, branch, result); return;
         // A duplicate, or an answer that was overtaken: it was counted, or counts no more.
         case BranchState::waiting:
         case BranchState::enlisted:
@@ -324,7 +333,6 @@ void Machine::Impl::finished_before(Transaction& txn, Branch& branch) {
 
 void Machine::Impl::acknowledged(Transaction& txn, Branch& branch) {
     bool commit = branch.state == BranchState::committing;
-    directory_.at(branch.at->number).undelivered = false;
     if (commit) note_commit(txn.position, branch.at->number);
     enter(txn, branch, commit ? BranchState::committed : BranchState::aborted);
     finish_if_done(txn);
@@ -376,7 +384,13 @@ void Machine::Impl::wake(Transaction& txn, Branch& branch) {
 void Machine::Impl::on_undelivered(const Transaction& txn, Branch& branch) {
     branch.undelivered = true;
     Participant& participant = directory_.at(branch.at->number);
-    if (std::exchange(participant.undelivered, true)) return;
+    if (std::exchange(participant.undelivered, true)) {
+        // Should that be over before this branch is told, it is looked at again.
+        Milliseconds patience = config_.undelivered_alarm;
+        BranchRef ref{txn.position, branch.branch, branch.attempt};
+        branch.undelivered_timer = arm({TimerKind::undelivered, ref, {}}, patience, patience);
+        return;
+    }
     std::string_view what = branch.state == BranchState::committing ? "commit"
                             : branch.state == BranchState::aborting ? "abort"
                                                                     : "the question how it ended";
@@ -410,6 +424,7 @@ void Machine::Impl::resume(Transaction& txn, Branch& branch) {
     if (branch.state != BranchState::parked || branch.parked != ParkedBecause::identity) return;
     branch.parked = ParkedBecause::not_parked;
     branch.delay = config_.retry_min;
+    branch.undelivered = false;
     if (txn.state == TransactionState::settling) {
         enter(txn, branch, BranchState::settling);
     } else {
