@@ -36,10 +36,11 @@ enum class RecordType : std::uint8_t {
 };
 
 constexpr std::uint8_t kRecordVersion = 1;
+constexpr std::uint8_t kParticipantWithDecisions = 2;  // of the participant record only
 
-void header(ByteWriter& out, RecordType type) {
+void header(ByteWriter& out, RecordType type, std::uint8_t version = kRecordVersion) {
     out.u8(static_cast<std::uint8_t>(type));
-    out.u8(kRecordVersion);
+    out.u8(version);
 }
 
 void write(ByteWriter& out, const EpochRecord& record) {
@@ -50,12 +51,16 @@ void write(ByteWriter& out, const EpochRecord& record) {
 }
 
 void write(ByteWriter& out, const ParticipantRecord& record) {
-    header(out, RecordType::participant);
+    bool is_plain = record.decisions.empty();
+    header(out, RecordType::participant, is_plain ? kRecordVersion : kParticipantWithDecisions);
     out.u16(record.number.value);
     out.raw(record.uuid.bytes);
     out.string(record.name);
     write_identity(out, record.identity);
     out.u8(record.retired ? 1 : 0);
+    if (is_plain) return;
+    out.u16(static_cast<std::uint16_t>(record.decisions.size()));
+    for (const std::string& decision : record.decisions) out.string(decision);
 }
 
 void write(ByteWriter& out, const PreparingRecord& record) {
@@ -173,13 +178,17 @@ Record read_epoch(ByteReader& in) {
     return record;
 }
 
-Record read_participant(ByteReader& in) {
+Record read_participant(ByteReader& in, std::uint8_t version) {
     ParticipantRecord record;
     record.number = ParticipantNumber(in.u16());
     record.uuid.bytes = in.array<16>();
     record.name = in.string();
     record.identity = read_identity(in);
     record.retired = read_flag(in);
+    if (version != kParticipantWithDecisions) return record;
+    std::uint16_t count = in.u16();
+    if (count == 0) in.fail();
+    for (std::uint16_t i = 0; i < count && in.ok(); ++i) record.decisions.push_back(in.string());
     return record;
 }
 
@@ -296,10 +305,10 @@ Record read_restore(ByteReader& in) {
     return record;
 }
 
-base::Result<Record> read_body(RecordType type, ByteReader& in) {
+base::Result<Record> read_body(RecordType type, std::uint8_t version, ByteReader& in) {
     switch (type) {
         case RecordType::epoch: return read_epoch(in);
-        case RecordType::participant: return read_participant(in);
+        case RecordType::participant: return read_participant(in, version);
         case RecordType::preparing: return read_preparing(in);
         case RecordType::decision: return read_decision(in);
         case RecordType::end: return read_end(in);
@@ -334,12 +343,14 @@ base::Result<Record> decode_record(base::ByteSpan bytes) {
     auto type = static_cast<RecordType>(in.u8());
     std::uint8_t version = in.u8();
     if (!in.ok()) return fail(Errc::corrupt, "log record shorter than its header");
-    if (version != kRecordVersion) {
+    bool is_known = version == kRecordVersion ||
+                    (type == RecordType::participant && version == kParticipantWithDecisions);
+    if (!is_known) {
         return fail(Errc::unsupported_version,
                     "log record version " + std::to_string(version) + ", this program reads " +
                         std::to_string(kRecordVersion));
     }
-    TWOFOLD_TRY(Record record, read_body(type, in));
+    TWOFOLD_TRY(Record record, read_body(type, version, in));
     if (!in.finished()) {
         return fail(Errc::corrupt,
                     "log record of type " + std::to_string(static_cast<int>(type)) +

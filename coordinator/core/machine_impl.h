@@ -317,6 +317,9 @@ private:
     [[nodiscard]] const protocol::ParticipantRecord* find_record(Ticket ticket,
                                                                  protocol::ParticipantNumber number,
                                                                  const std::string& why);
+    [[nodiscard]] protocol::ParticipantRecord decided_record(protocol::ParticipantNumber number,
+                                                             const std::string& decision,
+                                                             const std::string& why);
     void give_up(protocol::ParticipantNumber number, protocol::IdPosition newest);
     void give_up_branches(protocol::ParticipantNumber number, const std::string& why);
     void acknowledgement_recorded(const protocol::AcknowledgedRecord& record, Ticket ticket);

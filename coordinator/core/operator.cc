@@ -121,6 +121,22 @@ void Machine::Impl::handle(ResolveBranch& input) {
     force_outcome(*txn, *branch, input.ticket);
 }
 
+// As it will be when everything that is on its way is durable, with one more decision of a person:
+// a record replaces the one before it.
+ParticipantRecord Machine::Impl::decided_record(ParticipantNumber number,
+                                                const std::string& decision,
+                                                const std::string& why) {
+    constexpr std::size_t kDecisionsMax = 100;  // they are in every checkpoint
+    ParticipantRecord record = directory_.records().at(number);
+    for (const auto& [token, forcing] : forcing_) {
+        auto* pending = std::get_if<ParticipantRecord>(&forcing.record);
+        if (pending != nullptr && pending->number == number) record = *pending;
+    }
+    if (record.decisions.size() >= kDecisionsMax) record.decisions.erase(record.decisions.begin());
+    record.decisions.push_back(decision + " by an operator: " + why);
+    return record;
+}
+
 // From now on abort is never presumed at or below this id there.
 void Machine::Impl::give_up(ParticipantNumber number, protocol::IdPosition newest) {
     auto known = given_up_.find(number);
@@ -146,6 +162,10 @@ void Machine::Impl::handle(Acknowledge& input) {
                            "the transaction is " + std::string(to_string(txn->state)) +
                                ": only one that ended as heuristic is acknowledged"));
         return;
+    }
+    // Later only the outcome is remembered, and then nothing: abort must not be presumed of it.
+    for (const Branch& branch : txn->branches) {
+        if (branch.state == BranchState::heuristic) give_up(branch.at->number, txn->position);
     }
     force(protocol::AcknowledgedRecord{txn->id, word_of(input.reason)},
           {txn->position, 0, 0},
@@ -218,7 +238,7 @@ void Machine::Impl::handle(RetireParticipant& input) {
     }
     directory_.at(input.participant).retiring = true;
     give_up(input.participant, next_position());
-    ParticipantRecord retired = *record;
+    ParticipantRecord retired = decided_record(input.participant, "retired", input.reason);
     retired.retired = true;
     give_up_branches(input.participant, input.reason);
     force(std::move(retired), {}, input.ticket);
@@ -282,7 +302,7 @@ void Machine::Impl::handle(RebindParticipant& input) {
     give_up(input.participant, next_position());
     // The other database counts its positions for itself.
     emit(Append{protocol::PositionRecord{input.participant, {}}});
-    ParticipantRecord bound = *record;
+    ParticipantRecord bound = decided_record(input.participant, "rebound", input.reason);
     bound.identity = participant.found->identity;
     force(std::move(bound), {}, input.ticket);
 }

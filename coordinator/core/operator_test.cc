@@ -211,7 +211,7 @@ TEST(Resolve, an_aborted_branch_that_a_person_found_committed_is_not_told_abort)
 TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
     Script s = ended_as_hazard();
     EXPECT_EQ(s.machine.list({}).size(), 1U);
-    s.when("seen", acknowledge(s)).expect({"force acknowledged t1.1"});
+    s.when("seen", acknowledge(s)).expect({"force given up 2 1.1", "force acknowledged t1.1"});
     s.when("durable", s.durable()).expect({"answer 90 done heuristic-hazard"});
     EXPECT_TRUE(s.machine.list({}).empty());
     EXPECT_EQ(s.machine.query(s.txn).report.outcome, Outcome::heuristic_hazard);
@@ -277,6 +277,25 @@ TEST(Rebound, the_other_database_is_accepted_when_nothing_is_open) {
     s.when("durable", s.durable()).expect({"registered 2", "answer 90 done"});
     s.when("seen again", s.seen(2)).quiet();
     s.when("work", s.submit({1, 2})).expect_one("send execute_prepare t1.1/2.1 to 2");
+}
+
+// Kept for those who ask later: whichever decision comes next, and in checkpoints.
+TEST(Participants, what_persons_decided_stays_in_the_log) {
+    Script s;
+    s.infos[2].identity.fields[0] += "9";
+    s.when("another database answers", s.seen(2));
+    s.when("accepted", RebindParticipant{Ticket(kTicket), ParticipantNumber(2), "pg_upgrade"});
+    s.when("retired, too", RetireParticipant{Ticket(91), ParticipantNumber(2), "sold"});
+    protocol::ParticipantRecord newest;  // both are on their way to the disk
+    for (const protocol::Record& record : s.machine.checkpoint()) {
+        auto* participant = std::get_if<protocol::ParticipantRecord>(&record);
+        if (participant != nullptr && participant->number.value == 2) newest = *participant;
+    }
+    EXPECT_TRUE(newest.retired);
+    EXPECT_EQ(newest.identity, s.infos[2].identity);
+    EXPECT_EQ(newest.decisions,
+              (std::vector<std::string>{"rebound by an operator: pg_upgrade",
+                                        "retired by an operator: sold"}));
 }
 
 TEST(Rebound, not_while_branches_of_the_former_database_are_unfinished) {

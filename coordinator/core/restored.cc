@@ -225,6 +225,7 @@ void Machine::Impl::handle(AcceptRestore& input) {
         return;
     }
     emit(Append{protocol::PositionRecord{input.participant, {}}});
+    force(decided_record(input.participant, "restored database accepted", input.reason));
     force(protocol::GivenUpRecord{input.participant, next_position()}, {}, input.ticket);
 }
 
