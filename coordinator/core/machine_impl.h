@@ -55,6 +55,7 @@ public:
     [[nodiscard]] protocol::Incarnation incarnation() const { return incarnation_; }
     [[nodiscard]] protocol::Epoch epoch() const { return epoch_; }
     [[nodiscard]] const Directory& directory() const { return directory_; }
+    [[nodiscard]] std::optional<ParticipantView> look_at(protocol::ParticipantNumber number) const;
     [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
     [[nodiscard]] Counts counts() const;
     [[nodiscard]] protocol::SenderStamp stamp(std::uint64_t durable_position) const;
@@ -320,6 +321,9 @@ private:
     [[nodiscard]] protocol::ParticipantRecord decided_record(protocol::ParticipantNumber number,
                                                              const std::string& decision,
                                                              const std::string& why);
+    [[nodiscard]] bool refuse_changed(Ticket ticket,
+                                      protocol::ParticipantNumber number,
+                                      std::uint64_t version);
     void give_up(protocol::ParticipantNumber number, protocol::IdPosition newest);
     void give_up_branches(protocol::ParticipantNumber number, const std::string& why);
     void acknowledgement_recorded(const protocol::AcknowledgedRecord& record, Ticket ticket);

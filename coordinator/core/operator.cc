@@ -2,6 +2,8 @@
 // nobody can prove, that an odd end was seen, that a participant will never come back, that another
 // database is the right one. Each is forced to the log before it counts, with the person's reason.
 #include "base/assert.h"
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "coordinator/core/machine_impl.h"
 
 #include <algorithm>
@@ -221,6 +223,47 @@ const ParticipantRecord* Machine::Impl::find_record(Ticket ticket,
     return nullptr;
 }
 
+// Not a counter: it must mean the same after a restart, and nothing that is of no interest may
+// change it.
+std::optional<Machine::ParticipantView> Machine::Impl::look_at(ParticipantNumber number) const {
+    auto record = directory_.records().find(number);
+    if (record == directory_.records().end()) return std::nullopt;
+    const Participant& participant = *directory_.find(number);
+    ParticipantView view;
+    view.enlisted = record->second.identity;
+    view.mismatched = participant.mismatched;
+    base::Bytes bytes;
+    base::ByteWriter out(bytes);
+    out.string(view.enlisted.text());
+    bool is_other = participant.mismatched && participant.found;
+    out.string(is_other ? participant.found->identity.text() : "");
+    out.raw(is_other ? participant.found->uuid.bytes : record->second.uuid.bytes);
+    out.u8(record->second.retired ? 1 : 0);
+    out.u8(participant.went_back ? 1 : 0);
+    out.u32(refused_ ? refused_->epoch : 0);
+    out.u64(refused_ ? refused_->position : 0);
+    for (const auto& [position, count] : participant.outstanding) {
+        out.u32(position.epoch);
+        out.u64(position.sequence);
+        out.u32(count);
+        view.unfinished += count;
+    }
+    view.version = (std::uint64_t{view.unfinished} << 32U) | base::crc32c(bytes);
+    return view;
+}
+
+bool Machine::Impl::refuse_changed(Ticket ticket, ParticipantNumber number, std::uint64_t version) {
+    std::uint64_t now = look_at(number)->version;
+    if (now == version) return false;
+    answer_plain(ticket,
+                 AnswerKind::changed,
+                 make_reason(reason::kBadRequest,
+                             "what is at stake at " + directory_.name_of(number) +
+                                 " has changed since version " + std::to_string(version) +
+                                 ": look at version " + std::to_string(now)));
+    return true;
+}
+
 void Machine::Impl::handle(RetireParticipant& input) {
     const ParticipantRecord* record = find_record(input.ticket, input.participant, input.reason);
     if (record == nullptr) return;
@@ -232,7 +275,12 @@ void Machine::Impl::handle(RetireParticipant& input) {
                                  "a commit decision with a branch there is being forced: again"));
         return;
     }
-    if (input.dry_run || record->retired) {
+    if (record->retired) {
+        answer_plain(input.ticket, AnswerKind::done, {});
+        return;
+    }
+    if (refuse_changed(input.ticket, input.participant, input.version)) return;
+    if (input.dry_run) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
     }
@@ -295,6 +343,7 @@ void Machine::Impl::handle(RebindParticipant& input) {
                       " unfinished branches belong to the former database: resolve each of them "
                       "first");
     }
+    if (refuse_changed(input.ticket, input.participant, input.version)) return;
     if (input.dry_run) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;

@@ -42,6 +42,18 @@ Acknowledge acknowledge(const Script& s) {
     return {Ticket(kTicket), s.txn, version_of(s), "the books were corrected"};
 }
 
+std::uint64_t version_at(const Script& s, std::uint16_t participant) {
+    return s.machine.look_at(ParticipantNumber(participant))->version;
+}
+
+RetireParticipant retire(const Script& s, const std::string& why) {
+    return {Ticket(kTicket), ParticipantNumber(2), why, false, version_at(s, 2)};
+}
+
+RebindParticipant rebind(const Script& s) {
+    return {Ticket(kTicket), ParticipantNumber(2), "pg_upgrade", false, version_at(s, 2)};
+}
+
 // Branch 1 committed; branch 2 answers what no participant may answer.
 Script parked() {
     Script s = committing();
@@ -233,8 +245,7 @@ TEST(Acknowledged, only_what_ended_oddly) {
 TEST(Retired, its_branches_become_hazards_and_it_gets_no_new_work) {
     Script s = committing();
     s.when("committed", s.reply(1, committed));
-    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
-    s.when("retired", retire)
+    s.when("retired", retire(s, "its disk burned"))
         .expect({"force given up 2 1.2",
                  "alarm hazard at 2",
                  "force outcome t1.1/2.1 heuristic-hazard",
@@ -248,8 +259,7 @@ TEST(Retired, undecided_work_is_aborted_first) {
     Script s;
     s.when("work comes", s.submit({1, 2}));
     s.when("yes", s.reply(1, yes));
-    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
-    s.when("retired", retire)
+    s.when("retired", retire(s, "its disk burned"))
         .expect_one("send abort t1.1/1.1 to 1")
         .expect_one("answer 1 finished aborted (participant_unavailable)")
         .expect_one("force outcome t1.1/2.1 heuristic-hazard")
@@ -262,21 +272,43 @@ TEST(Retired, not_while_a_commit_decision_is_being_forced) {
     s.when("work comes", s.submit({1, 2}));
     s.when("yes", s.reply(1, yes));
     s.when("yes", s.reply(2, yes)).expect_one("propose commit t1.1 1.1 2.1");
-    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
-    s.when("retired", retire).expect({"answer 90 wrong_state (participant_unavailable)"});
+    s.when("retired", retire(s, "its disk burned"))
+        .expect({"answer 90 wrong_state (participant_unavailable)"});
 }
 
 TEST(Rebound, the_other_database_is_accepted_when_nothing_is_open) {
     Script s;
-    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "pg_upgrade"};
-    s.when("nothing to accept", rebind).expect({"answer 90 wrong_state (bad_request)"});
+    s.when("nothing to accept", rebind(s)).expect({"answer 90 wrong_state (bad_request)"});
     s.infos[2].identity.fields[0] += "9";
     s.when("another database answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
-    s.when("accepted", rebind)
+    s.when("accepted", rebind(s))
         .expect({"force given up 2 1.1", "append position 2 none", "force participant 2 p2"});
     s.when("durable", s.durable()).expect({"registered 2", "answer 90 done"});
     s.when("seen again", s.seen(2)).quiet();
     s.when("work", s.submit({1, 2})).expect_one("send execute_prepare t1.1/2.1 to 2");
+}
+
+// One mechanism for everything that a person decides about a participant.
+TEST(Participants, nothing_is_decided_for_a_version_that_has_changed) {
+    Script s;
+    RetireParticipant old = retire(s, "idle as far as I can see");
+    EXPECT_EQ(s.machine.look_at(ParticipantNumber(2))->unfinished, 0U);
+    s.when("work comes meanwhile", s.submit({1, 2}));
+    EXPECT_EQ(s.machine.look_at(ParticipantNumber(2))->unfinished, 1U);
+    s.when("retired", old).expect({"answer 90 changed (bad_request)"});
+    old.dry_run = true;
+    s.when("to see", old).expect({"answer 90 changed (bad_request)"});
+    s.when("refused", s.reply(2, no));
+    s.when("aborted", s.reply(1, aborted));
+    s.when("nothing is left of it", old).expect({"answer 90 done"});
+
+    s.infos[2].identity.fields[0] += "9";
+    s.when("another database answers", s.seen(2));
+    RebindParticipant seen = rebind(s);
+    s.infos[2].identity.fields[0] += "9";
+    s.when("and a third one", s.seen(2));
+    s.when("the second was meant", seen).expect({"answer 90 changed (bad_request)"});
+    s.when("the third, then", rebind(s)).expect_one("force participant 2 p2");
 }
 
 // Kept for those who ask later: whichever decision comes next, and in checkpoints.
@@ -284,8 +316,8 @@ TEST(Participants, what_persons_decided_stays_in_the_log) {
     Script s;
     s.infos[2].identity.fields[0] += "9";
     s.when("another database answers", s.seen(2));
-    s.when("accepted", RebindParticipant{Ticket(kTicket), ParticipantNumber(2), "pg_upgrade"});
-    s.when("retired, too", RetireParticipant{Ticket(91), ParticipantNumber(2), "sold"});
+    s.when("accepted", rebind(s));
+    s.when("retired, too", retire(s, "sold"));
     protocol::ParticipantRecord newest;  // both are on their way to the disk
     for (const protocol::Record& record : s.machine.checkpoint()) {
         auto* participant = std::get_if<protocol::ParticipantRecord>(&record);
@@ -302,19 +334,17 @@ TEST(Rebound, not_while_branches_of_the_former_database_are_unfinished) {
     Script s = committing();
     s.infos[2].identity.fields[0] += "9";
     s.when("another database answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
-    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "pg_upgrade"};
-    s.when("one branch is open", rebind).expect({"answer 90 wrong_state (bad_request)"});
+    s.when("one branch is open", rebind(s)).expect({"answer 90 wrong_state (bad_request)"});
     s.when("a person looked", resolve(s, 2, Decision::commit));
     s.when("durable", s.durable());
-    s.when("now", rebind).expect_one("force participant 2 p2");
+    s.when("now", rebind(s)).expect_one("force participant 2 p2");
 }
 
 TEST(Rebound, another_participant_is_not_accepted) {
     Script s;
     s.infos[2].uuid.bytes[0] ^= 1;
     s.when("another participant answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
-    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "why not"};
-    s.when("no", rebind).expect({"answer 90 wrong_state (bad_request)"});
+    s.when("no", rebind(s)).expect({"answer 90 wrong_state (bad_request)"});
 }
 
 }  // namespace

@@ -121,6 +121,7 @@ void Machine::Impl::accept_log(const AcceptRestore& input) {
                             directory_.name_of(refused_->participant) + " has refused this log"));
         return;
     }
+    if (refuse_changed(input.ticket, input.participant, input.version)) return;
     if (input.dry_run) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
@@ -220,6 +221,7 @@ void Machine::Impl::handle(AcceptRestore& input) {
                                  "this log, and its database has not gone back"));
         return;
     }
+    if (refuse_changed(input.ticket, input.participant, input.version)) return;
     if (input.dry_run) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
