@@ -59,10 +59,11 @@ base::Result<Answer> Client::put(const std::string& target, std::string body) co
         address_, with_body(http::Method::put, target, std::move(body)), std::chrono::seconds(60));
 }
 
-base::Result<Answer> Client::remove(const std::string& target) const {
+base::Result<Answer> Client::remove(const std::string& target, const Fields& fields) const {
     http::Request request;
     request.method = http::Method::delete_;
     request.target = target;
+    for (const auto& [name, value] : fields) request.headers.add(name, value);
     return ask(address_, std::move(request), std::chrono::seconds(60));
 }
 

@@ -45,7 +45,8 @@ public:
         const Fields& fields = {},
         std::chrono::milliseconds limit = std::chrono::seconds(60)) const;
     [[nodiscard]] base::Result<Answer> put(const std::string& target, std::string body) const;
-    [[nodiscard]] base::Result<Answer> remove(const std::string& target) const;
+    [[nodiscard]] base::Result<Answer> remove(const std::string& target,
+                                              const Fields& fields) const;
 
     [[nodiscard]] const std::string& address() const { return address_; }
 

@@ -19,12 +19,22 @@ namespace {
 
 namespace json = base::json;
 
-// Tells the person what is at stake. The exit code, when it cannot be found out.
-std::optional<int> show_open_work(const Client& client, const ReasonOptions& options) {
+// Tells the person what is at stake, and notes what that was. The exit code, when it cannot be
+// found out.
+std::optional<int> show_open_work(const Client& client,
+                                  const ReasonOptions& options,
+                                  Fields& as_seen) {
     auto participant = client.get("/v1/participants/" + percent_encode(options.name));
     if (!participant.has_value()) return report_failure(participant.error(), Effect::reads);
     if (participant.value().status != 200) {
         return report_refusal(client, participant.value(), Effect::reads, options.client.output);
+    }
+    as_seen = {{"If-Match", std::string(participant.value().headers.find("ETag").value_or(""))}};
+    const boost::json::value& known = participant.value().json;
+    std::string enlisted = text_of(known, "enlisted");
+    if (!enlisted.empty()) {
+        say("database of " + options.name + ": enlisted was " + enlisted + ", now answers " +
+            text_of(known, "identity"));
     }
     auto found = read_in_doubt(client, options.name);
     if (!found.has_value()) return report_failure(found.error(), Effect::reads);
@@ -55,7 +65,8 @@ int report_participant(const Client& client,
 // After the person has been shown what is open there, and has agreed.
 int accept(const ReasonOptions& options, const std::string& call, const std::string& question) {
     Client client(options.client.address);
-    if (auto code = show_open_work(client, options)) return *code;
+    Fields as_seen;
+    if (auto code = show_open_work(client, options, as_seen)) return *code;
     if (!options.dry_run) {
         Consent consent = ask_consent(question, options.yes);
         if (consent != Consent::given) return without_consent(consent);
@@ -65,7 +76,8 @@ int accept(const ReasonOptions& options, const std::string& call, const std::str
     if (options.dry_run) json::flag(body, "dry_run", true);
     return report_participant(
         client,
-        client.post("/v1/participants/" + percent_encode(options.name) + "/" + call, body + "}"),
+        client.post(
+            "/v1/participants/" + percent_encode(options.name) + "/" + call, body + "}", as_seen),
         options.client.output,
         options.dry_run);
 }
@@ -98,7 +110,8 @@ int put_participant(const ParticipantPutOptions& options) {
 
 int retire_participant(const ReasonOptions& options) {
     Client client(options.client.address);
-    if (auto code = show_open_work(client, options)) return *code;
+    Fields as_seen;
+    if (auto code = show_open_work(client, options, as_seen)) return *code;
     if (!options.dry_run) {
         Consent consent =
             ask_consent("Retire " + options.name +
@@ -110,7 +123,7 @@ int retire_participant(const ReasonOptions& options) {
                          "?reason=" + percent_encode(options.reason);
     if (options.dry_run) target += "&dry_run=true";
     return report_participant(
-        client, client.remove(target), options.client.output, options.dry_run);
+        client, client.remove(target, as_seen), options.client.output, options.dry_run);
 }
 
 int rebind_participant(const ReasonOptions& options) {

@@ -135,10 +135,21 @@ http::Response why_response(const Explanation& why, const ReportContext& name) {
     return response;
 }
 
-std::string status_json(const ParticipantStatus& status) {
+// With what a person must know before deciding something about it. The ETag stands for that.
+http::Response participant_response(const Driver& driver, const ParticipantStatus& status) {
     std::string out;
     append_participant(out, status);
-    return out;
+    auto view = driver.machine().look_at(driver.number_of(status.name));
+    if (view) {
+        out.pop_back();
+        json::number(out, "unfinished_branches", view->unfinished);
+        if (view->mismatched) json::text(out, "enlisted", view->enlisted.text());
+        out += '}';
+    }
+    http::Response response = http::json_response(200, out + "\n");
+    std::uint64_t version = view ? view->version : 0;
+    response.headers.set("ETag", '"' + std::to_string(version) + '"');
+    return response;
 }
 
 class OperatorApi {
@@ -185,7 +196,7 @@ std::optional<std::uint64_t> OperatorApi::version_of(const Request& request,
     if (!field) {
         sink.send(http::problem(problems::kVersionRequired,
                                 "If-Match: give the ETag of the report that you looked at (GET "
-                                "/v1/transactions/ID)"));
+                                "/v1/transactions/ID, or /v1/participants/NAME)"));
         return std::nullopt;
     }
     std::uint64_t version = 0;
@@ -195,7 +206,8 @@ std::optional<std::uint64_t> OperatorApi::version_of(const Request& request,
     if (quoted && code == std::errc{} && stop == digits.data() + digits.size()) return version;
     sink.send(http::problem(problems::kVersionChanged,
                             "If-Match: " + std::string(field->substr(0, 64)) +
-                                " is no version; give the ETag that comes with the transaction"));
+                                " is no version; give the ETag that comes with the transaction, or "
+                                "with the participant"));
     return std::nullopt;
 }
 
@@ -231,8 +243,8 @@ Ticket OperatorApi::participant_ticket(ResponseSink sink, std::string name) {
                 return shared->send(query_response(answer, names()));
             }
             const ParticipantStatus* status = driver_.find_participant(name);
-            shared->send(http::json_response(
-                200, (status != nullptr ? status_json(*status) : std::string("{}")) + "\n"));
+            shared->send(status != nullptr ? participant_response(driver_, *status)
+                                           : http::json_response(200, "{}\n"));
         });
     shared->on_closed([this, ticket] { driver_.close_ticket(ticket); });
     return ticket;
@@ -303,7 +315,7 @@ void OperatorApi::forget(const Request& request, ResponseSink sink) {
 
 void OperatorApi::participant(const Request& request, ResponseSink sink) const {
     const ParticipantStatus* status = status_of(request, sink);
-    if (status != nullptr) sink.send(http::json_response(200, status_json(*status) + "\n"));
+    if (status != nullptr) sink.send(participant_response(driver_, *status));
 }
 
 void OperatorApi::retire(const Request& request, ResponseSink sink) {
@@ -311,6 +323,8 @@ void OperatorApi::retire(const Request& request, ResponseSink sink) {
     if (status == nullptr) return;
     auto body = reason_of_query(request);
     if (!body.has_value()) return sink.send(refusal(body.error()));
+    auto version = version_of(request, sink);
+    if (!version) return;
     base::log_event(base::LogLevel::warning,
                     "operator_retire",
                     "a person retires a participant",
@@ -320,8 +334,8 @@ void OperatorApi::retire(const Request& request, ResponseSink sink) {
                      {"peer", request.peer}});
     protocol::ParticipantNumber number = driver_.number_of(status->name);
     Ticket ticket = participant_ticket(std::move(sink), status->name);
-    driver_.submit(
-        RetireParticipant{ticket, number, std::move(body.value().reason), body.value().dry_run});
+    driver_.submit(RetireParticipant{
+        ticket, number, std::move(body.value().reason), body.value().dry_run, *version});
 }
 
 void OperatorApi::rebind(const Request& request, ResponseSink sink) {
@@ -329,6 +343,8 @@ void OperatorApi::rebind(const Request& request, ResponseSink sink) {
     if (status == nullptr) return;
     auto body = parse_reason(request.body, true);
     if (!body.has_value()) return sink.send(refusal(body.error()));
+    auto version = version_of(request, sink);
+    if (!version) return;
     base::log_event(base::LogLevel::warning,
                     "operator_rebind",
                     "a person accepts another database for a participant",
@@ -338,8 +354,8 @@ void OperatorApi::rebind(const Request& request, ResponseSink sink) {
                      {"peer", request.peer}});
     protocol::ParticipantNumber number = driver_.number_of(status->name);
     Ticket ticket = participant_ticket(std::move(sink), status->name);
-    driver_.submit(
-        RebindParticipant{ticket, number, std::move(body.value().reason), body.value().dry_run});
+    driver_.submit(RebindParticipant{
+        ticket, number, std::move(body.value().reason), body.value().dry_run, *version});
 }
 
 void OperatorApi::accept_restore(const Request& request, ResponseSink sink) {
@@ -347,6 +363,8 @@ void OperatorApi::accept_restore(const Request& request, ResponseSink sink) {
     if (status == nullptr) return;
     auto body = parse_reason(request.body, true);
     if (!body.has_value()) return sink.send(refusal(body.error()));
+    auto version = version_of(request, sink);
+    if (!version) return;
     base::log_event(base::LogLevel::warning,
                     "operator_accept_restore",
                     "a person accepts a restored log, or a participant's restored database",
@@ -356,8 +374,8 @@ void OperatorApi::accept_restore(const Request& request, ResponseSink sink) {
                      {"peer", request.peer}});
     protocol::ParticipantNumber number = driver_.number_of(status->name);
     Ticket ticket = participant_ticket(std::move(sink), status->name);
-    driver_.submit(
-        AcceptRestore{ticket, number, std::move(body.value().reason), body.value().dry_run});
+    driver_.submit(AcceptRestore{
+        ticket, number, std::move(body.value().reason), body.value().dry_run, *version});
 }
 
 }  // namespace

@@ -50,6 +50,11 @@ protected:
         }
     }
 
+    std::string etag_of(const std::string& participant) {
+        auto answer = call(Method::get, "/v1/participants/" + participant);
+        return std::string(answer.headers.find("ETag").value_or("\"0\""));
+    }
+
     http::Response call(Method method,
                         const std::string& target,
                         const std::string& body = "",
@@ -170,8 +175,13 @@ TEST_F(OperatorApiTest, BadBodiesNameTheField) {
 
 TEST_F(OperatorApiTest, ARetiredParticipantGetsNoNewWork) {
     EXPECT_EQ(call(Method::delete_, "/v1/participants/nobody?reason=x").status, 404);
-    EXPECT_EQ(call(Method::delete_, "/v1/participants/south").status, 422);
-    http::Response done = call(Method::delete_, "/v1/participants/south?reason=sold");
+    EXPECT_EQ(call(Method::delete_, "/v1/participants/south", "", etag_of("south")).status, 422);
+    EXPECT_EQ(call(Method::delete_, "/v1/participants/south?reason=sold").status, 428);
+    EXPECT_EQ(call(Method::delete_, "/v1/participants/south?reason=sold", "", "\"1\"").status, 412);
+    http::Response seen = call(Method::get, "/v1/participants/south");
+    EXPECT_TRUE(has(seen, "\"unfinished_branches\":0")) << seen.body;
+    http::Response done =
+        call(Method::delete_, "/v1/participants/south?reason=sold", "", etag_of("south"));
     EXPECT_EQ(done.status, 200) << done.body;
     EXPECT_TRUE(has(done, "\"retired\":true")) << done.body;
     EXPECT_TRUE(has(call(Method::get, "/v1/participants/south"), "\"retired\":true"));
@@ -182,15 +192,18 @@ TEST_F(OperatorApiTest, ARetiredParticipantGetsNoNewWork) {
 }
 
 TEST_F(OperatorApiTest, NothingIsReboundWhenNothingHasChanged) {
-    http::Response answer =
-        call(Method::post, "/v1/participants/south/rebind", R"({"reason":"pg_upgrade"})");
+    http::Response answer = call(Method::post,
+                                 "/v1/participants/south/rebind",
+                                 R"({"reason":"pg_upgrade"})",
+                                 etag_of("south"));
     EXPECT_EQ(answer.status, 409);
     EXPECT_TRUE(has(answer, "nothing has to be accepted")) << answer.body;
 }
 
 TEST_F(OperatorApiTest, ARefusedLogIsAcceptedByTheNameOfWhoRefusesIt) {
     auto accept = [this](const std::string& name, const std::string& body) {
-        return call(Method::post, "/v1/participants/" + name + "/accept-restore", body);
+        return call(
+            Method::post, "/v1/participants/" + name + "/accept-restore", body, etag_of(name));
     };
     std::string why = R"({"reason":"the disk was lost"})";
     EXPECT_EQ(accept("north", why).status, 409) << "nothing was restored";

@@ -175,5 +175,64 @@ TEST_F(KnownBranch, ItsCoordinatorDecides) {
     expect_consistent();
 }
 
+// A person has booked by hand what the branch was to do, because its participant did not come back.
+class ResolvedBranch : public ClusterTest, public ::testing::WithParamInterface<Databases> {};
+
+TEST_P(ResolvedBranch, IsNotToldTheDecisionWhenItIsBack) {
+    TWOFOLD_NEEDS_CRASH_POINTS();
+    ASSERT_NO_FATAL_FAILURE(start(GetParam()));
+    ASSERT_TRUE(cluster().start_participant(1, {{"TWOFOLD_CRASH_AT", "part_before_commit"}}));
+    ASSERT_TRUE(cluster().wait_participants_up());
+    RestReply reply =
+        cluster().submit(cluster().transfer_body({.amount = 10, .deadline_ms = 1500}));
+    ASSERT_EQ(reply.status, 202) << reply.summary();
+    std::string path = "/v1/transactions/" + reply.text_at("id");
+    auto version = [&] {
+        RestOptions options;
+        RestReply now = client().get(path);
+        options.headers.emplace_back("If-Match", std::string(*now.headers.find("ETag")));
+        return options;
+    };
+    RestReply resolved;
+    ASSERT_TRUE(wait_until([&] {  // its version grows with every try
+        resolved = client().post(path + "/resolve",
+                                 R"({"branch":2,"outcome":"aborted","reason":"its disk is gone"})",
+                                 version());
+        return resolved.status != 412;
+    }));
+    ASSERT_EQ(resolved.status, 200) << resolved.summary();
+    ASSERT_TRUE(cluster().start_participant(1));
+    ASSERT_TRUE(cluster().wait_participants_up());
+    ASSERT_TRUE(cluster().coordinator().wait_for_output("resolved_branch_in_doubt", kPatience));
+    RestClient& sidecar = cluster().participant_client(1);
+    ASSERT_TRUE(wait_until(
+        [&] { return sidecar.get("/v1/branches").text_at("branches.0.state") == "parked"; }));
+    EXPECT_EQ(cluster().balance(1, 1), kBalance) << "it would be booked twice";
+    // Whoever looks at it ends it as it was resolved, also after the outcome was forgotten.
+    RestReply forgotten =
+        client().post(path + "/forget", R"({"reason":"booked by hand"})", version());
+    EXPECT_EQ(forgotten.status, 200) << forgotten.summary();
+    Ran ended = run_cli({"indoubt",
+                         "resolve",
+                         "--participant",
+                         "http://127.0.0.1:" + std::to_string(cluster().participant_port(1)),
+                         "--gid",
+                         sidecar.get("/v1/branches").text_at("branches.0.gid"),
+                         "--outcome",
+                         "abort",
+                         "--reason",
+                         "booked by hand",
+                         "--yes"});
+    EXPECT_EQ(ended.code, 0) << ended;
+    EXPECT_TRUE(ended.err_has("says expired")) << ended;
+    EXPECT_EQ(cluster().prepared_left(), 0);
+    EXPECT_EQ(cluster().balance(1, 1), kBalance);
+}
+
+INSTANTIATE_TEST_SUITE_P(On,
+                         ResolvedBranch,
+                         ::testing::Values(Databases::sqlite, Databases::postgres),
+                         [](const auto& test) { return databases_name(test.param); });
+
 }  // namespace
 }  // namespace twofold::integration

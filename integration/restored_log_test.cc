@@ -33,14 +33,22 @@ protected:
         EXPECT_GE(client().metric("twofold_alarms_total"), 1);
     }
 
+    RestReply accept(const std::string& participant, const std::string& body) {
+        std::string path = "/v1/participants/" + participant;
+        RestOptions as_seen;
+        as_seen.headers.emplace_back(
+            "If-Match", std::string(client().get(path).headers.find("ETag").value_or("")));
+        return client().post(path + "/accept-restore", body, as_seen);
+    }
+
     // By the participants that refuse it, one after the other, each followed by a start.
     void accept_log() {
         for (int i = 0; i < 4; ++i) {
             bool accepted = false;
             for (std::size_t index = 0; index < cluster().size(); ++index) {
-                RestReply reply = client().post(
-                    "/v1/participants/" + cluster().spec(index).name + "/accept-restore",
-                    R"({"reason": "the disk was lost, this is the newest copy"})");
+                RestReply reply =
+                    accept(cluster().spec(index).name,
+                           R"({"reason": "the disk was lost, this is the newest copy"})");
                 accepted = accepted || reply.status == 200;
             }
             ASSERT_TRUE(accepted) << cluster().logs();
@@ -76,13 +84,13 @@ TEST_F(RestoredLog, IsRefusedUntilAPersonAcceptsIt) {
     // Restarts do not help, however many.
     for (int i = 0; i < 3; ++i) ASSERT_NO_FATAL_FAILURE(start_refused());
 
-    RestReply bad = client().post("/v1/participants/orders/accept-restore", "{}");
+    RestReply bad = accept("orders", "{}");
     EXPECT_EQ(bad.status, 400) << bad.summary();
     ASSERT_NO_FATAL_FAILURE(accept_log());
     ASSERT_TRUE(cluster().wait_participants_up()) << cluster().logs();
     RestReply forgotten = client().get("/v1/transactions/" + last);
     EXPECT_EQ(forgotten.status, 410) << forgotten.summary();
-    RestReply none = client().post("/v1/participants/orders/accept-restore", R"({"reason": "x"})");
+    RestReply none = accept("orders", R"({"reason": "x"})");
     EXPECT_EQ(none.status, 409) << none.summary();
 
     // Everything that was committed is there, and work goes on, over another restart, too.

@@ -123,6 +123,9 @@ Description describe(const ParticipantRecord& record) {
         .field("name", record.name)
         .field("identity", record.identity.text())
         .flag("retired", record.retired);
+    for (std::size_t i = 0; i < record.decisions.size(); ++i) {
+        out.field("decision." + std::to_string(i + 1), record.decisions[i]);
+    }
     return out;
 }
 

@@ -39,6 +39,13 @@ enum class RecordType : std::uint8_t {
 
 constexpr std::uint8_t kRecordVersion = 1;
 constexpr std::uint8_t kEpochVersion = 2;  // the first one has no number of a participant
+constexpr std::uint8_t kParticipantWithDecisions = 2;  // of the participant record only
+
+std::uint8_t newest_version(RecordType type) {
+    if (type == RecordType::epoch) return kEpochVersion;
+    if (type == RecordType::participant) return kParticipantWithDecisions;
+    return kRecordVersion;
+}
 
 void header(ByteWriter& out, RecordType type, std::uint8_t version = kRecordVersion) {
     out.u8(static_cast<std::uint8_t>(type));
@@ -55,12 +62,16 @@ void write(ByteWriter& out, const EpochRecord& record) {
 }
 
 void write(ByteWriter& out, const ParticipantRecord& record) {
-    header(out, RecordType::participant);
+    bool is_plain = record.decisions.empty();
+    header(out, RecordType::participant, is_plain ? kRecordVersion : kParticipantWithDecisions);
     out.u16(record.number.value);
     out.raw(record.uuid.bytes);
     out.string(record.name);
     write_identity(out, record.identity);
     out.u8(record.retired ? 1 : 0);
+    if (is_plain) return;
+    out.u16(static_cast<std::uint16_t>(record.decisions.size()));
+    for (const std::string& decision : record.decisions) out.string(decision);
 }
 
 void write(ByteWriter& out, const PreparingRecord& record) {
@@ -194,13 +205,17 @@ Record read_epoch(ByteReader& in, std::uint8_t version) {
     return record;
 }
 
-Record read_participant(ByteReader& in) {
+Record read_participant(ByteReader& in, std::uint8_t version) {
     ParticipantRecord record;
     record.number = ParticipantNumber(in.u16());
     record.uuid.bytes = in.array<16>();
     record.name = in.string();
     record.identity = read_identity(in);
     record.retired = read_flag(in);
+    if (version != kParticipantWithDecisions) return record;
+    std::uint16_t count = in.u16();
+    if (count == 0) in.fail();
+    for (std::uint16_t i = 0; i < count && in.ok(); ++i) record.decisions.push_back(in.string());
     return record;
 }
 
@@ -335,7 +350,7 @@ Record read_outcome_turn(ByteReader& in) {
 base::Result<Record> read_body(RecordType type, std::uint8_t version, ByteReader& in) {
     switch (type) {
         case RecordType::epoch: return read_epoch(in, version);
-        case RecordType::participant: return read_participant(in);
+        case RecordType::participant: return read_participant(in, version);
         case RecordType::preparing: return read_preparing(in);
         case RecordType::decision: return read_decision(in);
         case RecordType::end: return read_end(in);
@@ -378,7 +393,7 @@ base::Result<Record> decode_record(base::ByteSpan bytes) {
     auto type = static_cast<RecordType>(in.u8());
     std::uint8_t version = in.u8();
     if (!in.ok()) return fail(Errc::corrupt, "log record shorter than its header");
-    std::uint8_t newest = type == RecordType::epoch ? kEpochVersion : kRecordVersion;
+    std::uint8_t newest = newest_version(type);
     if (version == 0 || version > newest) {
         return fail(Errc::unsupported_version,
                     "log record version " + std::to_string(version) + ", this program reads " +

@@ -39,6 +39,8 @@ struct ParticipantRecord {
     std::string name;
     Identity identity;
     bool retired = false;
+    // What persons have decided about it, with their reasons, the newest last.
+    std::vector<std::string> decisions{};
 
     friend bool operator==(const ParticipantRecord&, const ParticipantRecord&) = default;
 };

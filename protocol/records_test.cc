@@ -55,6 +55,12 @@ std::vector<Record> one_of_each() {
     return {
         epoch,
         ParticipantRecord{ParticipantNumber(3), test_uuid(), "orders", {"sqlite", {"u"}}, false},
+        ParticipantRecord{ParticipantNumber(3),
+                          test_uuid(),
+                          "orders",
+                          {"sqlite", {"u"}},
+                          true,
+                          {"rebound: moved", "retired: sold"}},
         PreparingRecord{test_id(1), {{test_id(1), std::nullopt, {}}}, {plain}},
         DecisionRecord{test_id(1),
                        Decision::commit,
@@ -116,6 +122,14 @@ TEST(Records, GoldenBytes) {
               "0501" + id1 + "01");
     EXPECT_EQ(base::hex_encode(encode_record(HorizonRecord{{2, 10}})),
               "0701020000000a00000000000000");
+    const std::string participant = "0300" + std::string(32, '2') + "01000000" + "6f" + "01000000" +
+                                    "73" + "01" + "01000000" + "75";
+    ParticipantRecord orders{ParticipantNumber(3), test_uuid(), "o", {"s", {"u"}}, false};
+    EXPECT_EQ(base::hex_encode(encode_record(orders)), "0201" + participant + "00");
+    orders.retired = true;
+    orders.decisions = {"ok"};
+    EXPECT_EQ(base::hex_encode(encode_record(orders)),
+              "0202" + participant + "01" + "0100" + "02000000" + "6f6b");
     EXPECT_EQ(base::hex_encode(encode_record(PositionRecord{ParticipantNumber(3), {1, 99}})),
               "0a010300010000006300000000000000");
     EXPECT_EQ(base::hex_encode(encode_record(OutcomesRecord{2, 64, {0xff, 0x01}})),

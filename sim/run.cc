@@ -207,10 +207,12 @@ private:
     void accept_log() {
         CoordinatorNode& node = *cluster_.coordinator();
         for (const auto& [number, record] : node.machine().participants()) {
+            std::uint64_t version = node.machine().look_at(number)->version;
             node.request(
                 kNoOperation,
-                [number = number](coordinator::Ticket ticket) {
-                    return coordinator::AcceptRestore{ticket, number, "the disk was lost", false};
+                [number = number, version](coordinator::Ticket ticket) {
+                    return coordinator::AcceptRestore{
+                        ticket, number, "the disk was lost", false, version};
                 },
                 [](const coordinator::Answer&) {});
         }

@@ -183,7 +183,7 @@ export class Scenarios {
     const url = 'http://127.0.0.1:8433';
     await this.call('coordinator.putParticipant', { parameters: { name: 'late' }, body: { url } }, 403);
     const parameters = { name: 'absent', reason: 'a test' };
-    await this.call('coordinator.retireParticipant', { parameters }, 404);
+    await this.call('coordinator.retireParticipant', { parameters, headers: { 'if-match': '"0"' } }, 404);
   }
 
   // The participant waits for its database, and says so.
@@ -225,6 +225,17 @@ export class Scenarios {
     const known = await this.on('getTransaction', id, undefined, 200);
     this.must(known.value.outcome.startsWith('heuristic'), 'its outcome is still told');
     process.kill('SIGCONT');
+    const retire = (query, status, etag) => this.call('coordinator.retireParticipant',
+      { parameters: { name: 'spare', reason: 'a test', ...query }, headers: etag ? { 'if-match': etag } : {} }, status);
+    await retire({}, 428);
+    await retire({}, 412, '"0"');
+    const seen = await this.call('coordinator.getParticipant', { parameters: { name: 'spare' } }, 200);
+    await retire({ dry_run: true }, 200, seen.headers.etag);
+    for (const call of ['rebindParticipant', 'acceptRestore']) {
+      const one = { parameters: { name: 'spare' }, body: { reason: 'a test' } };
+      await this.call(`coordinator.${call}`, one, 428);
+      await this.call(`coordinator.${call}`, { ...one, headers: { 'if-match': seen.headers.etag } }, 409);
+    }
   }
 
   async an_inquiry() {

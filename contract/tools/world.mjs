@@ -25,6 +25,9 @@ function field_text(text) {
   return Buffer.from(text).toString('latin1').replace(/[^\t -~\x80-\xff]/g, '');
 }
 
+// Whose version a call with this path names.
+const versioned = (path) => /[\w-]{48}/.exec(path)?.[0] ?? /^\/v1\/participants\/([\w-]+)/.exec(path)?.[1];
+
 export class World {
   constructor(cluster, catalogue) {
     this.cluster = cluster;
@@ -67,6 +70,14 @@ export class World {
       this.learn({ document: { name: 'coordinator' }, path: '' }, answer);
     }
     if (!is_about_one(operation)) await this.settle();
+    if (operation.id === 'coordinator.retireParticipant') await this.look_at_participant('spare');
+  }
+
+  // What is decided about a participant is bound to what was seen of it.
+  async look_at_participant(name) {
+    const target = `/v1/participants/${name}`;
+    const answer = await this.cluster.clients.coordinator.send({ method: 'GET', target });
+    this.versions.set(name, answer.headers.etag);
   }
 
   // Nothing that was enlisted goes on holding its participant up.
@@ -99,7 +110,7 @@ export class World {
     for (const { name, in: place } of operation.parameters) {
       if (parameters[name] === undefined) continue;
       const texts = [parameters[name]].flat().map((value) => this.substituted(String(value), operation))
-        .map((text) => (text === '@version' ? this.versions.get(/[\w-]{48}/.exec(path)?.[0]) ?? '"0"' : text));
+        .map((text) => (text === '@version' ? this.versions.get(versioned(path)) ?? '"0"' : text));
       if (place === 'path') path = path.replace(`{${name}}`, encodeURIComponent(texts[0]) || '%20');
       if (place === 'query') query.push(...texts.map((text) => `${name}=${encodeURIComponent(text)}`));
       if (place === 'header') fields[name.toLowerCase()] = field_text(texts[0]);

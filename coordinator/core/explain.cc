@@ -9,11 +9,20 @@ namespace twofold::coordinator {
 
 namespace {
 
-constexpr std::string_view kResolve =
-    "if the participant never comes back, look for the gid in its database and resolve the branch "
-    "with what was found there";
+constexpr std::string_view kSettle =
+    "if the participant never comes back, look in its database for what the transaction changed "
+    "and "
+    "resolve the branch with what was found there";
 
-Advice parked_advice(const Branch& branch) {
+// What is still prepared has not ended: a person's word on how it ended would be wrong.
+std::string after_looking(const Branch& branch) {
+    return std::string("look for the gid in its database. Still prepared there: do not resolve, ") +
+           (branch.in_decision ? "commit it" : "roll it back") +
+           " there by hand as was decided, then resolve the branch so. Gone: resolve the branch "
+           "with what the data shows";
+}
+
+Advice parked_advice(const Transaction& txn, const Branch& branch) {
     if (branch.parked == ParkedBecause::identity) {
         return {
             "nothing is sent while another database answers for the participant; it goes on by "
@@ -23,7 +32,7 @@ Advice parked_advice(const Branch& branch) {
             "open branches and rebind it"};
     }
     return {"nothing: the participant answered what no participant may answer",
-            "look for the gid in its database, then resolve the branch with what was found there"};
+            txn.state == TransactionState::settling ? std::string(kSettle) : after_looking(branch)};
 }
 
 std::string tries_of(const Branch& branch) {
@@ -46,11 +55,11 @@ Advice advice_for(const Transaction& txn, const Branch& branch) {
         case BranchState::one_phase: return {"its participant runs and commits it", ""};
         case BranchState::settling:
             return {"its participant is asked how it ended, for ever; " + tries_of(branch),
-                    std::string(kResolve)};
+                    std::string(kSettle)};
         case BranchState::committing:
         case BranchState::aborting:
             return {"it is told the decision again and again, for ever; " + tries_of(branch),
-                    "bring the participant back; " + std::string(kResolve)};
+                    "bring the participant back. If it never comes back, " + after_looking(branch)};
         case BranchState::recording: return {"how it ended is being written to the log", ""};
         case BranchState::heuristic:
             return {"nothing: it ended as " + std::string(to_string(branch.outcome)) + " (" +
@@ -58,7 +67,7 @@ Advice advice_for(const Transaction& txn, const Branch& branch) {
                     txn.state == TransactionState::heuristic
                         ? "correct the data by hand where needed, then forget the transaction"
                         : ""};
-        case BranchState::parked: return parked_advice(branch);
+        case BranchState::parked: return parked_advice(txn, branch);
         case BranchState::no:
         case BranchState::read_only:
         case BranchState::committed:

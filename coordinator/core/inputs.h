@@ -109,6 +109,7 @@ struct RetireParticipant {
     protocol::ParticipantNumber participant;
     std::string reason;
     bool dry_run = false;
+    std::uint64_t version = 0;  // of the participant, as it was looked at
 };
 // The other database that answers under the participant's uuid is the right one from now on.
 struct RebindParticipant {
@@ -116,6 +117,7 @@ struct RebindParticipant {
     protocol::ParticipantNumber participant;
     std::string reason;
     bool dry_run = false;
+    std::uint64_t version = 0;  // of the participant, as it was looked at
 };
 
 // The participant refuses the coordinator's log, which was restored from a copy: it is used
@@ -126,6 +128,7 @@ struct AcceptRestore {
     protocol::ParticipantNumber participant;
     std::string reason;
     bool dry_run = false;
+    std::uint64_t version = 0;  // of the participant, as it was looked at
 };
 
 // A complete answer with the right echo. The shell has checked form and addressee; the machine

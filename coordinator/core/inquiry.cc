@@ -61,16 +61,20 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
     bool never_issued = id.epoch() == id_epoch_ && id.sequence() >= next_sequence_;
     if (later_than_us || never_issued || !(issued_here(id) || may_be_lost(id))) {
         // It holds an id of our incarnation that we cannot have made: our log is older than that.
-        alarm("log_went_back",
-              id,
-              number,
-              "a participant holds a branch that this log knows nothing of: was it restored?");
+        alarm_in_doubt(
+            "log_went_back",
+            item.key,
+            number,
+            "a participant holds a branch that this log knows nothing of: was it restored?");
         return answer;
     }
     if (id.participant().value != 0) return answer;  // one-phase: its own witness decides
     bool same_identity = known != nullptr && known->identity == request.identity;
     if (!same_identity && !config_.sabotage.skip_identity_check) {
-        alarm("identity_mismatch", id, number, "another database asks in this participant's name");
+        alarm_in_doubt("identity_mismatch",
+                       item.key,
+                       number,
+                       "another database asks in this participant's name");
         return answer;
     }
     // What is kept by positions is of the ids of this log, and of no others.
@@ -79,10 +83,10 @@ InquiryAnswerItem Machine::Impl::answer_inquiry(const InquiryRequest& request,
     if (may_be_lost(id) && !is_known) {
         answer.answer = answer_lost(item.key, number);
     } else if (ended_before) {
-        alarm_finished(id, number);
+        alarm_finished(item.key, number);
         answer.answer = InquiryAnswer::expired;
     } else {
-        answer.answer = answer_unknown(request, number, id);
+        answer.answer = answer_unknown(request, number, item.key);
     }
     return answer;
 }
@@ -97,6 +101,21 @@ bool is_not_restored(const Participant& participant, const protocol::Position& a
     return asking.timeline == known.timeline && asking >= known;
 }
 
+// That the branch has ended oddly is in the log, or on its way: on a person's word, or on its
+// participant's own. nullptr: it is not so.
+const Branch* ended_oddly(const Transaction& txn,
+                          const protocol::ParticipantUuid& asking,
+                          const protocol::BranchKey& key) {
+    for (const Branch& branch : txn.branches) {
+        bool is_asked = branch.branch == key.branch && branch.attempt == key.attempt &&
+                        branch.at->uuid == asking;
+        bool is_odd =
+            branch.state == BranchState::recording || branch.state == BranchState::heuristic;
+        if (is_asked && is_odd) return &branch;
+    }
+    return nullptr;
+}
+
 }  // namespace
 
 InquiryAnswerItem Machine::Impl::answer_known(const Transaction& txn,
@@ -109,6 +128,18 @@ InquiryAnswerItem Machine::Impl::answer_known(const Transaction& txn,
                                                                     : InquiryAnswer::still_active;
         return answer;
     }
+    // Somebody may have acted on what the log says of it: the decision is not told over that.
+    if (const Branch* odd = ended_oddly(txn, request.participant, item.key)) {
+        alarm_in_doubt("resolved_branch_in_doubt",
+                       item.key,
+                       odd->at->number,
+                       "branch " + std::to_string(odd->branch) + " is still prepared at " +
+                           directory_.name_of(odd->at->number) + ", but recorded as " +
+                           std::string(to_string(odd->outcome)) + " (" + odd->evidence +
+                           "): it is not told the decision; a person must end it there");
+        answer.answer = InquiryAnswer::expired;
+        return answer;
+    }
     if (txn.decision != Decision::commit) {
         answer.answer = InquiryAnswer::abort;
         return answer;
@@ -117,10 +148,10 @@ InquiryAnswerItem Machine::Impl::answer_known(const Transaction& txn,
         if (branch.branch != item.key.branch || branch.attempt != item.key.attempt) continue;
         if (!branch.in_decision || branch.at->uuid != request.participant) continue;
         if (branch.at->identity != request.identity && !config_.sabotage.skip_identity_check) {
-            alarm("identity_mismatch",
-                  txn.id,
-                  branch.at->number,
-                  "another database asks for a branch that is to be committed");
+            alarm_in_doubt("identity_mismatch",
+                           item.key,
+                           branch.at->number,
+                           "another database asks for a branch that is to be committed");
             return answer;
         }
         answer.answer = InquiryAnswer::commit;
@@ -132,11 +163,23 @@ InquiryAnswerItem Machine::Impl::answer_known(const Transaction& txn,
     return answer;
 }
 
-void Machine::Impl::alarm_finished(const TxnId& id, ParticipantNumber number) {
-    alarm("finished_branch_in_doubt",
-          id,
-          number,
-          "a participant holds a branch that it had acknowledged: was its database restored?");
+// Once for each branch and code: its participant asks again and again.
+void Machine::Impl::alarm_in_doubt(std::string_view code,
+                                   const protocol::BranchKey& key,
+                                   ParticipantNumber number,
+                                   std::string text) {
+    constexpr std::size_t kBranchesMax = 10'000;
+    if (alarmed_branches_.size() >= kBranchesMax) alarmed_branches_.clear();
+    if (!alarmed_branches_.insert({key, std::string(code)}).second) return;
+    alarm(code, key.group, number, std::move(text));
+}
+
+void Machine::Impl::alarm_finished(const protocol::BranchKey& key, ParticipantNumber number) {
+    alarm_in_doubt(
+        "finished_branch_in_doubt",
+        key,
+        number,
+        "a participant holds a branch that it had acknowledged: was its database restored?");
 }
 
 // Of an id that was issued here and is not in memory. Commit decisions that are not acknowledged by
@@ -144,10 +187,11 @@ void Machine::Impl::alarm_finished(const TxnId& id, ParticipantNumber number) {
 // from a copy of a database that is older than its own acknowledgement.
 InquiryAnswer Machine::Impl::answer_unknown(const InquiryRequest& request,
                                             ParticipantNumber number,
-                                            const TxnId& id) {
+                                            const protocol::BranchKey& key) {
+    const TxnId& id = key.group;
     protocol::IdPosition position = id.position();
     if (outcomes_.is_committed(position) || old_heuristic_.contains(id)) {
-        alarm_finished(id, number);
+        alarm_finished(key, number);
         return InquiryAnswer::expired;
     }
     bool below = position < outcomes_.horizon();
@@ -160,10 +204,10 @@ InquiryAnswer Machine::Impl::answer_unknown(const InquiryRequest& request,
     if (!below && !is_given_up) return InquiryAnswer::abort;
     bool proved = asking != nullptr && is_not_restored(*asking, request.position);
     if (proved && !is_given_up) return InquiryAnswer::abort;
-    alarm("expired_branch_in_doubt",
-          id,
-          number,
-          "a participant holds a branch whose outcome is no longer remembered");
+    alarm_in_doubt("expired_branch_in_doubt",
+                   key,
+                   number,
+                   "a participant holds a branch whose outcome is no longer remembered");
     return InquiryAnswer::expired;
 }
 

@@ -45,6 +45,9 @@ protocol::Epoch Machine::epoch() const { return impl_->epoch(); }
 const std::map<ParticipantNumber, protocol::ParticipantRecord>& Machine::participants() const {
     return impl_->directory().records();
 }
+std::optional<Machine::ParticipantView> Machine::look_at(ParticipantNumber participant) const {
+    return impl_->look_at(participant);
+}
 std::vector<protocol::Record> Machine::checkpoint() const { return impl_->checkpoint(); }
 Machine::Counts Machine::counts() const { return impl_->counts(); }
 protocol::SenderStamp Machine::stamp(std::uint64_t durable_position) const {

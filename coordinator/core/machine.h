@@ -125,6 +125,18 @@ public:
     [[nodiscard]] const std::map<protocol::ParticipantNumber, protocol::ParticipantRecord>&
     participants() const;
 
+    // A participant as a person looks at it before deciding something about it.
+    struct ParticipantView {
+        // Another one when the answer to "what is at stake?" is another one: what is unfinished
+        // there, which database it has, which answers, and what it refuses.
+        std::uint64_t version = 0;
+        std::size_t unfinished = 0;  // branches there
+        protocol::Identity enlisted;
+        bool mismatched = false;  // another database answers
+    };
+    [[nodiscard]] std::optional<ParticipantView> look_at(
+        protocol::ParticipantNumber participant) const;
+
     // Of every message; `durable_position` is the log's LSN.
     [[nodiscard]] protocol::SenderStamp stamp(std::uint64_t durable_position) const;
     // Why it takes no new work for the moment, or not any more; empty: it does. With the code

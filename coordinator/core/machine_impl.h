@@ -36,6 +36,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -62,6 +63,7 @@ public:
     [[nodiscard]] protocol::Incarnation incarnation() const { return incarnation_; }
     [[nodiscard]] protocol::Epoch epoch() const { return epoch_; }
     [[nodiscard]] const Directory& directory() const { return directory_; }
+    [[nodiscard]] std::optional<ParticipantView> look_at(protocol::ParticipantNumber number) const;
     [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
     [[nodiscard]] Counts counts() const;
     [[nodiscard]] protocol::SenderStamp stamp(std::uint64_t durable_position) const;
@@ -209,6 +211,8 @@ private:
 
     // ---- phase_two.cc
     void drive(Transaction& txn, Branch& branch);
+    void take_answer(Transaction& txn, Branch& branch, protocol::ItemResult& result);
+    void compare_with_word(const Transaction& txn, Branch& branch, const Reply& input);
     void on_commit_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void on_abort_reply(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
     void on_refused_decision(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
@@ -288,10 +292,14 @@ private:
                                                            const protocol::InquiryRequest& request,
                                                            const protocol::InquiryItem& item);
     [[nodiscard]] bool asks_about_former_starts(const protocol::InquiryRequest& request) const;
-    void alarm_finished(const protocol::TxnId& id, protocol::ParticipantNumber number);
+    void alarm_in_doubt(std::string_view code,
+                        const protocol::BranchKey& key,
+                        protocol::ParticipantNumber number,
+                        std::string text);
+    void alarm_finished(const protocol::BranchKey& key, protocol::ParticipantNumber number);
     [[nodiscard]] protocol::InquiryAnswer answer_unknown(const protocol::InquiryRequest& request,
                                                          protocol::ParticipantNumber number,
-                                                         const protocol::TxnId& id);
+                                                         const protocol::BranchKey& key);
 
     // ---- offers.cc
     void await_offers();
@@ -341,6 +349,12 @@ private:
     [[nodiscard]] const protocol::ParticipantRecord* find_record(Ticket ticket,
                                                                  protocol::ParticipantNumber number,
                                                                  const std::string& why);
+    [[nodiscard]] protocol::ParticipantRecord decided_record(protocol::ParticipantNumber number,
+                                                             const std::string& decision,
+                                                             const std::string& why);
+    [[nodiscard]] bool refuse_changed(Ticket ticket,
+                                      protocol::ParticipantNumber number,
+                                      std::uint64_t version);
     void give_up(protocol::ParticipantNumber number, protocol::IdPosition newest);
     void give_up_branches(protocol::ParticipantNumber number, const std::string& why);
     void acknowledgement_recorded(const protocol::AcknowledgedRecord& record, Ticket ticket);
@@ -377,6 +391,9 @@ private:
     std::set<protocol::IdPosition> hold_every_mark_;
     std::deque<protocol::IdPosition> ended_;  // oldest first; their reports are still here
     std::array<std::size_t, kTransactionStates> by_state_{};
+
+    // What was said of branches that somebody asks about, and should not hold.
+    std::set<std::pair<protocol::BranchKey, std::string>> alarmed_branches_;
 
     std::map<TimerId, TimerTarget> timers_;
     std::uint64_t next_timer_ = 1;

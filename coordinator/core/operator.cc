@@ -2,6 +2,8 @@
 // nobody can prove, that an odd end was seen, that a participant will never come back, that another
 // database is the right one. Each is forced to the log before it counts, with the person's reason.
 #include "base/assert.h"
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "coordinator/core/machine_impl.h"
 
 #include <algorithm>
@@ -121,6 +123,22 @@ void Machine::Impl::handle(ResolveBranch& input) {
     force_outcome(*txn, *branch, input.ticket);
 }
 
+// As it will be when everything that is on its way is durable, with one more decision of a person:
+// a record replaces the one before it.
+ParticipantRecord Machine::Impl::decided_record(ParticipantNumber number,
+                                                const std::string& decision,
+                                                const std::string& why) {
+    constexpr std::size_t kDecisionsMax = 100;  // they are in every checkpoint
+    ParticipantRecord record = directory_.records().at(number);
+    for (const auto& [token, forcing] : forcing_) {
+        auto* pending = std::get_if<ParticipantRecord>(&forcing.record);
+        if (pending != nullptr && pending->number == number) record = *pending;
+    }
+    if (record.decisions.size() >= kDecisionsMax) record.decisions.erase(record.decisions.begin());
+    record.decisions.push_back(decision + " by an operator: " + why);
+    return record;
+}
+
 // From now on abort is never presumed at or below this id there.
 void Machine::Impl::give_up(ParticipantNumber number, protocol::IdPosition newest) {
     auto known = given_up_.find(number);
@@ -147,6 +165,10 @@ void Machine::Impl::handle(Acknowledge& input) {
                                ": only one that ended as heuristic is acknowledged"));
         return;
     }
+    // Later only the outcome is remembered, and then nothing: abort must not be presumed of it.
+    for (const Branch& branch : txn->branches) {
+        if (branch.state == BranchState::heuristic) give_up(branch.at->number, txn->position);
+    }
     force(protocol::AcknowledgedRecord{txn->id, word_of(input.reason)},
           {txn->position, 0, 0},
           input.ticket);
@@ -168,6 +190,9 @@ void Machine::Impl::acknowledgement_recorded(const protocol::AcknowledgedRecord&
     old_heuristic_.merge(saved.heuristic);
     old_branch_outcomes_.merge(saved.branch_outcomes);
     acknowledged_[txn->id] = record.reason;
+    // Who still holds a branch of it is told of anew.
+    std::erase_if(alarmed_branches_,
+                  [&](const auto& told) { return told.first.group == record.txn; });
     answer(ticket, AnswerKind::done, *txn);
     emit(Changed{txn->id, ++txn->version});
     --by_state_[static_cast<std::size_t>(txn->state)];
@@ -198,6 +223,47 @@ const ParticipantRecord* Machine::Impl::find_record(Ticket ticket,
     return nullptr;
 }
 
+// Not a counter: it must mean the same after a restart, and nothing that is of no interest may
+// change it.
+std::optional<Machine::ParticipantView> Machine::Impl::look_at(ParticipantNumber number) const {
+    auto record = directory_.records().find(number);
+    if (record == directory_.records().end()) return std::nullopt;
+    const Participant& participant = *directory_.find(number);
+    ParticipantView view;
+    view.enlisted = record->second.identity;
+    view.mismatched = participant.mismatched;
+    base::Bytes bytes;
+    base::ByteWriter out(bytes);
+    out.string(view.enlisted.text());
+    bool is_other = participant.mismatched && participant.found;
+    out.string(is_other ? participant.found->identity.text() : "");
+    out.raw(is_other ? participant.found->uuid.bytes : record->second.uuid.bytes);
+    out.u8(record->second.retired ? 1 : 0);
+    out.u8(participant.went_back ? 1 : 0);
+    out.u32(refused_ ? refused_->epoch : 0);
+    out.u64(refused_ ? refused_->position : 0);
+    for (const auto& [position, count] : participant.outstanding) {
+        out.u32(position.epoch);
+        out.u64(position.sequence);
+        out.u32(count);
+        view.unfinished += count;
+    }
+    view.version = (std::uint64_t{view.unfinished} << 32U) | base::crc32c(bytes);
+    return view;
+}
+
+bool Machine::Impl::refuse_changed(Ticket ticket, ParticipantNumber number, std::uint64_t version) {
+    std::uint64_t now = look_at(number)->version;
+    if (now == version) return false;
+    answer_plain(ticket,
+                 AnswerKind::changed,
+                 make_reason(reason::kBadRequest,
+                             "what is at stake at " + directory_.name_of(number) +
+                                 " has changed since version " + std::to_string(version) +
+                                 ": look at version " + std::to_string(now)));
+    return true;
+}
+
 void Machine::Impl::handle(RetireParticipant& input) {
     const ParticipantRecord* record = find_record(input.ticket, input.participant, input.reason);
     if (record == nullptr) return;
@@ -209,13 +275,18 @@ void Machine::Impl::handle(RetireParticipant& input) {
                                  "a commit decision with a branch there is being forced: again"));
         return;
     }
-    if (input.dry_run || record->retired) {
+    if (record->retired) {
+        answer_plain(input.ticket, AnswerKind::done, {});
+        return;
+    }
+    if (refuse_changed(input.ticket, input.participant, input.version)) return;
+    if (input.dry_run) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
     }
     directory_.at(input.participant).retiring = true;
     give_up(input.participant, next_position());
-    ParticipantRecord retired = *record;
+    ParticipantRecord retired = decided_record(input.participant, "retired", input.reason);
     retired.retired = true;
     give_up_branches(input.participant, input.reason);
     force(std::move(retired), {}, input.ticket);
@@ -272,6 +343,7 @@ void Machine::Impl::handle(RebindParticipant& input) {
                       " unfinished branches belong to the former database: resolve each of them "
                       "first");
     }
+    if (refuse_changed(input.ticket, input.participant, input.version)) return;
     if (input.dry_run) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
@@ -279,7 +351,7 @@ void Machine::Impl::handle(RebindParticipant& input) {
     give_up(input.participant, next_position());
     // The other database counts its positions for itself.
     emit(Append{protocol::PositionRecord{input.participant, {}}});
-    ParticipantRecord bound = *record;
+    ParticipantRecord bound = decided_record(input.participant, "rebound", input.reason);
     bound.identity = participant.found->identity;
     force(std::move(bound), {}, input.ticket);
 }

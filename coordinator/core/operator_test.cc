@@ -42,6 +42,18 @@ Acknowledge acknowledge(const Script& s) {
     return {Ticket(kTicket), s.txn, version_of(s), "the books were corrected"};
 }
 
+std::uint64_t version_at(const Script& s, std::uint16_t participant) {
+    return s.machine.look_at(ParticipantNumber(participant))->version;
+}
+
+RetireParticipant retire(const Script& s, const std::string& why) {
+    return {Ticket(kTicket), ParticipantNumber(2), why, false, version_at(s, 2)};
+}
+
+RebindParticipant rebind(const Script& s) {
+    return {Ticket(kTicket), ParticipantNumber(2), "pg_upgrade", false, version_at(s, 2)};
+}
+
 // Branch 1 committed; branch 2 answers what no participant may answer.
 Script parked() {
     Script s = committing();
@@ -89,6 +101,43 @@ TEST(Resolve, an_unreachable_branch_is_not_driven_any_more) {
     s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-commit");
     s.when("it is back", s.seen(2)).quiet();
     s.when("late", s.reply(2, committed)).quiet();
+}
+
+TEST(Resolve, an_answer_that_contradicts_a_persons_word_is_told_once) {
+    Script s = committing();
+    s.when("committed", s.reply(1, committed));
+    s.when("a person looked", resolve(s, 2, Decision::abort));
+    s.when("what says nothing", s.reply(2, unknown)).quiet();
+    s.when("meanwhile", s.reply(2, committed)).expect({"alarm heuristic at 2"});
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-mixed");
+    s.when("once more", s.reply(2, committed)).quiet();
+    EXPECT_EQ(s.machine.query(s.txn).report.outcome, Outcome::heuristic_mixed);
+}
+
+TEST(Resolve, a_late_answer_contradicts_it_too_but_only_from_its_own_database) {
+    Script s = committing();
+    s.when("committed", s.reply(1, committed));
+    s.when("a person looked", resolve(s, 2, Decision::commit));
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-commit");
+    s.when("another database", s.reply(2, heuristic_abort, {}, [](protocol::ItemResult& result) {
+         result.identity.fields[0] += "9";
+     })).quiet();
+    s.when("late", s.reply(2, heuristic_abort)).expect({"alarm heuristic at 2"});
+}
+
+TEST(Resolve, what_is_still_prepared_is_to_be_ended_there_first) {
+    Script s = parked();
+    auto why = s.machine.explain(s.txn);
+    ASSERT_TRUE(why.has_value());
+    const std::string& safe = why->branches[1].advice.safe;
+    EXPECT_NE(safe.find("Still prepared there: do not resolve, commit it"), std::string::npos);
+    Script t;
+    t.when("work comes", t.submit({1, 2}));
+    t.when("yes", t.reply(1, yes));
+    t.when("no", t.reply(2, no));
+    why = t.machine.explain(t.txn);
+    ASSERT_TRUE(why.has_value());
+    EXPECT_NE(why->branches[0].advice.safe.find("roll it back there"), std::string::npos);
 }
 
 TEST(Resolve, nothing_is_done_for_a_version_that_has_changed) {
@@ -146,12 +195,35 @@ TEST(Resolve, an_inquiry_is_never_answered_abort_below_what_was_given_up) {
         return std::holds_alternative<protocol::GivenUpRecord>(record);
     });
     EXPECT_EQ(given_up, 1);
+    // Not while that is being forced, and not until it is forgotten: the person's word may have
+    // been acted on.
+    s.when("it is back, and still prepared", s.inquire(2, s.key(2)))
+        .expect({"alarm resolved_branch_in_doubt at 2", "inquiry t1.1/2.1 expired"});
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-mixed");
+    s.when("once is enough", s.inquire(2, s.key(2))).expect({"inquiry t1.1/2.1 expired"});
+    s.when("the other one", s.inquire(1, s.key(1))).expect({"inquiry t1.1/1.1 commit with proof"});
+    s.when("booked by hand", acknowledge(s)).expect_one("force acknowledged t1.1");
+    s.when("durable", s.durable()).expect_one("answer 90 done heuristic-mixed");
+    s.when("still prepared", s.inquire(2, s.key(2)))
+        .expect({"alarm finished_branch_in_doubt at 2", "inquiry t1.1/2.1 expired"});
+}
+
+TEST(Resolve, an_aborted_branch_that_a_person_found_committed_is_not_told_abort) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(1, yes));
+    s.when("no", s.reply(2, no)).expect_one("send abort t1.1/1.1 to 1");
+    s.when("nothing", s.failed(1, CallOutcome::unknown));
+    s.when("a person looked", resolve(s, 1, Decision::commit))
+        .expect_one("force outcome t1.1/1.1 heuristic-commit");
+    s.when("it is back, and still prepared", s.inquire(1, s.key(1)))
+        .expect({"alarm resolved_branch_in_doubt at 1", "inquiry t1.1/1.1 expired"});
 }
 
 TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
     Script s = ended_as_hazard();
     EXPECT_EQ(s.machine.list({}).size(), 1U);
-    s.when("seen", acknowledge(s)).expect({"force acknowledged t1.1"});
+    s.when("seen", acknowledge(s)).expect({"force given up 2 1.1", "force acknowledged t1.1"});
     s.when("durable", s.durable()).expect({"answer 90 done heuristic-hazard"});
     EXPECT_TRUE(s.machine.list({}).empty());
     EXPECT_EQ(s.machine.query(s.txn).report.outcome, Outcome::heuristic_hazard);
@@ -173,21 +245,21 @@ TEST(Acknowledged, only_what_ended_oddly) {
 TEST(Retired, its_branches_become_hazards_and_it_gets_no_new_work) {
     Script s = committing();
     s.when("committed", s.reply(1, committed));
-    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
-    s.when("retired", retire)
+    s.when("retired", retire(s, "its disk burned"))
         .expect({"force given up 2 1.2",
                  "alarm hazard at 2",
                  "force outcome t1.1/2.1 heuristic-hazard",
                  "force participant 2 p2 retired"});
     s.when("new work meanwhile", s.submit({1, 2})).expect_one("answer 2 invalid (bad_request)");
+    s.when("it is there after all", s.inquire(2, s.key(2)))
+        .expect({"alarm resolved_branch_in_doubt at 2", "inquiry t1.1/2.1 expired"});
 }
 
 TEST(Retired, undecided_work_is_aborted_first) {
     Script s;
     s.when("work comes", s.submit({1, 2}));
     s.when("yes", s.reply(1, yes));
-    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
-    s.when("retired", retire)
+    s.when("retired", retire(s, "its disk burned"))
         .expect_one("send abort t1.1/1.1 to 1")
         .expect_one("answer 1 finished aborted (participant_unavailable)")
         .expect_one("force outcome t1.1/2.1 heuristic-hazard")
@@ -200,40 +272,79 @@ TEST(Retired, not_while_a_commit_decision_is_being_forced) {
     s.when("work comes", s.submit({1, 2}));
     s.when("yes", s.reply(1, yes));
     s.when("yes", s.reply(2, yes)).expect_one("propose commit t1.1 1.1 2.1");
-    RetireParticipant retire{Ticket(kTicket), ParticipantNumber(2), "its disk burned"};
-    s.when("retired", retire).expect({"answer 90 wrong_state (participant_unavailable)"});
+    s.when("retired", retire(s, "its disk burned"))
+        .expect({"answer 90 wrong_state (participant_unavailable)"});
 }
 
 TEST(Rebound, the_other_database_is_accepted_when_nothing_is_open) {
     Script s;
-    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "pg_upgrade"};
-    s.when("nothing to accept", rebind).expect({"answer 90 wrong_state (bad_request)"});
+    s.when("nothing to accept", rebind(s)).expect({"answer 90 wrong_state (bad_request)"});
     s.infos[2].identity.fields[0] += "9";
     s.when("another database answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
-    s.when("accepted", rebind)
+    s.when("accepted", rebind(s))
         .expect({"force given up 2 1.1", "append position 2 none", "force participant 2 p2"});
     s.when("durable", s.durable()).expect({"registered 2", "answer 90 done"});
     s.when("seen again", s.seen(2)).quiet();
     s.when("work", s.submit({1, 2})).expect_one("send execute_prepare t1.1/2.1 to 2");
 }
 
+// One mechanism for everything that a person decides about a participant.
+TEST(Participants, nothing_is_decided_for_a_version_that_has_changed) {
+    Script s;
+    RetireParticipant old = retire(s, "idle as far as I can see");
+    EXPECT_EQ(s.machine.look_at(ParticipantNumber(2))->unfinished, 0U);
+    s.when("work comes meanwhile", s.submit({1, 2}));
+    EXPECT_EQ(s.machine.look_at(ParticipantNumber(2))->unfinished, 1U);
+    s.when("retired", old).expect({"answer 90 changed (bad_request)"});
+    old.dry_run = true;
+    s.when("to see", old).expect({"answer 90 changed (bad_request)"});
+    s.when("refused", s.reply(2, no));
+    s.when("aborted", s.reply(1, aborted));
+    s.when("nothing is left of it", old).expect({"answer 90 done"});
+
+    s.infos[2].identity.fields[0] += "9";
+    s.when("another database answers", s.seen(2));
+    RebindParticipant seen = rebind(s);
+    s.infos[2].identity.fields[0] += "9";
+    s.when("and a third one", s.seen(2));
+    s.when("the second was meant", seen).expect({"answer 90 changed (bad_request)"});
+    s.when("the third, then", rebind(s)).expect_one("force participant 2 p2");
+}
+
+// Kept for those who ask later: whichever decision comes next, and in checkpoints.
+TEST(Participants, what_persons_decided_stays_in_the_log) {
+    Script s;
+    s.infos[2].identity.fields[0] += "9";
+    s.when("another database answers", s.seen(2));
+    s.when("accepted", rebind(s));
+    s.when("retired, too", retire(s, "sold"));
+    protocol::ParticipantRecord newest;  // both are on their way to the disk
+    for (const protocol::Record& record : s.machine.checkpoint()) {
+        auto* participant = std::get_if<protocol::ParticipantRecord>(&record);
+        if (participant != nullptr && participant->number.value == 2) newest = *participant;
+    }
+    EXPECT_TRUE(newest.retired);
+    EXPECT_EQ(newest.identity, s.infos[2].identity);
+    EXPECT_EQ(newest.decisions,
+              (std::vector<std::string>{"rebound by an operator: pg_upgrade",
+                                        "retired by an operator: sold"}));
+}
+
 TEST(Rebound, not_while_branches_of_the_former_database_are_unfinished) {
     Script s = committing();
     s.infos[2].identity.fields[0] += "9";
     s.when("another database answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
-    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "pg_upgrade"};
-    s.when("one branch is open", rebind).expect({"answer 90 wrong_state (bad_request)"});
+    s.when("one branch is open", rebind(s)).expect({"answer 90 wrong_state (bad_request)"});
     s.when("a person looked", resolve(s, 2, Decision::commit));
     s.when("durable", s.durable());
-    s.when("now", rebind).expect_one("force participant 2 p2");
+    s.when("now", rebind(s)).expect_one("force participant 2 p2");
 }
 
 TEST(Rebound, another_participant_is_not_accepted) {
     Script s;
     s.infos[2].uuid.bytes[0] ^= 1;
     s.when("another participant answers", s.seen(2)).expect({"alarm identity_mismatch at 2"});
-    RebindParticipant rebind{Ticket(kTicket), ParticipantNumber(2), "why not"};
-    s.when("no", rebind).expect({"answer 90 wrong_state (bad_request)"});
+    s.when("no", rebind(s)).expect({"answer 90 wrong_state (bad_request)"});
 }
 
 // It may have become durable; nobody who waits is left without an answer.

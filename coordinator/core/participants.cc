@@ -123,6 +123,7 @@ void Machine::Impl::handle(RegisterParticipant& input) {
     } else {
         record.number = known->number;
         record.retired = known->retired;
+        record.decisions = known->decisions;
     }
     force(std::move(record));
 }

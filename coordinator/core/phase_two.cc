@@ -18,22 +18,33 @@ namespace reason = protocol::reason;
 void Machine::Impl::handle(Reply& input) {
     ItemResult& result = input.result;
     Transaction* txn = find(result.key.group);
-    if (txn == nullptr || is_ended(txn->state)) return;  // late
+    if (txn == nullptr) return;  // late
     Branch* branch = find_branch(*txn, result.key.branch, result.key.attempt);
     if (branch == nullptr) return;
+    compare_with_word(*txn, *branch, input);
+    if (is_ended(txn->state)) return;
     if (!echo_fits(*txn, *branch, input)) return;
     if (result.status == ItemStatus::refused && refuses_our_start(result.reason.code)) {
         stop(txn->id, input.from, result.reason, {});
         return;
     }
     note_answer(*branch, result);
-    if (note_key(*txn, *branch, result)) return;
-    switch (branch->state) {
-        case BranchState::preparing: on_vote(*txn, *branch, result); return;
-        case BranchState::one_phase: on_one_phase_reply(*txn, *branch, result); return;
-        case BranchState::settling: on_settle_reply(*txn, *branch, result); return;
-        case BranchState::committing: on_commit_reply(*txn, *branch, result); return;
-        case BranchState::aborting: on_abort_reply(*txn, *branch, result); return;
+    bool was_told = is_being_told(branch->state);
+    take_answer(*txn, *branch, result);
+    // It has answered in a way that ends the telling: the next that is not delivered is news.
+    if (was_told && !is_being_told(branch->state)) {
+        directory_.at(branch->at->number).undelivered = false;
+    }
+}
+
+void Machine::Impl::take_answer(Transaction& txn, Branch& branch, ItemResult& result) {
+    if (note_key(txn, branch, result)) return;
+    switch (branch.state) {
+        case BranchState::preparing: on_vote(txn, branch, result); return;
+        case BranchState::one_phase: on_one_phase_reply(txn, branch, result); return;
+        case BranchState::settling: on_settle_reply(txn, branch, result); return;
+        case BranchState::committing: on_commit_reply(txn, branch, result); return;
+        case BranchState::aborting: on_abort_reply(txn, branch, result); return;
         // A duplicate, or an answer that was overtaken: it was counted, or counts no more.
         case BranchState::waiting:
         case BranchState::enlisted:
@@ -46,6 +57,40 @@ void Machine::Impl::handle(Reply& input) {
         case BranchState::heuristic:
         case BranchState::parked: return;
     }
+}
+
+namespace {
+
+// How the branch ended, as its participant says; nothing: it does not say.
+std::optional<Outcome> definite_end(const ItemResult& result) {
+    switch (result.status) {
+        case ItemStatus::committed:
+        case ItemStatus::heuristic_commit: return Outcome::heuristic_commit;
+        case ItemStatus::aborted:
+        case ItemStatus::heuristic_abort: return Outcome::heuristic_abort;
+        default: return std::nullopt;
+    }
+}
+
+}  // namespace
+
+// The record keeps a person's word; but whoever acted on it must hear that it was wrong.
+void Machine::Impl::compare_with_word(const Transaction& txn, Branch& branch, const Reply& input) {
+    bool is_word = branch.by_operator && (branch.state == BranchState::recording ||
+                                          branch.state == BranchState::heuristic);
+    bool is_from_it = input.from == branch.at->number &&
+                      input.result.participant == branch.at->uuid &&
+                      input.result.identity == branch.at->identity;
+    std::optional<Outcome> end = definite_end(input.result);
+    if (!is_word || !is_from_it || !end || *end == branch.outcome) return;
+    if (std::exchange(branch.contradicted, true)) return;
+    alarm("heuristic",
+          txn.id,
+          branch.at->number,
+          "branch " + std::to_string(branch.branch) + " is recorded as " +
+              std::string(to_string(branch.outcome)) + " (" + branch.evidence + "), but " +
+              directory_.name_of(branch.at->number) + " answers " +
+              std::string(to_string(input.result.status)) + ": correct the data once more");
 }
 
 // What the participant says of the idempotency key. True: that was the answer.
@@ -293,7 +338,6 @@ void Machine::Impl::finished_before(Transaction& txn, Branch& branch) {
 
 void Machine::Impl::acknowledged(Transaction& txn, Branch& branch) {
     bool commit = branch.state == BranchState::committing;
-    directory_.at(branch.at->number).undelivered = false;
     if (commit) note_commit(txn.position, branch.at->number);
     enter(txn, branch, commit ? BranchState::committed : BranchState::aborted);
     finish_if_done(txn);
@@ -345,7 +389,13 @@ void Machine::Impl::wake(Transaction& txn, Branch& branch) {
 void Machine::Impl::on_undelivered(const Transaction& txn, Branch& branch) {
     branch.undelivered = true;
     Participant& participant = directory_.at(branch.at->number);
-    if (std::exchange(participant.undelivered, true)) return;
+    if (std::exchange(participant.undelivered, true)) {
+        // Should that be over before this branch is told, it is looked at again.
+        Milliseconds patience = config_.undelivered_alarm;
+        BranchRef ref{txn.position, branch.branch, branch.attempt};
+        branch.undelivered_timer = arm({TimerKind::undelivered, ref, {}}, patience, patience);
+        return;
+    }
     std::string_view what = branch.state == BranchState::committing ? "commit"
                             : branch.state == BranchState::aborting ? "abort"
                                                                     : "the question how it ended";
@@ -379,6 +429,7 @@ void Machine::Impl::resume(Transaction& txn, Branch& branch) {
     if (branch.state != BranchState::parked || branch.parked != ParkedBecause::identity) return;
     branch.parked = ParkedBecause::not_parked;
     branch.delay = config_.retry_min;
+    branch.undelivered = false;
     if (txn.state == TransactionState::settling) {
         enter(txn, branch, BranchState::settling);
     } else {

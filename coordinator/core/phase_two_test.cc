@@ -9,6 +9,7 @@ namespace {
 using enum protocol::ItemStatus;
 using protocol::CallOutcome;
 using protocol::ItemOp;
+using protocol::ItemStatus;
 namespace reason = protocol::reason;
 
 Script committing() {
@@ -44,30 +45,41 @@ TEST(PhaseTwo, decisions_are_retried_for_ever_at_a_growing_pace) {
     s.when("and", s.reply(2, committed)).expect_one("append end t1.1 committed");
 }
 
-TEST(PhaseTwo, a_decision_that_is_not_acknowledged_for_long_raises_one_alarm) {
+Config impatient() {
     Config config;
     config.undelivered_alarm = Milliseconds(5'000);
-    Script s(2, config);
-    auto patience = [&s] {  // the timer of the alarm, which is armed before that of the next try
-        for (const Effect& effect : s.effects) {
-            auto* timer = std::get_if<ArmTimer>(&effect);
-            if (timer != nullptr && timer->delay_min == Milliseconds(5'000)) return timer->timer;
-        }
-        return TimerId{};
-    };
+    return config;
+}
+
+// The timer of the alarm, which is armed before that of the next try; none: 0.
+TimerId patience_of(const Script& s) {
+    for (const Effect& effect : s.effects) {
+        auto* timer = std::get_if<ArmTimer>(&effect);
+        if (timer != nullptr && timer->delay_min == Milliseconds(5'000)) return timer->timer;
+    }
+    return TimerId{};
+}
+
+// Participant 2 does not acknowledge the next transaction; the alarm's timer.
+TimerId undelivered(Script& s) {
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    s.when("durable", s.decided());
+    s.when("the first acknowledges", s.reply(1, committed));
+    s.when("no answer of the second", s.failed(2, CallOutcome::not_sent));
+    return patience_of(s);
+}
+
+TEST(PhaseTwo, a_decision_that_is_not_acknowledged_for_long_raises_one_alarm) {
+    Script s(2, impatient());
     std::vector<TimerId> alarms;
     for (int i = 0; i < 2; ++i) {
-        s.when("work comes", s.submit({1, 2}));
-        s.when("yes", s.reply(1, yes));
-        s.when("yes", s.reply(2, yes));
-        s.when("durable", s.decided());
-        s.when("the first acknowledges", s.reply(1, committed));
-        s.when("no answer of the second", s.failed(2, CallOutcome::not_sent));
-        alarms.push_back(patience());
+        alarms.push_back(undelivered(s));
         ASSERT_NE(alarms.back().value, 0U);
         s.when("the next try", s.timer());
         s.when("no answer again", s.failed(2, CallOutcome::not_sent));
-        EXPECT_EQ(patience().value, 0U) << "the time runs once";
+        EXPECT_EQ(patience_of(s).value, 0U) << "the time runs once";
         s.when("the next try", s.timer());
     }
     s.when("so long", TimerFired{alarms[0]}).expect({"alarm decision_undelivered at 2"});
@@ -77,6 +89,51 @@ TEST(PhaseTwo, a_decision_that_is_not_acknowledged_for_long_raises_one_alarm) {
     EXPECT_NE(why->branches[1].advice.next.find("decision_undelivered"), std::string::npos);
     EXPECT_EQ(why->branches[0].advice.next.find("decision_undelivered"), std::string::npos);
     s.when("it is back", s.reply(2, committed)).expect_one("append end t1.2 committed");
+}
+
+TEST(PhaseTwo, what_an_alarm_of_another_hid_is_told_when_that_is_over) {
+    Script s(2, impatient());
+    TimerId first = undelivered(s);
+    protocol::BranchKey acknowledged = s.key(2);
+    TimerId second = undelivered(s);
+    s.when("so long", TimerFired{first}).expect({"alarm decision_undelivered at 2"});
+    s.when("the other, too", TimerFired{second}).quiet();
+    TimerId again = patience_of(s);
+    ASSERT_NE(again.value, 0U);
+    s.when("one is acknowledged", s.reply_to(ItemOp::commit, acknowledged, 2, committed))
+        .expect_one("append end t1.1 committed");
+    s.when("the other is not", TimerFired{again}).expect({"alarm decision_undelivered at 2"});
+}
+
+// Whatever ends the telling shows that the participant is there again.
+TEST(PhaseTwo, any_end_that_it_tells_ends_the_alarm) {
+    for (ItemStatus ended : {committed, hazard, aborted}) {  // the last one parks the branch
+        Script s(2, impatient());
+        s.when("so long", TimerFired{undelivered(s)}).expect({"alarm decision_undelivered at 2"});
+        s.when("the next try", s.seen(2));
+        s.when("it is back", s.reply(2, ended));
+        s.when("away again", TimerFired{undelivered(s)})
+            .expect({"alarm decision_undelivered at 2"});
+    }
+}
+
+TEST(PhaseTwo, a_settled_one_phase_transaction_ends_the_alarm) {
+    for (ItemStatus ended : {committed, aborted}) {
+        Script s(2, impatient());
+        s.infos[2].one_phase = true;
+        s.when("it can do one-phase", s.seen(2));
+        for (int i = 0; i < 2; ++i) {
+            s.when("work comes", s.submit({2}));
+            s.when("no answer", s.failed(1, CallOutcome::unknown));
+            s.when("nor to the question", s.failed(1, CallOutcome::not_sent));
+            s.when("so long", TimerFired{patience_of(s)})
+                .expect({"alarm decision_undelivered at 2"});
+            s.when("the next try", s.seen(2));
+            s.when("it tells", s.reply(1, ended))
+                .expect_one(std::string("finished t1.") + std::to_string(i + 1) + " " +
+                            std::string(to_string(ended)));
+        }
+    }
 }
 
 TEST(PhaseTwo, an_acknowledgement_in_time_raises_no_alarm) {

@@ -143,6 +143,7 @@ void Machine::Impl::accept_log(const AcceptRestore& input) {
                             directory_.name_of(refused_->participant) + " has refused this log"));
         return;
     }
+    if (refuse_changed(input.ticket, input.participant, input.version)) return;
     if (input.dry_run) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
@@ -203,11 +204,11 @@ bool Machine::Impl::names_known_participant(const TxnId& id) const {
 
 // Shown until a person has seen it. Appended only: a participant that is in doubt asks again.
 InquiryAnswer Machine::Impl::answer_lost(const protocol::BranchKey& key, ParticipantNumber number) {
-    alarm("expired_branch_in_doubt",
-          key.group,
-          number,
-          "a participant holds a branch of before the log was restored, and nobody can tell "
-          "whether its transaction was committed");
+    alarm_in_doubt("expired_branch_in_doubt",
+                   key,
+                   number,
+                   "a participant holds a branch of before the log was restored, and nobody can "
+                   "tell whether its transaction was committed");
     if (!old_heuristic_.contains(key.group)) list_lost(key, number);
     return InquiryAnswer::expired;
 }
@@ -263,11 +264,13 @@ void Machine::Impl::handle(AcceptRestore& input) {
                                  "this log, and its database has not gone back"));
         return;
     }
+    if (refuse_changed(input.ticket, input.participant, input.version)) return;
     if (input.dry_run) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
     }
     emit(Append{protocol::PositionRecord{input.participant, {}}});
+    force(decided_record(input.participant, "restored database accepted", input.reason));
     force(protocol::GivenUpRecord{input.participant, next_position()}, {}, input.ticket);
 }
 

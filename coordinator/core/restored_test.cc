@@ -26,8 +26,12 @@ RecoveredState second_start() {
     return state;
 }
 
-AcceptRestore accept(std::uint16_t participant, std::string why = "the disk was lost") {
-    return {Ticket(70), ParticipantNumber(participant), std::move(why), false};
+AcceptRestore accept(const Script& s,
+                     std::uint16_t participant,
+                     std::string why = "the disk was lost") {
+    ParticipantNumber number(participant);
+    auto view = s.machine.look_at(number);
+    return {Ticket(70), number, std::move(why), false, view ? view->version : 0};
 }
 
 Input refusal(const Script& s, std::uint16_t participant, protocol::SenderStamp known) {
@@ -132,12 +136,16 @@ TEST(Restored, a_log_without_epochs_left_is_not_accepted) {
 
 TEST(Restored, a_person_accepts_the_log) {
     Script s = stopped();
-    s.when("without a reason", accept(1, "")).expect({"answer 70 invalid (bad_request)"});
-    s.when("the wrong one", accept(2)).expect({"answer 70 wrong_state (bad_request)"});
-    AcceptRestore dry = accept(1);
+    s.when("without a reason", accept(s, 1, "")).expect({"answer 70 invalid (bad_request)"});
+    s.when("the wrong one", accept(s, 2)).expect({"answer 70 wrong_state (bad_request)"});
+    AcceptRestore dry = accept(s, 1);
+    dry.version ^= 1;
+    s.when("it was looked at before south told more", dry)
+        .expect({"answer 70 changed (bad_request)"});
+    dry = accept(s, 1);
     dry.dry_run = true;
     s.when("it would do", dry).expect({"answer 70 done"});
-    s.when("accepted", accept(1)).expect({"force restore accepted above epoch 6"});
+    s.when("accepted", accept(s, 1)).expect({"force restore accepted above epoch 6"});
     auto records = s.machine.checkpoint();
     const auto& record = std::get<RestoreRecord>(records.back());
     EXPECT_TRUE(record.accepted);
@@ -147,20 +155,20 @@ TEST(Restored, a_person_accepts_the_log) {
     EXPECT_TRUE(s.machine.stopped()) << "only the next start goes on";
     EXPECT_NE(s.machine.not_ready().message.find("start this coordinator again"),
               std::string::npos);
-    s.when("once more", accept(1)).expect({"answer 70 done"});
+    s.when("once more", accept(s, 1)).expect({"answer 70 done"});
 }
 
 TEST(Restored, who_does_not_say_what_it_has_heard_is_left_far_behind) {
     Script s(second_start(), named_start(), false);
     s.when("north is seen", s.seen(1));
     s.when("it refuses", s.offer_answered(1, reason::kStaleSender));
-    s.when("accepted", accept(1)).expect({"force restore accepted above epoch 1002"});
+    s.when("accepted", accept(s, 1)).expect({"force restore accepted above epoch 1002"});
 }
 
 TEST(Restored, there_is_nothing_to_accept) {
     Script s;
-    s.when("accepted", accept(1)).expect({"answer 70 wrong_state (bad_request)"});
-    s.when("accepted", accept(9)).expect({"answer 70 not_found (bad_request)"});
+    s.when("accepted", accept(s, 1)).expect({"answer 70 wrong_state (bad_request)"});
+    s.when("accepted", accept(s, 9)).expect({"answer 70 not_found (bad_request)"});
 }
 
 TEST(Restored, the_start_after_it_is_above_everything_that_was_heard) {

@@ -106,7 +106,8 @@ struct Branch {
     std::optional<protocol::ProofToken> proof;
     protocol::Outcome outcome = protocol::Outcome::unknown;  // heuristic_* in recording, heuristic
     std::string evidence;
-    bool by_operator = false;  // `outcome` is a person's word
+    bool by_operator = false;   // `outcome` is a person's word
+    bool contradicted = false;  // and its participant has said otherwise since; an alarm told it
     ParkedBecause parked = ParkedBecause::not_parked;
     // Retries
     std::uint32_t tries = 0;
