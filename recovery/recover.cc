@@ -30,9 +30,6 @@ public:
         return summary;
     }
 
-    // Every one that a record named, also those whose time is over since.
-    [[nodiscard]] const std::vector<std::uint64_t>& files() const { return files_; }
-
     Fold fold;
 
 private:
@@ -58,7 +55,6 @@ private:
     }
 
     Result<void> take_file(const protocol::SealedRecord& sealed) {
-        files_.push_back(sealed.file);
         TWOFOLD_TRY(auto content, wal::read_sealed(directory_, incarnation_, sealed.file));
         std::vector<protocol::Record> records;
         for (const base::Bytes& bytes : content) {
@@ -71,7 +67,6 @@ private:
 
     wal::Directory& directory_;
     wal::Incarnation incarnation_{};
-    std::vector<std::uint64_t> files_;
 };
 
 std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
@@ -82,7 +77,7 @@ std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
 }
 
 // So that checkpoints stay as small as they were before the stop. What a former start had sealed
-// without a checkpoint that says so is in the log too, and was removed.
+// without a checkpoint that says so is in the log too.
 Result<void> seal_keys(wal::Directory& directory,
                        const RecoverOptions& options,
                        RecoveredState& state) {
@@ -125,8 +120,10 @@ Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& optio
     TWOFOLD_TRY(recovered.state, std::move(log.fold).finish(epoch));
     TWOFOLD_CRASH_POINT(coord_recovery_after_fold);
 
-    TWOFOLD_TRY(wal::remove_sealed_except(directory, log.files()));
-    TWOFOLD_TRY(directory.force());
+    // The names that this start uses. All others stay until its checkpoint is on stable storage:
+    // what was read may be in the page cache only, and the checkpoint before that need more files.
+    TWOFOLD_TRY(
+        wal::remove_sealed_from(directory, coordinator::first_sealed_file(recovered.state.epoch)));
     TWOFOLD_TRY(seal_keys(directory, options, recovered.state));
     auto checkpoint = encode(checkpoint_records(recovered.state));
     std::vector<std::uint64_t> files;

@@ -184,6 +184,48 @@ TEST(SealedKeys, a_power_loss_at_every_operation_of_a_start_loses_none) {
     EXPECT_GT(crashes, 200U);
 }
 
+// A start dies with what it wrote in the page cache, and the power is lost in the next one. The
+// generation of all files is over, so that neither's checkpoint names one of them.
+TEST(SealedKeys, a_start_that_dies_and_a_power_loss_in_the_next_one_lose_no_file) {
+    using Fault = wal::MemoryDisk::Fault;
+    auto fault_at = [](std::uint64_t n, Fault fault, bool& reached) {
+        reached = false;
+        return [count = std::uint64_t{0}, n, fault, &reached](const auto&) mutable {
+            if (++count != n) return Fault::none;
+            reached = true;
+            return fault;
+        };
+    };
+    bool died = true;
+    std::uint64_t crashes = 0;
+    for (std::uint64_t dies = 1; died; ++dies) {
+        bool cut = true;
+        for (std::uint64_t n = 1; died && cut; ++n) {
+            wal::MemoryDisk disk;
+            ASSERT_TRUE(write_keys(disk));
+            {
+                auto recovered = start_sealing(disk, 2);
+                ASSERT_TRUE(recovered.has_value());
+                append(*recovered.value().writer, protocol::KeyTurnRecord{5});
+                ASSERT_TRUE(recovered.value().writer->force().has_value());
+            }
+            disk.set_hook(fault_at(dies, Fault::io_error, died));
+            (void)start_sealing(disk, 3).has_value();
+            disk.set_hook(fault_at(n, Fault::power_cut, cut));
+            (void)start_sealing(disk, 4).has_value();
+            disk.set_hook(nullptr);
+            disk.crash_losing_unforced();
+            auto again = start_sealing(disk, 5);
+            ASSERT_TRUE(again.has_value())
+                << "dies at " << dies << ", cut " << n << ": " << again.error().text();
+            EXPECT_EQ(again.value().state.keys.size(), 0U);
+            EXPECT_TRUE(sealed_files(disk).empty());
+            ++crashes;
+        }
+    }
+    EXPECT_GT(crashes, 500U);
+}
+
 TEST(SealedKeys, a_missing_or_damaged_file_is_refused_by_its_name_and_changes_nothing) {
     wal::MemoryDisk disk;
     ASSERT_TRUE(write_keys(disk));

@@ -91,6 +91,20 @@ bool is_whole(const BatchHeader& batch, const SegmentHeader& header) {
            batch.incarnation == header.incarnation && batch.epoch == header.epoch;
 }
 
+// And all unfinished ones.
+template <typename Predicate>
+Result<void> remove_sealed_if(Directory& directory, Predicate goes) {
+    TWOFOLD_TRY(auto names, directory.list());
+    for (const std::string& name : names) {
+        ParsedName parsed = parse_name(name);
+        bool is_whole = parsed.kind == FileKind::sealed;
+        if (!is_whole && parsed.kind != FileKind::unfinished_sealed) continue;
+        if (is_whole && !goes(parsed.number)) continue;
+        TWOFOLD_TRY(directory.remove(name));
+    }
+    return base::ok();
+}
+
 }  // namespace
 
 Result<void> write_sealed(Directory& directory,
@@ -141,16 +155,13 @@ Result<std::vector<Bytes>> read_sealed(Directory& directory,
 }
 
 Result<void> remove_sealed_except(Directory& directory, std::span<const std::uint64_t> keep) {
-    TWOFOLD_TRY(auto names, directory.list());
-    for (const std::string& name : names) {
-        ParsedName parsed = parse_name(name);
-        bool goes = parsed.kind == FileKind::unfinished_sealed ||
-                    (parsed.kind == FileKind::sealed &&
-                     std::ranges::find(keep, parsed.number) == keep.end());
-        if (!goes) continue;
-        TWOFOLD_TRY(directory.remove(name));
-    }
-    return base::ok();
+    return remove_sealed_if(directory, [keep](std::uint64_t number) {
+        return std::ranges::find(keep, number) == keep.end();
+    });
+}
+
+Result<void> remove_sealed_from(Directory& directory, std::uint64_t first) {
+    return remove_sealed_if(directory, [first](std::uint64_t number) { return number >= first; });
 }
 
 }  // namespace twofold::wal

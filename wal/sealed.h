@@ -36,8 +36,13 @@ struct SealedFile {
                                                      std::uint64_t number);
 
 // Removes all sealed files but these, and unfinished ones. Not forced: one that comes back is no
-// harm.
+// harm. Only when a checkpoint that needs no others is on stable storage: until then an older one,
+// which the reader did not even look at, may be what a power loss leaves.
 [[nodiscard]] Result<void> remove_sealed_except(Directory& directory,
                                                 std::span<const std::uint64_t> keep);
+
+// For a start, before it seals: removes unfinished ones, and those with this number or a higher
+// one, which no checkpoint can name yet.
+[[nodiscard]] Result<void> remove_sealed_from(Directory& directory, std::uint64_t first);
 
 }  // namespace twofold::wal
