@@ -220,7 +220,9 @@ void Machine::Impl::remember(Transaction& txn) {
     // The one that has just ended stays: its caller may look at it still.
     while (ended_.size() > std::max<std::size_t>(config_.reports_max, 1)) {
         Transaction* oldest = find(ended_.front());
-        if (!oldest->waiters.empty()) return;  // its key is still being forced
+        // Without its report a repetition would take its key for free, and run again, while the
+        // abort under that key is becoming durable.
+        if (is_key_being_forced(*oldest) || !oldest->waiters.empty()) return;
         --by_state_[static_cast<std::size_t>(oldest->state)];
         transactions_.erase(ended_.front());
         ended_.pop_front();

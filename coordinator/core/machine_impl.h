@@ -248,6 +248,10 @@ private:
     void turn_keys();
     void seal_keys();
     [[nodiscard]] bool owns_key(const Transaction& txn) const;
+    // With its abort: nobody was told that yet, and a crash may lose it.
+    [[nodiscard]] static bool is_key_being_forced(const Transaction& txn) {
+        return txn.key_forcing && !txn.key_forced;
+    }
     [[nodiscard]] bool is_key_in_question(const Transaction& txn) const;
     void answer_by_original(Transaction& txn, const protocol::TxnId& original);
     void replay(Transaction& txn, Branch& branch, const protocol::TxnId& original);
