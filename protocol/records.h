@@ -4,9 +4,9 @@
 //
 // Forced before anything depends on them: EpochRecord, ParticipantRecord, DecisionRecord(commit),
 // HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord, AcknowledgedRecord,
-// RestoreRecord.
-// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord, KeyTurnRecord. Losing a
-// lazy record never changes an outcome: an absent decision above the horizon is abort.
+// RestoreRecord, KeyTurnRecord.
+// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord. Losing a lazy record
+// never changes an outcome: an absent decision above the horizon is abort.
 #pragma once
 
 #include "base/result.h"
@@ -175,14 +175,14 @@ struct KeysRecord {
 // The records of this sealed file count as if they stood here. Only in checkpoints.
 struct SealedRecord {
     std::uint64_t file = 0;
-    std::uint32_t generation = 0;  // of its keys
+    std::uint32_t generation = 0;  // of the newest of its keys
     std::uint32_t keys = 0;        // how many are in it
 
     friend bool operator==(const SealedRecord&, const SealedRecord&) = default;
 };
 
 // A new generation of keys has begun: a fixed part of the time for which keys are remembered has
-// passed. Lost, keys are remembered for longer.
+// passed. Keys that are over by it are free to be used again when it is durable, not before.
 struct KeyTurnRecord {
     std::uint32_t generation = 0;
 

@@ -83,21 +83,19 @@ Result<void> seal_keys(wal::Directory& directory,
                        RecoveredState& state) {
     std::uint64_t number = coordinator::first_sealed_file(state.epoch);
     while (state.keys.loose() >= options.keys_per_file) {
-        protocol::SealedRecord file{number++, state.keys.generation(), 0};
         std::vector<protocol::Record> records;
         for (protocol::KeysRecord& record : state.keys.loose_records(options.keys_per_file)) {
-            file.keys += static_cast<std::uint32_t>(record.keys.size());
             records.emplace_back(std::move(record));
         }
         state.keys.forget_loose(options.keys_per_file);
-        if (file.keys == 0) continue;
+        if (records.empty()) continue;
         wal::SealedFile where{.incarnation = state.incarnation.bytes,
                               .epoch = state.epoch,
-                              .number = file.file,
+                              .number = number++,
                               .salt = static_cast<std::uint32_t>(options.writer.salt_seed)};
         if (where.salt == 0) where.salt = static_cast<std::uint32_t>(base::random_number());
         TWOFOLD_TRY(wal::write_sealed(directory, where, encode(records)));
-        state.sealed.emplace(file.file, file);
+        state.sealed.emplace(where.number, coordinator::sealed_record(where.number, records));
     }
     return base::ok();
 }

@@ -246,6 +246,7 @@ private:
     [[nodiscard]] protocol::TxnId txn_of(const KeyMemory::Known& known) const;
     void time_keys();
     void turn_keys();
+    void keys_turned(std::uint32_t generation);
     void seal_keys();
     [[nodiscard]] bool owns_key(const Transaction& txn) const;
     // With its abort: nobody was told that yet, and a crash may lose it.

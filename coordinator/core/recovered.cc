@@ -33,6 +33,18 @@ void append_keys(const KeyMemory& keys, const RecoveredState& state, std::vector
 
 }  // namespace
 
+// It goes when the newest of its keys are over.
+protocol::SealedRecord sealed_record(std::uint64_t file, const std::vector<Record>& records) {
+    protocol::SealedRecord sealed;
+    sealed.file = file;
+    for (const Record& record : records) {
+        const auto& keys = std::get<protocol::KeysRecord>(record);
+        sealed.generation = std::max(sealed.generation, keys.generation);
+        sealed.keys += static_cast<std::uint32_t>(keys.keys.size());
+    }
+    return sealed;
+}
+
 std::uint64_t first_sealed_file(protocol::Epoch epoch) { return (std::uint64_t{epoch} << 32U) + 1; }
 
 // Order matters to a reader only in that the horizon comes before the outcomes, a group's outcomes

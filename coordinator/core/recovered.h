@@ -64,6 +64,9 @@ struct RecoveredState {
     const RecoveredState& state,
     const KeyMemory& keys,
     std::vector<protocol::OutcomesRecord> outcomes);
+// What refers to a sealed file of these records of keys.
+[[nodiscard]] protocol::SealedRecord sealed_record(std::uint64_t file,
+                                                   const std::vector<protocol::Record>& records);
 // The number of the first sealed file of an epoch: files of two starts never have the same name.
 [[nodiscard]] std::uint64_t first_sealed_file(protocol::Epoch epoch);
 

@@ -159,7 +159,7 @@ Result<void> Fold::apply_sealed(const protocol::SealedRecord& file,
     std::size_t keys = 0;
     for (const protocol::Record& record : records) {
         const auto* some = std::get_if<protocol::KeysRecord>(&record);
-        if (some == nullptr || some->generation != file.generation) {
+        if (some == nullptr || some->generation > file.generation) {
             return inconsistent(name + " holds something else than its record says");
         }
         keys += some->keys.size();
@@ -352,7 +352,7 @@ void Fold::normalise() {
     }
     std::erase_if(state_.committed, [](const auto& entry) { return entry.second.empty(); });
     std::erase_if(state_.sealed, [this](const auto& entry) {
-        return state_.keys.is_over(entry.second.generation);
+        return coordinator::KeyMemory::is_over(entry.second.generation, state_.keys.generation());
     });
 }
 
