@@ -188,10 +188,10 @@ void LogAdapter::checkpoint(std::vector<protocol::Record> records,
     // Taken now, together with what is pending: both describe the same moment. The thread runs jobs
     // in order, so a force that is under way comes first.
     std::vector<base::Bytes> encoded = encode(records);
-    std::vector<std::uint64_t> sealed;
-    for (const protocol::Record& record : records) {
-        const auto* file = std::get_if<protocol::SealedRecord>(&record);
-        if (file != nullptr) sealed.push_back(file->file);
+    std::vector<wal::SealedReference> sealed;
+    for (std::size_t i = 0; i < records.size(); ++i) {
+        const auto* file = std::get_if<protocol::SealedRecord>(&records[i]);
+        if (file != nullptr) sealed.push_back({file->file, i});
     }
     worker_.post(
         [this,

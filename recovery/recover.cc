@@ -77,7 +77,8 @@ std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
 }
 
 // So that checkpoints stay as small as they were before the stop. What a former start had sealed
-// without a checkpoint that says so is in the log too.
+// without a checkpoint that says so is in the log too. What finds no space stays loose: the
+// checkpoint of this start, whose space may be there already, is the way out of a full disk.
 Result<void> seal_keys(wal::Directory& directory,
                        const RecoverOptions& options,
                        RecoveredState& state) {
@@ -87,14 +88,19 @@ Result<void> seal_keys(wal::Directory& directory,
         for (protocol::KeysRecord& record : state.keys.loose_records(options.keys_per_file)) {
             records.emplace_back(std::move(record));
         }
-        state.keys.forget_loose(options.keys_per_file);
-        if (records.empty()) continue;
+        if (records.empty()) {
+            state.keys.forget_loose(options.keys_per_file);
+            continue;
+        }
         wal::SealedFile where{.incarnation = state.incarnation.bytes,
                               .epoch = state.epoch,
                               .number = number++,
                               .salt = static_cast<std::uint32_t>(options.writer.salt_seed)};
         if (where.salt == 0) where.salt = static_cast<std::uint32_t>(base::random_number());
-        TWOFOLD_TRY(wal::write_sealed(directory, where, encode(records)));
+        auto written = wal::write_sealed(directory, where, encode(records));
+        if (!written.has_value() && written.error().code == base::Errc::disk_full) break;
+        TWOFOLD_TRY(std::move(written));
+        state.keys.forget_loose(options.keys_per_file);
         state.sealed.emplace(where.number, coordinator::sealed_record(where.number, records));
     }
     return base::ok();

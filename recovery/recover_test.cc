@@ -184,6 +184,28 @@ TEST(SealedKeys, a_power_loss_at_every_operation_of_a_start_loses_none) {
     EXPECT_GT(crashes, 200U);
 }
 
+// The space of its checkpoint is there, that of a new file is not.
+TEST(SealedKeys, a_start_on_a_full_disk_repeats_what_it_cannot_seal) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_keys(disk));
+    disk.set_hook([](const wal::MemoryDisk::Call& call) {
+        bool is_new = call.operation == wal::MemoryDisk::Operation::create;
+        return is_new ? wal::MemoryDisk::Fault::disk_full : wal::MemoryDisk::Fault::none;
+    });
+    for (std::uint8_t number = 2; number <= 3; ++number) {
+        auto full = start_sealing(disk, number);
+        ASSERT_TRUE(full.has_value()) << full.error().text();
+        expect_keys(full.value().state, 11);
+        EXPECT_EQ(full.value().state.keys.loose(), 11U);
+    }
+    disk.set_hook(nullptr);
+    auto again = start_sealing(disk, 4);
+    ASSERT_TRUE(again.has_value()) << again.error().text();
+    expect_keys(again.value().state, 11);
+    EXPECT_EQ(again.value().state.keys.loose(), 2U);
+    EXPECT_EQ(sealed_files(disk).size(), 3U);
+}
+
 // A start dies with what it wrote in the page cache, and the power is lost in the next one. The
 // generation of all files is over, so that neither's checkpoint names one of them.
 TEST(SealedKeys, a_start_that_dies_and_a_power_loss_in_the_next_one_lose_no_file) {

@@ -199,7 +199,7 @@ CoordinatorNode::Checkpoint CoordinatorNode::make_checkpoint() {
     Checkpoint checkpoint;
     for (const protocol::Record& record : machine_->checkpoint()) {
         const auto* file = std::get_if<protocol::SealedRecord>(&record);
-        if (file != nullptr) checkpoint.sealed.push_back(file->file);
+        if (file != nullptr) checkpoint.sealed.push_back({file->file, checkpoint.records.size()});
         checkpoint.records.push_back(protocol::encode_record(record));
     }
     if (stale) stale_checkpoint_ = checkpoint;

@@ -118,26 +118,46 @@ TEST(Sealed, the_inspector_shows_them_and_names_their_damage) {
     EXPECT_NE(to_json(report).find(R"("sealed":[{"file":"sealed-)"), std::string::npos);
 }
 
-TEST(Sealed, on_a_full_disk_it_waits_for_the_next_checkpoint) {
+// For want of space the content stands in the checkpoint, until there is a file.
+TEST(Sealed, a_full_disk_does_not_hold_up_the_checkpoint) {
     MemoryDisk disk;
     TestLog log(disk.directory());
     ASSERT_TRUE(log.open() && log.add());
-    std::vector<std::uint64_t> names{1};
+    const Records refers{"before", "refers to 1", "refers to 2", "after"};
+    const std::vector<SealedReference> references{{1, 1}, {2, 2}};
+    ASSERT_TRUE(log.writer().seal(2, some_records()).has_value());
     disk.set_hook([](const MemoryDisk::Call& call) {
-        bool sealed =
-            call.operation == MemoryDisk::Operation::write && call.name.starts_with("sealed-");
-        return sealed ? MemoryDisk::Fault::disk_full : MemoryDisk::Fault::none;
+        return call.operation == MemoryDisk::Operation::create ? MemoryDisk::Fault::disk_full
+                                                               : MemoryDisk::Fault::none;
     });
     auto full = log.writer().seal(1, some_records());
     ASSERT_FALSE(full.has_value());
     EXPECT_EQ(full.error().code, Errc::disk_full);
-    EXPECT_EQ(log.writer().checkpoint(to_bytes(log.attempted), names).error().code,
-              Errc::disk_full);
-    ASSERT_TRUE(log.add()) << "the log goes on";
+    auto done = log.writer().checkpoint(to_bytes(refers), references);
+    ASSERT_TRUE(done.has_value()) << done.error().text();
+    EXPECT_EQ(read_back(disk.directory()).records,
+              (Records{"before", "hello", "sealed", "refers to 2", "after"}));
+    EXPECT_FALSE(disk.has(sealed_name(1)));
     disk.set_hook(nullptr);
-    ASSERT_TRUE(log.writer().checkpoint(to_bytes(log.attempted), names).has_value());
+    ASSERT_TRUE(log.writer().checkpoint(to_bytes(refers), references).has_value());
+    EXPECT_EQ(read_back(disk.directory()).records, refers);
     EXPECT_TRUE(read_sealed(disk.directory(), kTestIncarnation, 1).has_value());
-    EXPECT_EQ(log.writer().counters().sealed_files, 1U);
+    EXPECT_EQ(log.writer().counters().sealed_files, 2U);
+}
+
+TEST(Sealed, what_no_checkpoint_refers_to_any_more_waits_for_no_space) {
+    MemoryDisk disk;
+    TestLog log(disk.directory());
+    ASSERT_TRUE(log.open() && log.add());
+    disk.set_hook([](const MemoryDisk::Call& call) {
+        bool sealed = call.name.starts_with("sealed-");
+        return sealed ? MemoryDisk::Fault::disk_full : MemoryDisk::Fault::none;
+    });
+    EXPECT_FALSE(log.writer().seal(1, some_records()).has_value());
+    ASSERT_TRUE(log.checkpoint());
+    disk.set_hook(nullptr);
+    ASSERT_TRUE(log.checkpoint());
+    EXPECT_EQ(log.writer().counters().sealed_files, 0U);
 }
 
 // ---- power losses ---------------------------------------------------------------------
@@ -170,7 +190,9 @@ struct SealingCaller {
         return writer->seal(number, content(number)).has_value();
     }
     bool checkpoint() {
-        if (!writer->checkpoint(records(), needed).has_value()) return false;
+        std::vector<SealedReference> references;
+        for (std::size_t i = 0; i < needed.size(); ++i) references.push_back({needed[i], i});
+        if (!writer->checkpoint(records(), references).has_value()) return false;
         acknowledged = needed;
         return true;
     }
