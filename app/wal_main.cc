@@ -31,7 +31,8 @@ std::string sealed_problem(wal::Directory& directory, const wal::ReadSummary& su
         if (!decoded.has_value()) return;
         const auto* sealed = std::get_if<protocol::SealedRecord>(&decoded.value());
         if (sealed == nullptr) return;
-        auto content = wal::read_sealed(directory, summary.incarnation, sealed->file);
+        auto content =
+            wal::read_sealed(directory, summary.incarnation, sealed->file, sealed->checksum);
         if (!content.has_value()) problem = content.error().context;
     });
     if (!read.has_value()) problem = read.error().context;

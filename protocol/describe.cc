@@ -221,7 +221,8 @@ Description describe(const SealedRecord& record) {
     Description out("sealed");
     out.number("file", record.file)
         .number("generation", record.generation)
-        .number("keys", record.keys);
+        .number("keys", record.keys)
+        .number("checksum", record.checksum);
     return out;
 }
 

@@ -1,6 +1,7 @@
 #include "protocol/records.h"
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "protocol/record_fields.h"
 
 #include <utility>
@@ -148,6 +149,7 @@ void write(ByteWriter& out, const SealedRecord& record) {
     out.u64(record.file);
     out.u32(record.generation);
     out.u32(record.keys);
+    out.u32(record.checksum);
 }
 
 void write(ByteWriter& out, const KeyTurnRecord& record) {
@@ -282,6 +284,7 @@ Record read_sealed(ByteReader& in) {
     record.file = in.u64();
     record.generation = in.u32();
     record.keys = in.u32();
+    record.checksum = in.u32();
     return record;
 }
 
@@ -327,6 +330,18 @@ Bytes encode_record(const Record& record) {
     ByteWriter out(bytes);
     std::visit([&out](const auto& alternative) { write(out, alternative); }, record);
     return bytes;
+}
+
+std::uint32_t content_checksum(const std::vector<Record>& records) {
+    std::uint32_t checksum = 0;
+    Bytes length;
+    for (const Record& record : records) {
+        Bytes bytes = encode_record(record);
+        length.clear();
+        ByteWriter(length).u32(static_cast<std::uint32_t>(bytes.size()));
+        checksum = base::crc32c(bytes, base::crc32c(length, checksum));
+    }
+    return checksum;
 }
 
 base::Result<Record> decode_record(base::ByteSpan bytes) {

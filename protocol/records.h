@@ -177,6 +177,9 @@ struct SealedRecord {
     std::uint64_t file = 0;
     std::uint32_t generation = 0;  // of the newest of its keys
     std::uint32_t keys = 0;        // how many are in it
+    // content_checksum() of its records. Two copies of a log that were both used have files of one
+    // number with different content.
+    std::uint32_t checksum = 0;
 
     friend bool operator==(const SealedRecord&, const SealedRecord&) = default;
 };
@@ -224,6 +227,8 @@ using Record = std::variant<EpochRecord,
 [[nodiscard]] base::Bytes encode_record(const Record& record);
 // corrupt: not a record; unsupported_version: written by a newer program.
 [[nodiscard]] base::Result<Record> decode_record(base::ByteSpan bytes);
+// CRC-32C of these records as they stand in a sealed file: each with its length before it.
+[[nodiscard]] std::uint32_t content_checksum(const std::vector<Record>& records);
 // One line for people and tests, without secrets (keys are printed as "…").
 [[nodiscard]] std::string describe_record(const Record& record);
 // The same as a JSON object.

@@ -77,7 +77,7 @@ std::vector<Record> one_of_each() {
         KeysRecord{4,
                    {{test_idempotency(), {2, 7}, ParticipantNumber(0), true, ""},
                     {test_idempotency(), {2, 8}, ParticipantNumber(3), false, "deadline"}}},
-        SealedRecord{0x200000001, 4, 8192},
+        SealedRecord{0x200000001, 4, 8192, 0x44332211},
         KeyTurnRecord{5},
         RestoreRecord{true, ParticipantNumber(3), 7, 99, "log_went_back", "the disk was replaced"}};
 }
@@ -117,11 +117,12 @@ TEST(Records, GoldenBytes) {
                   "020000000700000000000000" + "000001" +        // committed
                   key + "020000000800000000000000" + "030000" +  // aborted at participant 3
                   "020000006e6f");
-    EXPECT_EQ(base::hex_encode(encode_record(SealedRecord{0x200000001, 4, 8192})),
+    EXPECT_EQ(base::hex_encode(encode_record(SealedRecord{0x200000001, 4, 8192, 0x44332211})),
               "0e01"
               "0100000002000000"
               "04000000"
-              "00200000");
+              "00200000"
+              "11223344");
     EXPECT_EQ(base::hex_encode(encode_record(KeyTurnRecord{5})), "0f0105000000");
     EXPECT_EQ(base::hex_encode(
                   encode_record(RestoreRecord{true, ParticipantNumber(3), 7, 99, "c", "ok"})),

@@ -55,7 +55,8 @@ private:
     }
 
     Result<void> take_file(const protocol::SealedRecord& sealed) {
-        TWOFOLD_TRY(auto content, wal::read_sealed(directory_, incarnation_, sealed.file));
+        TWOFOLD_TRY(auto content,
+                    wal::read_sealed(directory_, incarnation_, sealed.file, sealed.checksum));
         std::vector<protocol::Record> records;
         for (const base::Bytes& bytes : content) {
             TWOFOLD_TRY(protocol::Record record,

@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "wal/memory_file.h"
+#include "wal/sealed.h"
 
 #include <gtest/gtest.h>
 
@@ -272,6 +273,27 @@ TEST(SealedKeys, a_missing_or_damaged_file_is_refused_by_its_name_and_changes_no
     EXPECT_NE(refused().find(name), std::string::npos);
     disk.put(name, good);
     EXPECT_EQ(refused(), "accepted");
+}
+
+// A log that was copied, and both copies were started: they have files of the same numbers, and
+// perhaps with as many keys.
+TEST(SealedKeys, a_file_of_another_copy_of_the_log_is_refused) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_keys(disk));
+    ASSERT_TRUE(start_sealing(disk, 2).has_value());
+    const std::string name = sealed_files(disk)[2];
+    wal::SealedFile file{.incarnation = options_for(1).incarnation_if_new.bytes,
+                         .epoch = 2,
+                         .number = coordinator::first_sealed_file(2) + 2,
+                         .salt = 7};
+    protocol::KeysRecord other{0, {key_of(20), key_of(21), key_of(22)}};
+    disk.erase(name);
+    std::vector<base::Bytes> content{protocol::encode_record(other)};
+    ASSERT_TRUE(wal::write_sealed(disk.directory(), file, content).has_value());
+    auto refused = start_sealing(disk, 3);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_NE(refused.error().context.find(name + ": it holds something else"), std::string::npos)
+        << refused.error().text();
 }
 
 TEST(SealedKeys, a_file_with_other_keys_than_its_record_says_is_refused) {

@@ -1,6 +1,7 @@
 #include "wal/sealed.h"
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "wal/core/segment_name.h"
 
 #include <algorithm>
@@ -23,13 +24,17 @@ SegmentHeader header_of(const SealedFile& file, std::uint64_t padded_bytes) {
     return header;
 }
 
-Bytes encode(const SealedFile& file, std::span<const Bytes> records) {
-    Bytes batch(kBatchHeaderSizeBytes);
-    base::ByteWriter writer(batch);
+void put_records(std::span<const Bytes> records, Bytes& out) {
+    base::ByteWriter writer(out);
     for (const Bytes& record : records) {
         writer.u32(static_cast<std::uint32_t>(record.size()));
         writer.raw(record);
     }
+}
+
+Bytes encode(const SealedFile& file, std::span<const Bytes> records) {
+    Bytes batch(kBatchHeaderSizeBytes);
+    put_records(records, batch);
     BatchHeader header;
     header.length_bytes = static_cast<std::uint32_t>(batch.size());
     header.kind = BatchKind::checkpoint;
@@ -107,6 +112,12 @@ Result<void> remove_sealed_if(Directory& directory, Predicate goes) {
 
 }  // namespace
 
+std::uint32_t content_checksum(std::span<const Bytes> records) {
+    Bytes content;
+    put_records(records, content);
+    return base::crc32c(content);
+}
+
 Result<void> write_sealed(Directory& directory,
                           const SealedFile& file,
                           std::span<const Bytes> records) {
@@ -122,7 +133,8 @@ Result<void> write_sealed(Directory& directory,
 
 Result<std::vector<Bytes>> read_sealed(Directory& directory,
                                        const Incarnation& incarnation,
-                                       std::uint64_t number) {
+                                       std::uint64_t number,
+                                       std::uint32_t checksum) {
     auto file = directory.open(sealed_name(number));
     if (!file.has_value()) {
         if (file.error().code != Errc::not_found) return file.error();
@@ -147,6 +159,10 @@ Result<std::vector<Bytes>> read_sealed(Directory& directory,
     }
     if (check != BatchCheck::valid || !is_whole(batch, header.value())) {
         return damaged(directory, number, "its content is unreadable");
+    }
+    ByteSpan content = rest.first(batch.length_bytes).subspan(kBatchHeaderSizeBytes);
+    if (base::crc32c(content) != checksum) {
+        return damaged(directory, number, "it holds something else than the log refers to");
     }
     std::vector<Bytes> records;
     for_each_record(rest.first(batch.length_bytes),

@@ -16,11 +16,13 @@ SealedFile file_of(std::uint64_t number) {
 
 std::vector<Bytes> some_records() { return {to_bytes("hello"), to_bytes("sealed")}; }
 
+std::uint32_t checksum() { return content_checksum(some_records()); }
+
 TEST(Sealed, what_was_written_is_read) {
     MemoryDisk disk;
     ASSERT_TRUE(write_sealed(disk.directory(), file_of(5), some_records()).has_value());
     disk.crash_losing_unforced();
-    auto read = read_sealed(disk.directory(), kTestIncarnation, 5);
+    auto read = read_sealed(disk.directory(), kTestIncarnation, 5, checksum());
     ASSERT_TRUE(read.has_value()) << read.error().text();
     EXPECT_EQ(read.value(), some_records());
     EXPECT_EQ(disk.names(), (std::vector<std::string>{"sealed-00000000000000000005.wal"}));
@@ -55,7 +57,7 @@ TEST(Sealed, every_flipped_bit_and_every_cut_is_refused) {
     const Bytes good = disk.content(sealed_name(5));
     auto refused = [&](Bytes bytes) {
         disk.put(sealed_name(5), std::move(bytes));
-        auto read = read_sealed(disk.directory(), kTestIncarnation, 5);
+        auto read = read_sealed(disk.directory(), kTestIncarnation, 5, checksum());
         return !read.has_value() && read.error().context.find(sealed_name(5)) != std::string::npos;
     };
     std::size_t used = kSegmentHeaderSizeBytes + 64 + 19;  // behind it there is padding
@@ -66,7 +68,8 @@ TEST(Sealed, every_flipped_bit_and_every_cut_is_refused) {
             bool is_version = at >= 8 && at < 12;  // a newer format is told differently
             if (is_version) {
                 disk.put(sealed_name(5), bytes);
-                ASSERT_FALSE(read_sealed(disk.directory(), kTestIncarnation, 5).has_value());
+                ASSERT_FALSE(
+                    read_sealed(disk.directory(), kTestIncarnation, 5, checksum()).has_value());
             } else {
                 ASSERT_TRUE(refused(bytes)) << "byte " << at << " bit " << bit;
             }
@@ -80,16 +83,19 @@ TEST(Sealed, every_flipped_bit_and_every_cut_is_refused) {
 TEST(Sealed, a_missing_a_swapped_and_anothers_file_are_refused) {
     MemoryDisk disk;
     ASSERT_TRUE(write_sealed(disk.directory(), file_of(5), some_records()).has_value());
-    auto missing = read_sealed(disk.directory(), kTestIncarnation, 6);
+    auto missing = read_sealed(disk.directory(), kTestIncarnation, 6, checksum());
     ASSERT_FALSE(missing.has_value());
     EXPECT_NE(missing.error().context.find("it is missing"), std::string::npos);
     disk.put(sealed_name(6), disk.content(sealed_name(5)));
-    auto swapped = read_sealed(disk.directory(), kTestIncarnation, 6);
+    auto swapped = read_sealed(disk.directory(), kTestIncarnation, 6, checksum());
     ASSERT_FALSE(swapped.has_value());
     EXPECT_NE(swapped.error().context.find(sealed_name(5)), std::string::npos);
-    auto other = read_sealed(disk.directory(), Incarnation{'x'}, 5);
+    auto other = read_sealed(disk.directory(), Incarnation{'x'}, 5, checksum());
     ASSERT_FALSE(other.has_value());
     EXPECT_NE(other.error().context.find("another log"), std::string::npos);
+    auto diverged = read_sealed(disk.directory(), kTestIncarnation, 5, checksum() ^ 1U);
+    ASSERT_FALSE(diverged.has_value());
+    EXPECT_NE(diverged.error().context.find("something else"), std::string::npos);
     // And a sealed file is no segment.
     disk.erase(sealed_name(6));
     disk.put(segment_name(5), disk.content(sealed_name(5)));
@@ -141,7 +147,7 @@ TEST(Sealed, a_full_disk_does_not_hold_up_the_checkpoint) {
     disk.set_hook(nullptr);
     ASSERT_TRUE(log.writer().checkpoint(to_bytes(refers), references).has_value());
     EXPECT_EQ(read_back(disk.directory()).records, refers);
-    EXPECT_TRUE(read_sealed(disk.directory(), kTestIncarnation, 1).has_value());
+    EXPECT_TRUE(read_sealed(disk.directory(), kTestIncarnation, 1, checksum()).has_value());
     EXPECT_EQ(log.writer().counters().sealed_files, 2U);
 }
 
@@ -175,7 +181,8 @@ struct SealingCaller {
         });
         if (!summary.has_value()) return fail(summary.error());
         for (std::uint64_t number : needed) {
-            auto read = read_sealed(directory, kTestIncarnation, number);
+            auto read =
+                read_sealed(directory, kTestIncarnation, number, content_checksum(content(number)));
             if (!read.has_value()) return fail(read.error());
             if (read.value() != content(number)) return fail(base::fail(Errc::corrupt, "content"));
         }

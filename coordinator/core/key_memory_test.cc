@@ -223,7 +223,9 @@ TEST(SealedKeys, leave_the_checkpoints_for_a_file) {
     EXPECT_EQ(loose_keys(s.machine), 0U);
     auto files = only<protocol::SealedRecord>(s.machine.checkpoint());
     ASSERT_EQ(files.size(), 1U);
-    EXPECT_EQ(files[0], (protocol::SealedRecord{seal->file, 0, 3}));
+    EXPECT_EQ(
+        files[0],
+        (protocol::SealedRecord{seal->file, 0, 3, protocol::content_checksum(seal->records)}));
     commit_under(s, 4);
     EXPECT_EQ(sealed_by(s), nullptr);
     EXPECT_EQ(loose_keys(s.machine), 1U) << "what is sealed is not written again";

@@ -42,6 +42,7 @@ protocol::SealedRecord sealed_record(std::uint64_t file, const std::vector<Recor
         sealed.generation = std::max(sealed.generation, keys.generation);
         sealed.keys += static_cast<std::uint32_t>(keys.keys.size());
     }
+    sealed.checksum = protocol::content_checksum(records);
     return sealed;
 }
 
