@@ -188,9 +188,9 @@ void LogAdapter::checkpoint(std::vector<protocol::Record> records,
     // Taken now, together with what is pending: both describe the same moment. The thread runs jobs
     // in order, so a force that is under way comes first.
     std::vector<base::Bytes> encoded = encode(records);
-    std::vector<std::uint64_t> sealed;
-    for (const protocol::Record& record : records) {
-        if (auto file = protocol::sealed_file_of(record)) sealed.push_back(*file);
+    std::vector<wal::SealedReference> sealed;
+    for (std::size_t i = 0; i < records.size(); ++i) {
+        if (auto file = protocol::sealed_file_of(records[i])) sealed.push_back({file->number, i});
     }
     worker_.post(
         [this,

@@ -31,7 +31,8 @@ std::string sealed_problem(wal::Directory& directory, const wal::ReadSummary& su
         if (!decoded.has_value()) return;
         auto file = protocol::sealed_file_of(decoded.value());
         if (!file) return;
-        auto content = wal::read_sealed(directory, summary.incarnation, *file);
+        auto content =
+            wal::read_sealed(directory, summary.incarnation, file->number, file->checksum);
         if (!content.has_value()) problem = content.error().context;
     });
     if (!read.has_value()) problem = read.error().context;

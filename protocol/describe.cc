@@ -226,7 +226,8 @@ Description describe(const SealedRecord& record) {
     Description out("sealed");
     out.number("file", record.file)
         .number("generation", record.generation)
-        .number("keys", record.keys);
+        .number("keys", record.keys)
+        .number("checksum", record.checksum);
     return out;
 }
 
@@ -251,7 +252,8 @@ Description describe(const SealedOutcomesRecord& record) {
     Description out("sealed_outcomes");
     out.number("file", record.file)
         .field("newest", position_text(record.newest))
-        .number("committed", record.committed);
+        .number("committed", record.committed)
+        .number("checksum", record.checksum);
     return out;
 }
 

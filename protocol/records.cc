@@ -1,6 +1,7 @@
 #include "protocol/records.h"
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "protocol/record_fields.h"
 
 #include <utility>
@@ -164,6 +165,7 @@ void write(ByteWriter& out, const SealedRecord& record) {
     out.u64(record.file);
     out.u32(record.generation);
     out.u32(record.keys);
+    out.u32(record.checksum);
 }
 
 void write(ByteWriter& out, const KeyTurnRecord& record) {
@@ -186,6 +188,7 @@ void write(ByteWriter& out, const SealedOutcomesRecord& record) {
     out.u64(record.file);
     write_id_position(out, record.newest);
     out.u32(record.committed);
+    out.u32(record.checksum);
 }
 
 void write(ByteWriter& out, const OutcomeTurnRecord& record) {
@@ -318,6 +321,7 @@ Record read_sealed(ByteReader& in) {
     record.file = in.u64();
     record.generation = in.u32();
     record.keys = in.u32();
+    record.checksum = in.u32();
     return record;
 }
 
@@ -337,6 +341,7 @@ Record read_sealed_outcomes(ByteReader& in) {
     record.file = in.u64();
     record.newest = read_id_position(in);
     record.committed = in.u32();
+    record.checksum = in.u32();
     return record;
 }
 
@@ -382,10 +387,26 @@ Bytes encode_record(const Record& record) {
     return bytes;
 }
 
-std::optional<std::uint64_t> sealed_file_of(const Record& record) {
-    if (const auto* keys = std::get_if<SealedRecord>(&record)) return keys->file;
-    if (const auto* outcomes = std::get_if<SealedOutcomesRecord>(&record)) return outcomes->file;
+std::optional<SealedContent> sealed_file_of(const Record& record) {
+    if (const auto* keys = std::get_if<SealedRecord>(&record)) {
+        return SealedContent{keys->file, keys->checksum};
+    }
+    if (const auto* outcomes = std::get_if<SealedOutcomesRecord>(&record)) {
+        return SealedContent{outcomes->file, outcomes->checksum};
+    }
     return std::nullopt;
+}
+
+std::uint32_t content_checksum(const std::vector<Record>& records) {
+    std::uint32_t checksum = 0;
+    Bytes length;
+    for (const Record& record : records) {
+        Bytes bytes = encode_record(record);
+        length.clear();
+        ByteWriter(length).u32(static_cast<std::uint32_t>(bytes.size()));
+        checksum = base::crc32c(bytes, base::crc32c(length, checksum));
+    }
+    return checksum;
 }
 
 base::Result<Record> decode_record(base::ByteSpan bytes) {

@@ -4,10 +4,9 @@
 //
 // Forced before anything depends on them: EpochRecord, ParticipantRecord, DecisionRecord(commit),
 // HorizonRecord, GivenUpRecord, BranchOutcomeRecord, IdempotentAbortRecord, AcknowledgedRecord,
-// RestoreRecord.
-// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord, KeyTurnRecord,
-// OutcomeTurnRecord. Losing a lazy record never changes an outcome: an absent decision above the
-// horizon is abort.
+// RestoreRecord, KeyTurnRecord.
+// Lazy: PreparingRecord, DecisionRecord(abort), EndRecord, PositionRecord, OutcomeTurnRecord.
+// Losing a lazy record never changes an outcome: an absent decision above the horizon is abort.
 #pragma once
 
 #include "base/result.h"
@@ -181,14 +180,17 @@ struct KeysRecord {
 // The keys of this sealed file count as if they stood here. Only in checkpoints.
 struct SealedRecord {
     std::uint64_t file = 0;
-    std::uint32_t generation = 0;  // of its keys
+    std::uint32_t generation = 0;  // of the newest of its keys
     std::uint32_t keys = 0;        // how many are in it
+    // content_checksum() of its records. Two copies of a log that were both used have files of one
+    // number with different content.
+    std::uint32_t checksum = 0;
 
     friend bool operator==(const SealedRecord&, const SealedRecord&) = default;
 };
 
 // A new generation of keys has begun: a fixed part of the time for which keys are remembered has
-// passed. Lost, keys are remembered for longer.
+// passed. Keys that are over by it are free to be used again when it is durable, not before.
 struct KeyTurnRecord {
     std::uint32_t generation = 0;
 
@@ -200,6 +202,7 @@ struct SealedOutcomesRecord {
     std::uint64_t file = 0;
     IdPosition newest;            // of its committed ids
     std::uint32_t committed = 0;  // how many are in it
+    std::uint32_t checksum = 0;   // as in SealedRecord
 
     friend bool operator==(const SealedOutcomesRecord&, const SealedOutcomesRecord&) = default;
 };
@@ -250,8 +253,15 @@ using Record = std::variant<EpochRecord,
 [[nodiscard]] base::Bytes encode_record(const Record& record);
 // corrupt: not a record; unsupported_version: written by a newer program.
 [[nodiscard]] base::Result<Record> decode_record(base::ByteSpan bytes);
+// A sealed file, and content_checksum() of its records.
+struct SealedContent {
+    std::uint64_t number = 0;
+    std::uint32_t checksum = 0;
+};
 // The sealed file that this record refers to.
-[[nodiscard]] std::optional<std::uint64_t> sealed_file_of(const Record& record);
+[[nodiscard]] std::optional<SealedContent> sealed_file_of(const Record& record);
+// CRC-32C of these records as they stand in a sealed file: each with its length before it.
+[[nodiscard]] std::uint32_t content_checksum(const std::vector<Record>& records);
 // One line for people and tests, without secrets (keys are printed as "…").
 [[nodiscard]] std::string describe_record(const Record& record);
 // The same as a JSON object.

@@ -83,7 +83,7 @@ std::vector<Record> one_of_each() {
         KeysRecord{4,
                    {{test_idempotency(), {2, 7}, ParticipantNumber(0), true, ""},
                     {test_idempotency(), {2, 8}, ParticipantNumber(3), false, "deadline"}}},
-        SealedRecord{0x200000001, 4, 8192},
+        SealedRecord{0x200000001, 4, 8192, 0x44332211},
         KeyTurnRecord{5},
         RestoreRecord{true, ParticipantNumber(3), 7, 99, "log_went_back", "the disk was replaced"},
         SealedOutcomesRecord{0x200000002, {2, 524'287}, 8192},
@@ -149,11 +149,12 @@ TEST(Records, GoldenBytes) {
                   "020000000700000000000000" + "000001" +        // committed
                   key + "020000000800000000000000" + "030000" +  // aborted at participant 3
                   "020000006e6f");
-    EXPECT_EQ(base::hex_encode(encode_record(SealedRecord{0x200000001, 4, 8192})),
+    EXPECT_EQ(base::hex_encode(encode_record(SealedRecord{0x200000001, 4, 8192, 0x44332211})),
               "0e01"
               "0100000002000000"
               "04000000"
-              "00200000");
+              "00200000"
+              "11223344");
     EXPECT_EQ(base::hex_encode(encode_record(KeyTurnRecord{5})), "0f0105000000");
     EXPECT_EQ(base::hex_encode(
                   encode_record(RestoreRecord{true, ParticipantNumber(3), 7, 99, "c", "ok"})),
@@ -187,12 +188,13 @@ TEST(Records, GoldenBytes) {
 }
 
 TEST(Records, GoldenBytesOfOutcomesInFiles) {
-    EXPECT_EQ(
-        base::hex_encode(encode_record(SealedOutcomesRecord{0x200000002, {2, 524'287}, 8192})),
-        "1101"
-        "0200000002000000"
-        "02000000ffff070000000000"
-        "00200000");
+    EXPECT_EQ(base::hex_encode(
+                  encode_record(SealedOutcomesRecord{0x200000002, {2, 524'287}, 8192, 0x0a0b0c0d})),
+              "1101"
+              "0200000002000000"
+              "02000000ffff070000000000"
+              "00200000"
+              "0d0c0b0a");
     EXPECT_EQ(base::hex_encode(encode_record(OutcomeTurnRecord{64, {2, 8}})),
               "1201"
               "40000000"
@@ -236,7 +238,7 @@ TEST(Records, RandomBytesNeverCrashAndAnAcceptedTextIsCanonical) {
 TEST(Records, SomeReferToAFile) {
     std::vector<std::uint64_t> files;
     for (const Record& record : one_of_each()) {
-        if (auto file = sealed_file_of(record)) files.push_back(*file);
+        if (auto file = sealed_file_of(record)) files.push_back(file->number);
     }
     EXPECT_EQ(files, (std::vector<std::uint64_t>{0x200000001, 0x200000002}));
 }
@@ -252,8 +254,8 @@ TEST(Records, DescriptionsHideTheKey) {
     EXPECT_EQ(describe_record_json(keys).find("3333"), std::string::npos);
     EXPECT_EQ(describe_record(EndRecord{test_id(1), Outcome::committed}),
               "end group=" + test_id(1).text() + " outcome=committed");
-    EXPECT_EQ(describe_record(SealedOutcomesRecord{7, {2, 9}, 3}),
-              "sealed_outcomes file=7 newest=2.9 committed=3");
+    EXPECT_EQ(describe_record(SealedOutcomesRecord{7, {2, 9}, 3, 5}),
+              "sealed_outcomes file=7 newest=2.9 committed=3 checksum=5");
     EXPECT_EQ(describe_record_json(OutcomeTurnRecord{64, {2, 9}}),
               R"({"type":"outcome_turn","number":64,"next":"2.9"})");
 }

@@ -31,9 +31,6 @@ public:
         return summary;
     }
 
-    // Every one that a record named, also those whose time is over since.
-    [[nodiscard]] const std::vector<std::uint64_t>& files() const { return files_; }
-
     Fold fold;
 
 private:
@@ -58,9 +55,9 @@ private:
         if (epoch != nullptr) incarnation_ = epoch->incarnation.bytes;
     }
 
-    Result<void> take_file(std::uint64_t file, const protocol::Record& reference) {
-        files_.push_back(file);
-        TWOFOLD_TRY(auto content, wal::read_sealed(directory_, incarnation_, file));
+    Result<void> take_file(const protocol::SealedContent& file, const protocol::Record& reference) {
+        TWOFOLD_TRY(auto content,
+                    wal::read_sealed(directory_, incarnation_, file.number, file.checksum));
         std::vector<protocol::Record> records;
         for (const base::Bytes& bytes : content) {
             TWOFOLD_TRY(protocol::Record record,
@@ -72,13 +69,12 @@ private:
 
     wal::Directory& directory_;
     wal::Incarnation incarnation_{};
-    std::vector<std::uint64_t> files_;
 };
 
 std::vector<std::uint64_t> files_of(const std::vector<protocol::Record>& records) {
     std::vector<std::uint64_t> files;
     for (const protocol::Record& record : records) {
-        if (auto file = protocol::sealed_file_of(record)) files.push_back(*file);
+        if (auto file = protocol::sealed_file_of(record)) files.push_back(file->number);
     }
     return files;
 }
@@ -91,8 +87,9 @@ std::vector<base::Bytes> encode(const std::vector<protocol::Record>& records) {
 }
 
 // So that checkpoints stay as small as they were before the stop. What a former start had sealed
-// without a checkpoint that says so is in the log too, and was removed. What is in files that the
-// checkpoint names stays there.
+// without a checkpoint that says so is in the log too. What is in files that the checkpoint names
+// stays there. What finds no space stays loose: the checkpoint of this start, whose space may be
+// there already, is the way out of a full disk.
 class Sealing {
 public:
     Sealing(wal::Directory& directory, const RecoverOptions& options, RecoveredState& state)
@@ -103,16 +100,17 @@ public:
 
     Result<void> seal_keys() {
         while (state_.keys.loose() >= options_.keys_per_file) {
-            protocol::SealedRecord file{next_, state_.keys.generation(), 0};
             std::vector<protocol::Record> records;
             for (protocol::KeysRecord& record : state_.keys.loose_records(options_.keys_per_file)) {
-                file.keys += static_cast<std::uint32_t>(record.keys.size());
                 records.emplace_back(std::move(record));
             }
+            if (!records.empty()) {
+                TWOFOLD_TRY(bool has_room, write(records));
+                if (!has_room) break;
+                state_.sealed.emplace(next_, coordinator::sealed_record(next_, records));
+                ++next_;
+            }
             state_.keys.forget_loose(options_.keys_per_file);
-            if (file.keys == 0) continue;
-            TWOFOLD_TRY(write(records));
-            state_.sealed.emplace(file.file, file);
         }
         return base::ok();
     }
@@ -127,22 +125,30 @@ public:
                 count.add(record);
                 records.emplace_back(std::move(record));
             }
+            TWOFOLD_TRY(bool has_room, write(records));
+            if (!has_room) break;
             state_.outcomes.forget_loose(words);
-            protocol::SealedOutcomesRecord file{next_, count.newest, count.committed};
-            TWOFOLD_TRY(write(records));
-            state_.sealed_outcomes.emplace(file.file, file);
+            state_.sealed_outcomes.emplace(
+                next_,
+                protocol::SealedOutcomesRecord{
+                    next_, count.newest, count.committed, protocol::content_checksum(records)});
+            ++next_;
         }
         return base::ok();
     }
 
 private:
-    Result<void> write(const std::vector<protocol::Record>& records) {
+    // As file next_. False: there is no space for it.
+    Result<bool> write(const std::vector<protocol::Record>& records) {
         wal::SealedFile where{.incarnation = state_.incarnation.bytes,
                               .epoch = state_.epoch,
-                              .number = next_++,
+                              .number = next_,
                               .salt = static_cast<std::uint32_t>(options_.writer.salt_seed)};
         if (where.salt == 0) where.salt = static_cast<std::uint32_t>(base::random_number());
-        return wal::write_sealed(directory_, where, encode(records));
+        auto written = wal::write_sealed(directory_, where, encode(records));
+        if (written.has_value()) return true;
+        if (written.error().code == base::Errc::disk_full) return false;
+        return written.error();
     }
 
     wal::Directory& directory_;
@@ -172,8 +178,10 @@ Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& optio
     TWOFOLD_TRY(recovered.state, std::move(log.fold).finish(epoch));
     TWOFOLD_CRASH_POINT(coord_recovery_after_fold);
 
-    TWOFOLD_TRY(wal::remove_sealed_except(directory, log.files()));
-    TWOFOLD_TRY(directory.force());
+    // The names that this start uses. All others stay until its checkpoint is on stable storage:
+    // what was read may be in the page cache only, and the checkpoint before that need more files.
+    TWOFOLD_TRY(
+        wal::remove_sealed_from(directory, coordinator::first_sealed_file(recovered.state.epoch)));
     Sealing sealing(directory, options, recovered.state);
     TWOFOLD_TRY(sealing.seal_outcomes());
     TWOFOLD_TRY(sealing.seal_keys());

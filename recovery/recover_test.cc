@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "wal/memory_file.h"
+#include "wal/sealed.h"
 
 #include <gtest/gtest.h>
 
@@ -199,6 +200,70 @@ TEST(SealedKeys, a_power_loss_at_every_operation_of_a_start_loses_none) {
     EXPECT_GT(crashes, 200U);
 }
 
+// The space of its checkpoint is there, that of a new file is not.
+TEST(SealedKeys, a_start_on_a_full_disk_repeats_what_it_cannot_seal) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_keys(disk));
+    disk.set_hook([](const wal::MemoryDisk::Call& call) {
+        bool is_new = call.operation == wal::MemoryDisk::Operation::create;
+        return is_new ? wal::MemoryDisk::Fault::disk_full : wal::MemoryDisk::Fault::none;
+    });
+    for (std::uint8_t number = 2; number <= 3; ++number) {
+        auto full = start_sealing(disk, number);
+        ASSERT_TRUE(full.has_value()) << full.error().text();
+        expect_keys(full.value().state, 11);
+        EXPECT_EQ(full.value().state.keys.loose(), 11U);
+    }
+    disk.set_hook(nullptr);
+    auto again = start_sealing(disk, 4);
+    ASSERT_TRUE(again.has_value()) << again.error().text();
+    expect_keys(again.value().state, 11);
+    EXPECT_EQ(again.value().state.keys.loose(), 2U);
+    EXPECT_EQ(sealed_files(disk).size(), 3U);
+}
+
+// A start dies with what it wrote in the page cache, and the power is lost in the next one. The
+// generation of all files is over, so that neither's checkpoint names one of them.
+TEST(SealedKeys, a_start_that_dies_and_a_power_loss_in_the_next_one_lose_no_file) {
+    using Fault = wal::MemoryDisk::Fault;
+    auto fault_at = [](std::uint64_t n, Fault fault, bool& reached) {
+        reached = false;
+        return [count = std::uint64_t{0}, n, fault, &reached](const auto&) mutable {
+            if (++count != n) return Fault::none;
+            reached = true;
+            return fault;
+        };
+    };
+    bool died = true;
+    std::uint64_t crashes = 0;
+    for (std::uint64_t dies = 1; died; ++dies) {
+        bool cut = true;
+        for (std::uint64_t n = 1; died && cut; ++n) {
+            wal::MemoryDisk disk;
+            ASSERT_TRUE(write_keys(disk));
+            {
+                auto recovered = start_sealing(disk, 2);
+                ASSERT_TRUE(recovered.has_value());
+                append(*recovered.value().writer, protocol::KeyTurnRecord{5});
+                ASSERT_TRUE(recovered.value().writer->force().has_value());
+            }
+            disk.set_hook(fault_at(dies, Fault::io_error, died));
+            (void)start_sealing(disk, 3).has_value();
+            disk.set_hook(fault_at(n, Fault::power_cut, cut));
+            (void)start_sealing(disk, 4).has_value();
+            disk.set_hook(nullptr);
+            disk.crash_losing_unforced();
+            auto again = start_sealing(disk, 5);
+            ASSERT_TRUE(again.has_value())
+                << "dies at " << dies << ", cut " << n << ": " << again.error().text();
+            EXPECT_EQ(again.value().state.keys.size(), 0U);
+            EXPECT_TRUE(sealed_files(disk).empty());
+            ++crashes;
+        }
+    }
+    EXPECT_GT(crashes, 500U);
+}
+
 TEST(SealedKeys, a_missing_or_damaged_file_is_refused_by_its_name_and_changes_nothing) {
     wal::MemoryDisk disk;
     ASSERT_TRUE(write_keys(disk));
@@ -223,6 +288,27 @@ TEST(SealedKeys, a_missing_or_damaged_file_is_refused_by_its_name_and_changes_no
     EXPECT_NE(refused().find(name), std::string::npos);
     disk.put(name, good);
     EXPECT_EQ(refused(), "accepted");
+}
+
+// A log that was copied, and both copies were started: they have files of the same numbers, and
+// perhaps with as many keys.
+TEST(SealedKeys, a_file_of_another_copy_of_the_log_is_refused) {
+    wal::MemoryDisk disk;
+    ASSERT_TRUE(write_keys(disk));
+    ASSERT_TRUE(start_sealing(disk, 2).has_value());
+    const std::string name = sealed_files(disk)[2];
+    wal::SealedFile file{.incarnation = options_for(1).incarnation_if_new.bytes,
+                         .epoch = 2,
+                         .number = coordinator::first_sealed_file(2) + 2,
+                         .salt = 7};
+    protocol::KeysRecord other{0, {key_of(20), key_of(21), key_of(22)}};
+    disk.erase(name);
+    std::vector<base::Bytes> content{protocol::encode_record(other)};
+    ASSERT_TRUE(wal::write_sealed(disk.directory(), file, content).has_value());
+    auto refused = start_sealing(disk, 3);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_NE(refused.error().context.find(name + ": it holds something else"), std::string::npos)
+        << refused.error().text();
 }
 
 TEST(SealedKeys, a_file_with_other_keys_than_its_record_says_is_refused) {

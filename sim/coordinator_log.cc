@@ -202,7 +202,8 @@ CoordinatorNode::Checkpoint CoordinatorNode::make_checkpoint() {
     if (stale && !stale_checkpoint_.records.empty()) return stale_checkpoint_;
     Checkpoint checkpoint;
     for (const protocol::Record& record : machine_->checkpoint()) {
-        if (auto file = protocol::sealed_file_of(record)) checkpoint.sealed.push_back(*file);
+        auto file = protocol::sealed_file_of(record);
+        if (file) checkpoint.sealed.push_back({file->number, checkpoint.records.size()});
         checkpoint.records.push_back(protocol::encode_record(record));
     }
     if (stale) stale_checkpoint_ = checkpoint;

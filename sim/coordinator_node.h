@@ -107,7 +107,7 @@ private:
     // What a checkpoint consists of.
     struct Checkpoint {
         std::vector<base::Bytes> records;
-        std::vector<std::uint64_t> sealed;
+        std::vector<wal::SealedReference> sealed;
     };
     void maybe_checkpoint();
     [[nodiscard]] Checkpoint make_checkpoint();

@@ -1,6 +1,7 @@
 #include "wal/sealed.h"
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "wal/core/segment_name.h"
 
 #include <algorithm>
@@ -23,13 +24,17 @@ SegmentHeader header_of(const SealedFile& file, std::uint64_t padded_bytes) {
     return header;
 }
 
-Bytes encode(const SealedFile& file, std::span<const Bytes> records) {
-    Bytes batch(kBatchHeaderSizeBytes);
-    base::ByteWriter writer(batch);
+void put_records(std::span<const Bytes> records, Bytes& out) {
+    base::ByteWriter writer(out);
     for (const Bytes& record : records) {
         writer.u32(static_cast<std::uint32_t>(record.size()));
         writer.raw(record);
     }
+}
+
+Bytes encode(const SealedFile& file, std::span<const Bytes> records) {
+    Bytes batch(kBatchHeaderSizeBytes);
+    put_records(records, batch);
     BatchHeader header;
     header.length_bytes = static_cast<std::uint32_t>(batch.size());
     header.kind = BatchKind::checkpoint;
@@ -91,7 +96,27 @@ bool is_whole(const BatchHeader& batch, const SegmentHeader& header) {
            batch.incarnation == header.incarnation && batch.epoch == header.epoch;
 }
 
+// And all unfinished ones.
+template <typename Predicate>
+Result<void> remove_sealed_if(Directory& directory, Predicate goes) {
+    TWOFOLD_TRY(auto names, directory.list());
+    for (const std::string& name : names) {
+        ParsedName parsed = parse_name(name);
+        bool is_whole = parsed.kind == FileKind::sealed;
+        if (!is_whole && parsed.kind != FileKind::unfinished_sealed) continue;
+        if (is_whole && !goes(parsed.number)) continue;
+        TWOFOLD_TRY(directory.remove(name));
+    }
+    return base::ok();
+}
+
 }  // namespace
+
+std::uint32_t content_checksum(std::span<const Bytes> records) {
+    Bytes content;
+    put_records(records, content);
+    return base::crc32c(content);
+}
 
 Result<void> write_sealed(Directory& directory,
                           const SealedFile& file,
@@ -108,7 +133,8 @@ Result<void> write_sealed(Directory& directory,
 
 Result<std::vector<Bytes>> read_sealed(Directory& directory,
                                        const Incarnation& incarnation,
-                                       std::uint64_t number) {
+                                       std::uint64_t number,
+                                       std::uint32_t checksum) {
     auto file = directory.open(sealed_name(number));
     if (!file.has_value()) {
         if (file.error().code != Errc::not_found) return file.error();
@@ -134,6 +160,10 @@ Result<std::vector<Bytes>> read_sealed(Directory& directory,
     if (check != BatchCheck::valid || !is_whole(batch, header.value())) {
         return damaged(directory, number, "its content is unreadable");
     }
+    ByteSpan content = rest.first(batch.length_bytes).subspan(kBatchHeaderSizeBytes);
+    if (base::crc32c(content) != checksum) {
+        return damaged(directory, number, "it holds something else than the log refers to");
+    }
     std::vector<Bytes> records;
     for_each_record(rest.first(batch.length_bytes),
                     [&](ByteSpan record) { records.emplace_back(record.begin(), record.end()); });
@@ -141,16 +171,13 @@ Result<std::vector<Bytes>> read_sealed(Directory& directory,
 }
 
 Result<void> remove_sealed_except(Directory& directory, std::span<const std::uint64_t> keep) {
-    TWOFOLD_TRY(auto names, directory.list());
-    for (const std::string& name : names) {
-        ParsedName parsed = parse_name(name);
-        bool goes = parsed.kind == FileKind::unfinished_sealed ||
-                    (parsed.kind == FileKind::sealed &&
-                     std::ranges::find(keep, parsed.number) == keep.end());
-        if (!goes) continue;
-        TWOFOLD_TRY(directory.remove(name));
-    }
-    return base::ok();
+    return remove_sealed_if(directory, [keep](std::uint64_t number) {
+        return std::ranges::find(keep, number) == keep.end();
+    });
+}
+
+Result<void> remove_sealed_from(Directory& directory, std::uint64_t first) {
+    return remove_sealed_if(directory, [first](std::uint64_t number) { return number >= first; });
 }
 
 }  // namespace twofold::wal

@@ -29,15 +29,27 @@ struct SealedFile {
                                         const SealedFile& file,
                                         std::span<const Bytes> records);
 
-// Its records. Errors: corrupt (it is missing, damaged, or another log's; the text names the file,
-// what is wrong, and the command to look closer), unsupported_version, io_error.
+// CRC-32C of these records as they stand in a file's batch: each with its length before it. Who
+// refers to the file keeps it, so that a file of the same number from another copy of the log,
+// which went its own way, does not pass for this one.
+[[nodiscard]] std::uint32_t content_checksum(std::span<const Bytes> records);
+
+// Its records. Errors: corrupt (it is missing, damaged, has another content, or is another log's;
+// the text names the file, what is wrong, and the command to look closer), unsupported_version,
+// io_error.
 [[nodiscard]] Result<std::vector<Bytes>> read_sealed(Directory& directory,
                                                      const Incarnation& incarnation,
-                                                     std::uint64_t number);
+                                                     std::uint64_t number,
+                                                     std::uint32_t checksum);
 
 // Removes all sealed files but these, and unfinished ones. Not forced: one that comes back is no
-// harm.
+// harm. Only when a checkpoint that needs no others is on stable storage: until then an older one,
+// which the reader did not even look at, may be what a power loss leaves.
 [[nodiscard]] Result<void> remove_sealed_except(Directory& directory,
                                                 std::span<const std::uint64_t> keep);
+
+// For a start, before it seals: removes unfinished ones, and those with this number or a higher
+// one, which no checkpoint can name yet.
+[[nodiscard]] Result<void> remove_sealed_from(Directory& directory, std::uint64_t first);
 
 }  // namespace twofold::wal

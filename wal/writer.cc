@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -443,12 +445,45 @@ Result<void> Writer::write_checkpoint(std::span<const Bytes> records,
     return refill_reserve();
 }
 
+// A checkpoint is the way out of a full disk, its space was written before: what has no file
+// for want of space must not hold it up.
 Result<void> Writer::checkpoint(std::span<const Bytes> records,
-                                std::span<const std::uint64_t> sealed) {
+                                std::span<const SealedReference> sealed) {
     TWOFOLD_TRY(force());
-    TWOFOLD_TRY(write_unsealed());
+    std::erase_if(unsealed_, [sealed](const Unsealed& file) {
+        return std::ranges::find(sealed, file.number, &SealedReference::number) == sealed.end();
+    });
+    auto written = write_unsealed();
+    if (!written.has_value() && written.error().code != Errc::disk_full) return written;
+    std::vector<Bytes> whole;
+    if (!unsealed_.empty()) {
+        whole = with_unsealed(records, sealed);
+        records = whole;
+    }
+    std::vector<std::uint64_t> numbers;
+    numbers.reserve(sealed.size());
+    for (const SealedReference& file : sealed) numbers.push_back(file.number);
     TWOFOLD_TRY(reserve_for_checkpoint(records));
-    return write_checkpoint(records, sealed, false);
+    return write_checkpoint(records, numbers, false);
+}
+
+std::vector<Bytes> Writer::with_unsealed(std::span<const Bytes> records,
+                                         std::span<const SealedReference> sealed) const {
+    std::map<std::size_t, const Unsealed*> replaced;
+    for (const SealedReference& file : sealed) {
+        auto found = std::ranges::find(unsealed_, file.number, &Unsealed::number);
+        if (found != unsealed_.end()) replaced.emplace(file.record, &*found);
+    }
+    std::vector<Bytes> whole;
+    for (std::size_t i = 0; i < records.size(); ++i) {
+        auto file = replaced.find(i);
+        if (file == replaced.end()) {
+            whole.push_back(records[i]);
+        } else {
+            std::ranges::copy(file->second->records, std::back_inserter(whole));
+        }
+    }
+    return whole;
 }
 
 Result<void> Writer::seal(std::uint64_t number, std::vector<Bytes> records) {

@@ -64,6 +64,12 @@ struct WriterCounters {
     std::uint64_t mark_failures = 0;  // at most 1: marks stop then, which is always safe
 };
 
+// A record of a checkpoint that stands for the records of a sealed file.
+struct SealedReference {
+    std::uint64_t number = 0;  // of the file
+    std::size_t record = 0;    // its place among the checkpoint's records
+};
+
 class Writer {
 public:
     // Begins epoch summary.last_epoch + 1 in a new segment; `incarnation` is used only when
@@ -116,14 +122,14 @@ public:
     // record appended so far, into a new segment, forces it, and recycles older segments.
     // disk_full, limit_exceeded: nothing was changed and the writer stays usable. Anything else
     // poisons.
-    // `sealed` are the numbers of the sealed files that the records refer to: they are on stable
-    // storage before the checkpoint is written, and all others are removed after it.
+    // `sealed` are the records that refer to sealed files: these are on stable storage before the
+    // checkpoint is written, and all others are removed after it. One for which there is still no
+    // space stands in the checkpoint itself, in place of the record that refers to it.
     [[nodiscard]] Result<void> checkpoint(std::span<const Bytes> records,
-                                          std::span<const std::uint64_t> sealed = {});
+                                          std::span<const SealedReference> sealed = {});
 
     // Writes and forces a sealed file. Checkpoints made after this call may refer to it. disk_full:
-    // it is kept, and tried again before the next checkpoint, which fails without it. Anything else
-    // poisons.
+    // it is kept, and tried again before every checkpoint that refers to it. Anything else poisons.
     [[nodiscard]] Result<void> seal(std::uint64_t number, std::vector<Bytes> records);
 
     // Forces what is pending and a clean-shutdown batch. The writer is closed afterwards.
@@ -177,6 +183,8 @@ private:
                                   bool starts_epoch);
     Result<void> release_before(std::uint64_t first_needed, std::span<const std::uint64_t> sealed);
     Result<void> write_unsealed();
+    [[nodiscard]] std::vector<Bytes> with_unsealed(std::span<const Bytes> records,
+                                                   std::span<const SealedReference> sealed) const;
     void open_mark();
     void write_mark(bool clean_shutdown);
     void drop_mark();

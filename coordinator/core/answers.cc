@@ -190,7 +190,7 @@ Answer Machine::Impl::answer_now(const Transaction& txn) const {
         answer.reason = not_ready();
     } else if (txn.state == TransactionState::committing) {
         answer.kind = AnswerKind::decided;
-    } else if (txn.key_forcing && !txn.key_forced) {
+    } else if (is_key_being_forced(txn)) {
         // The client's key is not durable with the abort yet: after a crash the same request would
         // run again, and could commit.
         answer.kind = AnswerKind::undecided;

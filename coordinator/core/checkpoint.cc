@@ -133,6 +133,8 @@ void Machine::Impl::restore_commit(const TxnId& id, const UnfinishedGroup& group
         branch.holds_slot = true;
         enter(txn, branch, BranchState::committing);
     }
+    // Whatever else is known under its key is older.
+    if (txn.member().idempotency) keys_.erase(txn.member().idempotency->key_hash);
     remember_key(txn, true);
 }
 

@@ -50,7 +50,10 @@ void Machine::Impl::propose(Transaction& txn) {
         branch.in_decision = branch.state == BranchState::yes;
         any_yes = any_yes || branch.in_decision;
     }
-    if (!any_yes) {  // nothing was written anywhere: nothing to record, nothing to finish
+    // Nothing was written anywhere: nothing to record, nothing to finish. But replaced attempts
+    // that have not acknowledged their abort: then it is decided as any other commit, and ends
+    // after them.
+    if (!any_yes && txn.outstanding == 0) {
         txn.recorded = false;
         txn.decision = Decision::commit;
         end(txn);
@@ -97,6 +100,7 @@ void Machine::Impl::commit_decided(Transaction& txn) {
         drive(txn, branch);
     }
     answer_ready_waiters(txn);
+    finish_if_done(txn);
 }
 
 // Presumed abort: nothing is forced, the answer does not wait, and a crash changes nothing. The
@@ -185,6 +189,7 @@ Outcome Machine::Impl::outcome_of(const Transaction& txn) {
 }
 
 void Machine::Impl::end(Transaction& txn) {
+    TWOFOLD_ASSERT(txn.outstanding == 0, "what has ended is outstanding nowhere");
     Outcome outcome = outcome_of(txn);
     TransactionState state = TransactionState::heuristic;
     if (outcome == Outcome::committed) state = TransactionState::committed;
@@ -218,7 +223,9 @@ void Machine::Impl::remember(Transaction& txn) {
     // The one that has just ended stays: its caller may look at it still.
     while (ended_.size() > std::max<std::size_t>(config_.reports_max, 1)) {
         Transaction* oldest = find(ended_.front());
-        if (!oldest->waiters.empty()) return;  // its key is still being forced
+        // Without its report a repetition would take its key for free, and run again, while the
+        // abort under that key is becoming durable.
+        if (is_key_being_forced(*oldest) || !oldest->waiters.empty()) return;
         --by_state_[static_cast<std::size_t>(oldest->state)];
         transactions_.erase(ended_.front());
         ended_.pop_front();

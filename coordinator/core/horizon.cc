@@ -39,7 +39,11 @@ void Machine::Impl::seal_outcomes() {
     outcomes_.forget_loose(outcomes_.loose());
     if (count.committed == 0) return;
     sealed_outcomes_.emplace(
-        effect.file, protocol::SealedOutcomesRecord{effect.file, count.newest, count.committed});
+        effect.file,
+        protocol::SealedOutcomesRecord{effect.file,
+                                       count.newest,
+                                       count.committed,
+                                       protocol::content_checksum(effect.records)});
     emit(std::move(effect));
 }
 

@@ -14,11 +14,11 @@ using protocol::KeysRecord;
 using protocol::ParticipantNumber;
 using protocol::SettledKey;
 
-const KeyMemory::Entry* KeyMemory::find_entry(const Hash& hash) const {
+std::pair<const KeyMemory::Entry*, std::uint32_t> KeyMemory::find_entry(const Hash& hash) const {
     for (const Generation& generation : generations_ | std::views::reverse) {
-        if (const Entry* entry = generation.keys.find(hash)) return entry;
+        if (const Entry* entry = generation.keys.find(hash)) return {entry, generation.number};
     }
-    return nullptr;
+    return {nullptr, 0};
 }
 
 std::optional<KeyMemory::Known> KeyMemory::find(const Hash& hash) const {
@@ -119,10 +119,21 @@ void KeyMemory::refresh(const Hash& hash) {
     }
 }
 
-void KeyMemory::turn(std::uint32_t generation) {
+void KeyMemory::begin(std::uint32_t generation) {
     TWOFOLD_ASSERT(generation >= generation_, "generations of keys go up");
     generation_ = generation;
-    while (!generations_.empty() && is_over(generations_.front().number)) generations_.pop_front();
+}
+
+void KeyMemory::drop(std::uint32_t generation) {
+    TWOFOLD_ASSERT(generation <= generation_, "only what has begun drops what is over");
+    while (!generations_.empty() && is_over(generations_.front().number, generation)) {
+        generations_.pop_front();
+    }
+}
+
+void KeyMemory::turn(std::uint32_t generation) {
+    begin(generation);
+    drop(generation);
 }
 
 // ---- settled keys ---------------------------------------------------------------------
@@ -162,16 +173,22 @@ void KeyMemory::settle(const SettledKey& key, bool for_the_log) {
 
 std::vector<KeysRecord> KeyMemory::loose_records(std::size_t limit) const {
     std::vector<KeysRecord> out;
+    std::map<std::uint32_t, std::size_t> unfinished;  // by generation, where in `out`
     for (const Hash& hash : loose_ | std::views::take(limit)) {
-        const Entry* entry = find_entry(hash);
+        auto [entry, generation] = find_entry(hash);
         // It was dropped with its generation, or its key is used again.
         if (entry == nullptr || entry->state == State::open) continue;
         if (entry->state == State::deciding) continue;
-        if (out.empty() || out.back().keys.size() == kKeysPerRecord) {
-            out.push_back({generation_, {}});
+        auto [place, is_new] = unfinished.try_emplace(generation, out.size());
+        if (!is_new && out[place->second].keys.size() == kKeysPerRecord) {
+            place->second = out.size();
+            is_new = true;
+        }
+        if (is_new) {
+            out.push_back({generation, {}});
             out.back().keys.reserve(kKeysPerRecord);
         }
-        out.back().keys.push_back(settled_key(*entry));
+        out[place->second].keys.push_back(settled_key(*entry));
     }
     return out;
 }
@@ -182,7 +199,7 @@ void KeyMemory::forget_loose(std::size_t count) {
 }
 
 void KeyMemory::restore(const KeysRecord& record, bool is_loose) {
-    if (is_over(record.generation)) return;
+    if (is_over(record.generation, generation_)) return;
     for (const SettledKey& key : record.keys) {
         std::optional<Known> known = find(key.idempotency.key_hash);
         if (known && known->generation > record.generation) continue;  // used again since

@@ -1,8 +1,10 @@
 // Which idempotency keys were used, for what request, by which transaction, and how that ended.
 //
 // A key is open while its transaction may still end either way, and settled when its outcome is
-// fixed. Keys live in generations: turn() begins a new one and drops the oldest as a whole. A key
-// belongs to the generation that was the newest when it was last changed, and lives for four more.
+// fixed. Keys live in generations: begin() begins a new one, drop() drops the oldest as a whole. A
+// key belongs to the generation that was the newest when it was last changed, and lives for four
+// more. It is written with its generation, so that memory never drops it before the disk does: a
+// key that comes back after it was used again would answer for the wrong transaction.
 //
 // Settled keys are loose until they were put into a sealed file: only loose ones are written by a
 // checkpoint. How many there may be is up to the caller.
@@ -19,6 +21,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace twofold::coordinator {
@@ -59,14 +62,18 @@ public:
     void refresh(const Hash& hash);
 
     [[nodiscard]] std::uint32_t generation() const { return generation_; }
+    // Keys belong to it from now on.
+    void begin(std::uint32_t generation);
+    // What is over in this one is forgotten: it must have begun on the disk, too.
+    void drop(std::uint32_t generation);
+    // Both.
     void turn(std::uint32_t generation);
-    // Too old for this generation.
-    [[nodiscard]] bool is_over(std::uint32_t generation) const {
-        return generation + kGenerationsPerLifetime < generation_;
+    [[nodiscard]] static bool is_over(std::uint32_t generation, std::uint32_t now) {
+        return generation + kGenerationsPerLifetime < now;
     }
 
     [[nodiscard]] std::size_t loose() const { return loose_.size(); }
-    // The oldest loose ones, at most `limit`, as records of the present generation.
+    // The oldest loose ones, at most `limit`, as records of their own generations.
     [[nodiscard]] std::vector<protocol::KeysRecord> loose_records(std::size_t limit) const;
     // They are in a sealed file.
     void forget_loose(std::size_t count);
@@ -111,7 +118,8 @@ private:
         std::map<Hash, protocol::TxnId> foreign;
     };
 
-    [[nodiscard]] const Entry* find_entry(const Hash& hash) const;
+    // With the number of its generation; {nullptr, 0}: there is none.
+    [[nodiscard]] std::pair<const Entry*, std::uint32_t> find_entry(const Hash& hash) const;
     [[nodiscard]] Generation& at(std::uint32_t generation);
     [[nodiscard]] std::uint8_t reason_number(const std::string& reason);
     [[nodiscard]] Entry settled_entry(const protocol::SettledKey& key);

@@ -87,9 +87,40 @@ TEST(KeyMemory, a_generation_goes_as_a_whole_after_four_more) {
     EXPECT_TRUE(keys.find(hash_of(2)).has_value()) << "refreshed";
     EXPECT_NE(keys.abort_reason({1, 2}), nullptr);
     EXPECT_TRUE(keys.find(hash_of(3)).has_value());
-    EXPECT_EQ(keys.loose_records(9)[0].keys.size(), 2U) << "what is gone is not written";
+    EXPECT_EQ(keys.loose_records(9).size(), 2U) << "what is gone is not written";
     keys.turn(9);
     EXPECT_EQ(keys.size(), 0U);
+}
+
+TEST(KeyMemory, a_generation_that_has_begun_drops_nothing_by_itself) {
+    KeyMemory keys;
+    keys.settle(key_of(1), true);
+    keys.turn(4);
+    keys.begin(5);
+    keys.settle(key_of(2), true);
+    EXPECT_TRUE(keys.find(hash_of(1)).has_value());
+    EXPECT_EQ(keys.find(hash_of(2))->generation, 5U);
+    keys.drop(5);
+    EXPECT_FALSE(keys.find(hash_of(1)).has_value());
+    EXPECT_EQ(keys.size(), 1U);
+}
+
+// On the disk a key lives no longer than in memory.
+TEST(KeyMemory, keys_are_written_with_their_own_generation) {
+    KeyMemory keys;
+    keys.settle(key_of(1), true);
+    keys.turn(2);
+    keys.settle(key_of(2), true);
+    keys.turn(3);
+    for (std::uint64_t i = 3; i <= 70; ++i) keys.settle(key_of(i), true);
+    keys.restore({1, {key_of(71), key_of(72)}}, true);
+    std::vector<std::pair<std::uint32_t, std::size_t>> records;
+    for (const auto& record : keys.loose_records(1'000)) {
+        records.emplace_back(record.generation, record.keys.size());
+    }
+    std::vector<std::pair<std::uint32_t, std::size_t>> expected{
+        {0, 1}, {2, 1}, {3, 64}, {3, 4}, {1, 2}};
+    EXPECT_EQ(records, expected);
 }
 
 TEST(KeyMemory, a_key_that_is_used_again_counts_as_the_newer_one) {
@@ -192,32 +223,101 @@ TEST(SealedKeys, leave_the_checkpoints_for_a_file) {
     EXPECT_EQ(loose_keys(s.machine), 0U);
     auto files = only<protocol::SealedRecord>(s.machine.checkpoint());
     ASSERT_EQ(files.size(), 1U);
-    EXPECT_EQ(files[0], (protocol::SealedRecord{seal->file, 0, 3}));
+    EXPECT_EQ(
+        files[0],
+        (protocol::SealedRecord{seal->file, 0, 3, protocol::content_checksum(seal->records)}));
     commit_under(s, 4);
     EXPECT_EQ(sealed_by(s), nullptr);
     EXPECT_EQ(loose_keys(s.machine), 1U) << "what is sealed is not written again";
     s.when("once more", s.submit({1, 2}, keyed(2))).expect({"answer 5 finished committed"});
 }
 
-// The keys timer is the last one that was armed by a transaction.
-TEST(SealedKeys, every_generation_has_its_own_file_and_takes_it_away) {
-    Script s;
+// An abort under key 1 and the timer of its generation, the last one that was armed.
+TimerId abort_under_key(Script& s) {
     s.when("work comes", s.submit({1, 2}, keyed(1)));
     TimerId timer = s.timers.back();
     s.when("no", s.reply(1, no, protocol::reason::kConstraint));
     s.when("durable", s.durable());
     s.when("aborted", s.reply(2, aborted));
+    return timer;
+}
+
+TEST(SealedKeys, every_generation_has_its_own_file_and_takes_it_away) {
+    Script s;
+    TimerId timer = abort_under_key(s);
     for (std::uint32_t turn = 1; turn <= 4; ++turn) {
         s.when("a quarter of the lifetime", TimerFired{timer})
-            .expect_one("append key turn " + std::to_string(turn));
-        timer = s.timers.back();
+            .expect_one("force key turn " + std::to_string(turn));
         EXPECT_EQ(sealed_by(s) != nullptr, turn == 1);
+        s.when("durable", s.durable()).quiet();
+        timer = s.timers.back();
         auto files = only<protocol::SealedRecord>(s.machine.checkpoint());
         ASSERT_EQ(files.size(), 1U);
         EXPECT_EQ(files[0].keys, 1U);
     }
-    s.when("the last quarter", TimerFired{timer}).expect({"append key turn 5"});
+    s.when("the last quarter", TimerFired{timer}).expect({"force key turn 5"});
+    s.when("durable", s.durable()).quiet();
     EXPECT_TRUE(only<protocol::SealedRecord>(s.machine.checkpoint()).empty());
+}
+
+// Until then the next start would know its abort, and a second use would be answered with it.
+TEST(SealedKeys, a_key_is_free_when_the_end_of_its_time_is_durable) {
+    Script s;
+    TimerId timer = abort_under_key(s);
+    for (std::uint32_t turn = 1; turn <= 4; ++turn) {
+        s.when("a quarter of the lifetime", TimerFired{timer});
+        s.when("durable", s.durable());
+        timer = s.timers.back();
+    }
+    s.when("the last quarter", TimerFired{timer});
+    Input turned = s.durable();
+    s.when("the key comes", s.submit({1, 2}, keyed(1)))
+        .expect({"answer 2 finished aborted (constraint_violation)"});
+    s.when("it is over on the disk", turned).quiet();
+    s.when("the key comes again", s.submit({1, 2}, keyed(1))).expect_one("append preparing t1.2");
+}
+
+// What settles while a turn is on its way to the disk comes after it in the log, and in memory.
+TEST(SealedKeys, what_settles_during_a_turn_is_of_the_new_generation) {
+    Script s;
+    s.when("work comes", s.submit({1, 2}, keyed(1)));
+    TimerId timer = s.timers.back();
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    s.when("durable", s.decided());
+    s.when("committed", s.reply(1, committed));
+    s.when("a quarter of the lifetime", TimerFired{timer}).expect({"force key turn 1"});
+    s.when("committed", s.reply(2, committed)).expect_one("append end t1.1 committed");
+    auto records = only<protocol::KeysRecord>(s.machine.checkpoint());
+    ASSERT_EQ(records.size(), 1U);
+    EXPECT_EQ(records[0].generation, 1U);
+}
+
+TEST(SealedKeys, an_unfinished_commit_owns_its_key_whatever_else_is_known_of_it) {
+    RecoveredState state = first_start(2);
+    state.epochs[2] = epoch_record(2);
+    state.epoch = 2;
+    auto id =
+        protocol::make_txn_id(state.incarnation, 1, 9, {}, base::KeyedHash(state.epochs.at(1).key));
+    SettledKey old = key_of(1, false);
+    old.idempotency = *keyed(1).idempotency;
+    state.keys.settle(old, true);
+    UnfinishedGroup& group = state.unfinished_commits[id];
+    group.decision.group = id;
+    group.decision.members.push_back({id, keyed(1).idempotency, {}});
+    protocol::BranchRecord branch;
+    branch.branch = 1;
+    branch.attempt = 1;
+    branch.participant = protocol::ParticipantNumber(1);
+    branch.uuid = participant_info(1).uuid;
+    branch.identity = participant_info(1).identity;
+    group.decision.branches.push_back(branch);
+    Script s(std::move(state), {});
+    s.when("the key comes", s.submit({1}, keyed(1))).quiet();
+    s.when("committed", s.reply(1, committed)).expect_one("answer 1 finished committed");
+    auto records = only<protocol::KeysRecord>(s.machine.checkpoint());
+    ASSERT_EQ(records.size(), 1U);
+    EXPECT_EQ(records[0].keys.back().position, id.position()) << "so the next start knows, too";
 }
 
 // What the loop does for a checkpoint does not depend on how many keys there are.

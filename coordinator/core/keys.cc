@@ -163,15 +163,13 @@ void Machine::Impl::settle_key(const TxnId& id,
 // The oldest settled keys leave the checkpoints for a file of their own.
 void Machine::Impl::seal_keys() {
     Seal effect;
-    protocol::SealedRecord file{next_sealed_++, keys_.generation(), 0};
-    effect.file = file.file;
+    effect.file = next_sealed_++;
     for (protocol::KeysRecord& record : keys_.loose_records(config_.keys_per_file)) {
-        file.keys += static_cast<std::uint32_t>(record.keys.size());
         effect.records.emplace_back(std::move(record));
     }
     keys_.forget_loose(config_.keys_per_file);
-    if (file.keys == 0) return;
-    sealed_.emplace(file.file, file);
+    if (effect.records.empty()) return;
+    sealed_.emplace(effect.file, sealed_record(effect.file, effect.records));
     emit(std::move(effect));
 }
 
@@ -181,8 +179,7 @@ void Machine::Impl::time_keys() {
     keys_timer_ = arm({TimerKind::keys, {}, {}}, generation, generation);
 }
 
-// A fourth of the lifetime is over: a new generation begins, and the oldest goes as a whole, in
-// memory at once and on the disk with the next checkpoint. What has not ended stays.
+// A fourth of the lifetime is over: a new generation begins. What has not ended stays.
 void Machine::Impl::turn_keys() {
     keys_timer_ = TimerId{};
     for (const auto& [position, txn] : transactions_) {
@@ -191,10 +188,17 @@ void Machine::Impl::turn_keys() {
         if (known && txn_of(*known) == txn->id) keys_.refresh(txn->member().idempotency->key_hash);
     }
     if (keys_.loose() > 0) seal_keys();
-    keys_.turn(keys_.generation() + 1);
-    emit(Append{protocol::KeyTurnRecord{keys_.generation()}});
-    std::erase_if(sealed_,
-                  [this](const auto& file) { return keys_.is_over(file.second.generation); });
+    keys_.begin(keys_.generation() + 1);
+    force(protocol::KeyTurnRecord{keys_.generation()});
+}
+
+// The disk knows of the new generation, and brings no key of the oldest back, whatever happens: now
+// it may go, and its keys be used again.
+void Machine::Impl::keys_turned(std::uint32_t generation) {
+    keys_.drop(generation);
+    std::erase_if(sealed_, [generation](const auto& file) {
+        return KeyMemory::is_over(file.second.generation, generation);
+    });
     if (keys_.size() > 0) time_keys();
 }
 

@@ -225,6 +225,8 @@ void Machine::Impl::handle(Durable& input) {
         if (txn == nullptr) return;
         txn->key_forced = true;
         answer_ready_waiters(*txn);
+    } else if (auto* turn = std::get_if<protocol::KeyTurnRecord>(&forcing.record)) {
+        keys_turned(turn->generation);
     }
 }
 

@@ -279,8 +279,13 @@ private:
     [[nodiscard]] protocol::TxnId txn_of(const KeyMemory::Known& known) const;
     void time_keys();
     void turn_keys();
+    void keys_turned(std::uint32_t generation);
     void seal_keys();
     [[nodiscard]] bool owns_key(const Transaction& txn) const;
+    // With its abort: nobody was told that yet, and a crash may lose it.
+    [[nodiscard]] static bool is_key_being_forced(const Transaction& txn) {
+        return txn.key_forcing && !txn.key_forced;
+    }
     [[nodiscard]] bool is_key_in_question(const Transaction& txn) const;
     void answer_by_original(Transaction& txn, const protocol::TxnId& original);
     void replay(Transaction& txn, Branch& branch, const protocol::TxnId& original);

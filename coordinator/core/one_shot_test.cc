@@ -139,6 +139,28 @@ TEST(OneShot, a_restarted_participant_gets_a_new_attempt) {
         .expect_one("append end t1.1 committed");
 }
 
+// Ended before, it would hold the participant's low water for ever, and nobody would find it.
+TEST(OneShot, reads_wait_for_the_end_of_a_replaced_attempt) {
+    for (bool while_proposing : {true, false}) {
+        Script s;
+        s.when("work comes", s.submit({1, 2}));
+        s.infos[2].epoch = 5;
+        s.when("it has restarted", s.reply(2, refused, reason::kStaleParticipantEpoch, [](auto& r) {
+             r.executed = false;
+         })).expect_one("send abort t1.1/2.1 to 2");
+        s.when("read-only", s.reply_to(ItemOp::execute_prepare, s.key(2, 2), 2, read_only)).quiet();
+        s.when("read-only", s.reply(1, read_only)).expect({"propose commit t1.1"});
+        Input durable = s.decided();
+        Input gone = s.reply_to(ItemOp::abort, s.key(2, 1), 2, aborted);
+        s.when("one", while_proposing ? gone : durable).quiet();
+        s.when("the other", while_proposing ? durable : gone)
+            .expect({"append end t1.1 committed",
+                     "finished t1.1 committed",
+                     "answer 1 finished committed"});
+        EXPECT_EQ(s.machine.low_water(protocol::ParticipantNumber(2)).sequence, 2U);
+    }
+}
+
 TEST(OneShot, work_that_was_executed_is_not_repeated_in_a_new_epoch) {
     Script s;
     s.when("work comes", s.submit({1, 2}));

@@ -263,7 +263,8 @@ TEST(SealedOutcomes, leave_the_checkpoints_for_a_file) {
     EXPECT_TRUE(only<OutcomesRecord>(s.machine.checkpoint()).empty());
     auto files = only<protocol::SealedOutcomesRecord>(s.machine.checkpoint());
     EXPECT_EQ(files,
-              (std::vector{protocol::SealedOutcomesRecord{seal->file, IdPosition{1, 64}, 64}}));
+              (std::vector{protocol::SealedOutcomesRecord{
+                  seal->file, IdPosition{1, 64}, 64, protocol::content_checksum(seal->records)}}));
     commit(s);
     EXPECT_EQ(sealed_by(s), nullptr);
     EXPECT_EQ(read(only<OutcomesRecord>(s.machine.checkpoint())),

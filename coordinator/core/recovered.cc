@@ -53,6 +53,19 @@ void forget_files_below(protocol::IdPosition horizon,
     std::erase_if(files, [&](const auto& file) { return file.second.newest < horizon; });
 }
 
+// It goes when the newest of its keys are over.
+protocol::SealedRecord sealed_record(std::uint64_t file, const std::vector<Record>& records) {
+    protocol::SealedRecord sealed;
+    sealed.file = file;
+    for (const Record& record : records) {
+        const auto& keys = std::get<protocol::KeysRecord>(record);
+        sealed.generation = std::max(sealed.generation, keys.generation);
+        sealed.keys += static_cast<std::uint32_t>(keys.keys.size());
+    }
+    sealed.checksum = protocol::content_checksum(records);
+    return sealed;
+}
+
 std::uint64_t first_sealed_file(protocol::Epoch epoch) { return (std::uint64_t{epoch} << 32U) + 1; }
 
 // Order matters to a reader only in that the horizon comes before the outcomes, a group's outcomes

@@ -87,6 +87,9 @@ struct RecoveredState {
 // Files whose ids are all below the horizon are not needed any more.
 void forget_files_below(protocol::IdPosition horizon,
                         std::map<std::uint64_t, protocol::SealedOutcomesRecord>& files);
+// What refers to a sealed file of these records of keys.
+[[nodiscard]] protocol::SealedRecord sealed_record(std::uint64_t file,
+                                                   const std::vector<protocol::Record>& records);
 // The number of the first sealed file, of whatever kind, of an epoch: files of two starts never
 // have the same name.
 [[nodiscard]] std::uint64_t first_sealed_file(protocol::Epoch epoch);

@@ -212,6 +212,27 @@ TEST(Replay, participants_that_know_no_keys_get_keyed_work_in_two_phases) {
     s.when("work without a key", s.submit({1})).expect({"send one_phase t1.2/1.1 to 1"});
 }
 
+// Its waiter has gone, and other transactions end meanwhile: a repetition must not find it gone.
+TEST(Replay, a_repetition_while_its_abort_is_being_forced_waits_for_that) {
+    Config config;
+    config.reports_max = 1;
+    Script s(2, config);
+    s.infos[1].one_phase = true;
+    s.when("it can do one-phase", s.seen(1));
+    BeginOptions options = keyed();
+    options.answer_within = Milliseconds{5};
+    s.when("work comes", s.submit({1}, options));
+    s.when("it fails", s.reply(1, no, reason::kLockTimeout))
+        .expect({"finished t1.1 aborted", "force idempotent abort t1.1"});
+    Input forced = s.durable();
+    s.when("the disk stands still", s.timer())
+        .expect({"answer 1 undecided aborted (lock_timeout) key_open"});
+    s.when("other work comes", s.submit({1}));
+    s.when("it is done", s.reply(1, committed));
+    s.when("the client repeats", s.submit({1}, keyed())).quiet();
+    s.when("the disk goes on", forced).expect({"answer 3 finished aborted (lock_timeout)"});
+}
+
 // ---- databases that do one-phase work no more ------------------------------------------
 
 TEST(Rerun, what_cannot_be_one_phase_goes_on_in_two_phases) {

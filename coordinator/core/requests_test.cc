@@ -186,11 +186,13 @@ TEST(Keys, are_forgotten_after_their_lifetime_and_not_before) {
         s.when("read-only", s.reply(static_cast<std::uint16_t>(vote), read_only));
     for (int i = 0; i < 4; ++i) {
         s.when("a quarter of the lifetime", TimerFired{keys});
+        s.when("durable", s.durable());
         keys = s.timers.back();
         s.when("once more", s.submit({1, 2}, keyed(1, 1)));
         s.expect({"answer " + std::to_string(i + 2) + " finished committed unrecorded"});
     }
     s.when("the last quarter", TimerFired{keys});
+    s.when("durable", s.durable());
     s.when("once more", s.submit({1, 2}, keyed(1, 1))).expect_one("append preparing t1.2");
 }
 

@@ -192,7 +192,7 @@ Result<void> Fold::take_content(const protocol::SealedRecord& file,
     std::size_t keys = 0;
     for (const protocol::Record& record : records) {
         const auto* some = std::get_if<protocol::KeysRecord>(&record);
-        if (some == nullptr || some->generation != file.generation) {
+        if (some == nullptr || some->generation > file.generation) {
             return inconsistent(name_of(file.file) + " holds something else than its record says");
         }
         keys += some->keys.size();
@@ -419,7 +419,7 @@ void Fold::normalise() {
     });
     coordinator::forget_files_below(state_.horizon, state_.sealed_outcomes);
     std::erase_if(state_.sealed, [this](const auto& entry) {
-        return state_.keys.is_over(entry.second.generation);
+        return coordinator::KeyMemory::is_over(entry.second.generation, state_.keys.generation());
     });
 }
 

@@ -27,8 +27,8 @@ base::Result<RecoveredState> fold_all(
     for (const Record& record : records) {
         TWOFOLD_TRY(fold.apply(++lsn, record));
         auto file = protocol::sealed_file_of(record);
-        if (file && files.contains(*file)) {
-            TWOFOLD_TRY(fold.apply_sealed(record, files.at(*file)));
+        if (file && files.contains(file->number)) {
+            TWOFOLD_TRY(fold.apply_sealed(record, files.at(file->number)));
         }
     }
     return std::move(fold).finish(epoch_record(epoch));
