@@ -61,7 +61,7 @@ private:
         std::vector<protocol::Record> records;
         for (const base::Bytes& bytes : content) {
             TWOFOLD_TRY(protocol::Record record,
-                        decode("sealed file " + std::to_string(file), bytes));
+                        decode("sealed file " + std::to_string(file.number), bytes));
             records.push_back(std::move(record));
         }
         return fold.apply_sealed(reference, records);

@@ -114,7 +114,7 @@ TEST(Restored, nonsense_is_not_noted) {
         s.when("it refuses", says)
             .expect({"alarm log_went_back at 1", "force restore refused above epoch 0"});
         s.when("once more", says).quiet();
-        s.when("accepted", accept(1)).expect({"force restore accepted above epoch 1002"});
+        s.when("accepted", accept(s, 1)).expect({"force restore accepted above epoch 1002"});
     }
     Script s(second_start(), named_start(), false);
     s.when("north is seen", s.seen(1));
@@ -130,7 +130,7 @@ TEST(Restored, a_log_without_epochs_left_is_not_accepted) {
         if (!is_epoch) refused.epoch = 6;
         state.refused = refused;
         Script s(state, named_start(), false);
-        s.when("accepted", accept(1)).expect({"answer 70 wrong_state (bad_request)"});
+        s.when("accepted", accept(s, 1)).expect({"answer 70 wrong_state (bad_request)"});
     }
 }
 
