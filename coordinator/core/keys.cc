@@ -104,8 +104,12 @@ bool Machine::Impl::is_key_in_question(const Transaction& txn) const {
     return directory_.find(txn.branches.front().at->number)->keys;
 }
 
-// Who waits for the key, and not for this id, is told the outcome of the key's first one.
-void Machine::Impl::answer_by_original(Transaction& txn, const TxnId& original) {
+// Who waits for the key, and not for this id, is told the outcome of the key's first one, and at
+// its branch when a failover may lose that.
+void Machine::Impl::answer_by_original(Transaction& txn,
+                                       const Branch& branch,
+                                       const TxnId& original,
+                                       const protocol::Reason& why) {
     Answer known;
     known.kind = AnswerKind::finished;
     known.report.txn = original;
@@ -114,6 +118,16 @@ void Machine::Impl::answer_by_original(Transaction& txn, const TxnId& original) 
     known.report.results_lost = true;
     known.report.labels = txn.member().labels;
     known.repeated = true;
+    if (why.code == protocol::reason::kNotReplicated) {
+        BranchReport& unproven = known.report.branches.emplace_back();
+        unproven.branch = branch.branch;
+        unproven.attempt = branch.attempt;
+        unproven.participant = branch.at->number;
+        unproven.participant_epoch = branch.participant_epoch;
+        unproven.state = to_string(BranchState::committed);
+        unproven.reason = why;
+        unproven.tries = branch.tries;
+    }
     std::erase_if(txn.waiters, [&](Waiter& waiter) {
         if (!waiter.by_key) return false;
         cancel(waiter.timer);
@@ -125,7 +139,10 @@ void Machine::Impl::answer_by_original(Transaction& txn, const TxnId& original) 
 
 // The participant has committed this request under its key before: by an id of a former start,
 // which we did not know any more. This id has done nothing; the key belongs to that one.
-void Machine::Impl::replay(Transaction& txn, Branch& branch, const TxnId& original) {
+void Machine::Impl::replay(Transaction& txn,
+                           Branch& branch,
+                           const TxnId& original,
+                           const protocol::Reason& unproven) {
     txn.answered_by = original;
     if (issued_here(original)) remember_outcome(original.position(), true);
     if (txn.member().idempotency) {
@@ -133,7 +150,7 @@ void Machine::Impl::replay(Transaction& txn, Branch& branch, const TxnId& origin
         forget_key(txn);
         remember_key(original, key, true);
     }
-    answer_by_original(txn, original);
+    answer_by_original(txn, branch, original, unproven);
     protocol::Reason why = make_reason(
         protocol::reason::kKeyReplayed,
         "transaction " + original.text() +

@@ -287,8 +287,14 @@ private:
         return txn.key_forcing && !txn.key_forced;
     }
     [[nodiscard]] bool is_key_in_question(const Transaction& txn) const;
-    void answer_by_original(Transaction& txn, const protocol::TxnId& original);
-    void replay(Transaction& txn, Branch& branch, const protocol::TxnId& original);
+    void answer_by_original(Transaction& txn,
+                            const Branch& branch,
+                            const protocol::TxnId& original,
+                            const protocol::Reason& why);
+    void replay(Transaction& txn,
+                Branch& branch,
+                const protocol::TxnId& original,
+                const protocol::Reason& why);
 
     // ---- inquiry.cc
     [[nodiscard]] protocol::InquiryAnswerItem answer_inquiry(

@@ -103,7 +103,7 @@ bool Machine::Impl::note_key(Transaction& txn, Branch& branch, const ItemResult&
     // An old id whose key is not known any more can have done nothing for that reason, too.
     bool is_replay =
         result.status == ItemStatus::committed && result.original && *result.original != txn.id;
-    if (is_replay) replay(txn, branch, *result.original);
+    if (is_replay) replay(txn, branch, *result.original, result.reason);
     return is_replay;
 }
 

@@ -88,6 +88,16 @@ TEST(Replay, what_the_key_has_committed_is_the_answer_and_the_new_id_says_that_i
         .expect({"answer 4 finished aborted (idempotency_key_replayed) key_open"});
 }
 
+TEST(Replay, says_at_its_branch_that_a_failover_may_lose_it) {
+    protocol::TxnId original = id_of_first_start();
+    Script s = submitted();
+    s.when("it was done before", s.reply(1, committed, reason::kNotReplicated, by(original)))
+        .expect({"answer 1 finished committed", "finished t2.1 aborted"});
+    ASSERT_EQ(last_answer(s).report.branches.size(), 1U);
+    EXPECT_EQ(last_answer(s).report.branches[0].reason.code, reason::kNotReplicated);
+    EXPECT_EQ(last_answer(s).report.branches[0].state, "committed");
+}
+
 TEST(Replay, is_found_by_settling_too) {
     protocol::TxnId original = id_of_first_start();
     Script s = submitted();

@@ -309,7 +309,7 @@ void Machine::Impl::on_rolling_back_done(Branch& branch, FinishStatus status) {
 }
 
 void Machine::Impl::on_settling_done(Branch& branch, protocol::FinishResult&& result) {
-    if (result.original) return end_replayed(branch, *result.original);
+    if (result.original) return end_replayed(branch, *result.original, result.reason);
     // Work that was refused keeps what it was refused for.
     if (!result.reason.empty() || !branch.voted_no) branch.reason = std::move(result.reason);
     switch (result.status) {

@@ -121,7 +121,8 @@ private:
     void on_vote(Branch& branch, protocol::WorkResult&& result);
     void on_one_phase_done(Branch& branch, protocol::WorkResult&& result);
     void end_refused(Branch& branch, protocol::WorkResult&& result);
-    void end_replayed(Branch& branch, const protocol::TxnId& original);
+    // `why`: that a failover may lose that commit; anything else is not looked at.
+    void end_replayed(Branch& branch, const protocol::TxnId& original, const protocol::Reason& why);
     void keep_committed(Branch& branch, protocol::WorkResult&& result);
     void start_cancel(Branch& branch);
     void on(CancelDone&& input);

@@ -55,6 +55,19 @@ Script first_one_runs() {
     return script;
 }
 
+// A failover may lose what the key has committed: whoever hears of that hears so.
+TEST(Keys, AReplaySaysThatNoStandbyHasConfirmedIt) {
+    Script script;
+    script.given(started()).given(keyed(one_phase(2)));
+    protocol::WorkResult done = prepared();
+    done.status = WorkStatus::committed;
+    done.original = key_of(1).group;
+    done.reason.code = reason::kNotReplicated;
+    script.when(work_done(2, done))
+        .expect({"reply 1 one_phase committed not_replicated not_executed"});
+    EXPECT_EQ(last_reply(script).original, key_of(1).group);
+}
+
 TEST(Keys, NothingIsSaidUnderAKeyWhileAnOlderBranchOfItRuns) {
     Script script = first_one_runs();
     script.when(newer(settle(2)))

@@ -242,7 +242,7 @@ void Machine::Impl::on(WorkDone&& input) {
 }
 
 void Machine::Impl::on_vote(Branch& branch, WorkResult&& result) {
-    if (result.original) return end_replayed(branch, *result.original);
+    if (result.original) return end_replayed(branch, *result.original, result.reason);
     switch (result.status) {
         case WorkStatus::prepared:
             // It is durable: from here on a crash leaves a branch that the next start lists.
@@ -274,7 +274,7 @@ void Machine::Impl::on_vote(Branch& branch, WorkResult&& result) {
 }
 
 void Machine::Impl::on_one_phase_done(Branch& branch, WorkResult&& result) {
-    if (result.original) return end_replayed(branch, *result.original);
+    if (result.original) return end_replayed(branch, *result.original, result.reason);
     switch (result.status) {
         case WorkStatus::read_only: result.recorded = false; [[fallthrough]];
         case WorkStatus::committed: return keep_committed(branch, std::move(result));
@@ -311,7 +311,9 @@ void Machine::Impl::end_refused(Branch& branch, WorkResult&& result) {
 
 // Its work had been committed under the same key by another transaction before. That is what those
 // who wait want to know; this branch itself has done nothing and never will.
-void Machine::Impl::end_replayed(Branch& branch, const protocol::TxnId& original) {
+void Machine::Impl::end_replayed(Branch& branch,
+                                 const protocol::TxnId& original,
+                                 const protocol::Reason& why) {
     if (config_.sabotage.replay_is_abort) {
         branch.key_free = true;
         return finish(branch, BranchState::aborted);
@@ -321,6 +323,7 @@ void Machine::Impl::end_replayed(Branch& branch, const protocol::TxnId& original
     branch.reason = make_reason(
         reason::kKeyReplayed,
         "transaction " + original.text() + " had committed under the same idempotency key");
+    if (why.code == reason::kNotReplicated) branch.reason = why;
     enter(branch, BranchState::aborted);
     answer_all(branch, {ItemStatus::committed, branch.reason, false});
 }
@@ -393,7 +396,7 @@ void Machine::Impl::on_cancelled(Branch& branch) {
 
 void Machine::Impl::on_cancelled_one_phase(Branch& branch) {
     WorkResult& late = branch.late_work;
-    if (late.original) return end_replayed(branch, *late.original);
+    if (late.original) return end_replayed(branch, *late.original, late.reason);
     if (late.status == WorkStatus::committed || late.status == WorkStatus::read_only) {
         if (late.status == WorkStatus::read_only) late.recorded = false;
         return keep_committed(branch, std::move(late));

@@ -233,5 +233,36 @@ TEST_F(MissingStandby, AOnePhaseCommitIsReportedAsUnproven) {
     EXPECT_EQ(one->counters().not_replicated, 1U);
 }
 
+// The first answer said that a failover may lose it; so does every later one, however it is found.
+TEST_F(MissingStandby, AOnePhaseCommitThatIsFoundLaterIsReportedAsUnproven) {
+    PostgresOptions wanted = options();
+    wanted.limits.standby_wait = milliseconds(1'000);
+    auto one = sidecar(wanted);
+    one->prepare(new_key(), work({"SELECT 1"}));
+    demand_standby();
+    protocol::IdempotencyKey idempotency;
+    idempotency.key_hash.fill(1);
+    idempotency.fingerprint.fill(2);
+    auto key = new_key();
+    auto first = one->one_phase(key, debit(), idempotency);
+    EXPECT_EQ(first.status, WorkStatus::committed) << first.reason.message;
+    auto settled = one->settle(key);
+    EXPECT_EQ(settled.status, FinishStatus::committed);
+    EXPECT_EQ(settled.reason.code, reason::kNotReplicated) << settled.reason.message;
+    auto replayed = one->one_phase(new_key(), debit(), idempotency);
+    EXPECT_EQ(replayed.status, WorkStatus::committed);
+    EXPECT_EQ(replayed.original, key.group);
+    EXPECT_EQ(replayed.reason.code, reason::kNotReplicated) << replayed.reason.message;
+    sql("ALTER SYSTEM RESET synchronous_standby_names");
+    sql("SELECT pg_reload_conf()");
+    for (int i = 0; i < 200 && !sql("SHOW synchronous_standby_names").empty(); ++i) {
+        std::this_thread::sleep_for(milliseconds(10));
+    }
+    settled = one->settle(key);
+    EXPECT_EQ(settled.status, FinishStatus::committed);
+    EXPECT_TRUE(settled.reason.empty()) << settled.reason.message;
+    EXPECT_EQ(balance(1), "90");
+}
+
 }  // namespace
 }  // namespace twofold::participant::postgres

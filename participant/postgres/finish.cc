@@ -257,7 +257,7 @@ void Finisher::settle_one_phase(const std::string& gid,
     admin_.run(
         std::move(statements),
         context_.options.limits.admin,
-        [done = std::move(done)](const Reply& reply) {
+        [this, gid, done = std::move(done)](const Reply& reply) {
             if (!reply.ok() || reply.results[5].tag != "COMMIT") {
                 return done(unknown_after(reply));
             }
@@ -265,8 +265,13 @@ void Finisher::settle_one_phase(const std::string& gid,
                 return done(unknown(reason::kNotReplicated,
                                     "the outcome has not reached a synchronous standby yet"));
             }
+            auto committed = [&](const std::optional<protocol::TxnId>& original) {
+                confirm_replicated(gid, [done, original](protocol::Reason why) {
+                    done({FinishStatus::committed, std::move(why), original});
+                });
+            };
             std::string outcome = reply.results[3].text(0, 0);
-            if (outcome == "committed") return done({FinishStatus::committed, {}});
+            if (outcome == "committed") return committed(std::nullopt);
             if (outcome != "aborted") {
                 return done(unknown(reason::kUnavailable, "no outcome could be read"));
             }
@@ -274,7 +279,34 @@ void Finisher::settle_one_phase(const std::string& gid,
             if (owner.is_other_request) {
                 return done({FinishStatus::aborted, key_conflict_reason()});
             }
-            done({owner.txn ? FinishStatus::committed : FinishStatus::aborted, {}, owner.txn});
+            if (owner.txn) return committed(owner.txn);
+            done({FinishStatus::aborted, {}});
+        });
+}
+
+// The commit that is waited for is another one, and younger: a standby that has it has all before.
+// On a session of phase 2, where waiting for a standby holds up nothing else.
+void Finisher::confirm_replicated(const std::string& gid,
+                                  std::function<void(protocol::Reason)> done) {
+    std::vector<Statement> statements = {
+        {"BEGIN ISOLATION LEVEL READ COMMITTED"},
+        {"SELECT pg_catalog.pg_logical_emit_message(true, 'twofold', ''::text) "
+         "WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''"},
+        {"COMMIT"}};
+    finish_.run(
+        std::move(statements),
+        context_.options.limits.standby_wait,
+        [this, gid, done = std::move(done)](const Reply& reply) {
+            bool is_there = reply.ok() && reply.results[2].tag == "COMMIT";
+            if (is_there && !has_warning(reply)) return done({});
+            ++context_.counters.not_replicated;
+            protocol::Reason why =
+                make_reason(reason::kNotReplicated,
+                            "committed here, but a synchronous standby may not have "
+                            "confirmed it: a failover may lose it");
+            log_event(
+                LogLevel::warning, "postgres_commit_not_replicated", why.message, {{"gid", gid}});
+            done(std::move(why));
         });
 }
 

@@ -11,6 +11,7 @@
 #include "participant/postgres/proof.h"
 #include "participant/resource.h"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +35,9 @@ public:
     void settle_one_phase(const std::string& gid,
                           const std::optional<protocol::IdempotencyKey>& idempotency,
                           Callback done);
+    // Of what was found committed, and not by its own COMMIT: waits until a synchronous standby has
+    // it, where one is demanded. Empty: it has, or none is. Otherwise why that cannot be said.
+    void confirm_replicated(const std::string& gid, std::function<void(protocol::Reason)> done);
     // What a person has decided: written to twofold.resolved, carried out, and marked as applied.
     void resolve(const protocol::FinishRequest& request,
                  protocol::Decision decision,

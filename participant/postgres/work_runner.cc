@@ -308,18 +308,25 @@ void WorkRunner::answer_from_key(const RunPtr& run, const Reason& why) {
             if (!reply.ok()) return answer_unknown(run, why, true);
             std::string own_outcome = reply.results[0].text(0, 0);
             KeyOwner owner = read_key_owner(reply.results[1]);
-            WorkResult result;
-            result.status = WorkStatus::committed;
-            if (own_outcome == "committed") return answer(run, std::move(result));
+            auto committed = [&](const std::optional<protocol::TxnId>& original) {
+                finisher_.confirm_replicated(run->work.gid, [this, run, original](Reason unproven) {
+                    if (!run->done) return;  // answered by stop()
+                    WorkResult result;
+                    result.status = WorkStatus::committed;
+                    result.reason = std::move(unproven);
+                    result.original = original;
+                    result.executed = !original;
+                    answer(run, std::move(result));
+                });
+            };
+            if (own_outcome == "committed") return committed(std::nullopt);
             if (own_outcome == "aborted") {
                 return refuse(
                     run, make_reason(reason::kAfterAbort, "this branch was aborted before"), true);
             }
             if (owner.is_other_request) return refuse(run, key_conflict_reason(), false);
             if (!owner.txn) return answer_unknown(run, why, true);  // it went just now
-            result.original = owner.txn;
-            result.executed = false;
-            answer(run, std::move(result));
+            committed(owner.txn);
         });
 }
 
