@@ -7,6 +7,7 @@
 
 #include "protocol/types.h"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -77,6 +78,9 @@ enum class ItemStatus : std::uint8_t {
     heuristic_abort = 10,
     hazard = 11,
 };
+
+// So long, at least, a participant with `keys` finds a one-phase commit by its idempotency key.
+inline constexpr std::chrono::milliseconds kParticipantKeyRetention{7'200'000};
 
 // Codes of `refused`, `no` and `unknown`. Stable: clients and tests see them.
 namespace reason {

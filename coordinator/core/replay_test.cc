@@ -243,6 +243,21 @@ TEST(Replay, a_repetition_while_its_abort_is_being_forced_waits_for_that) {
     s.when("the disk goes on", forced).expect({"answer 3 finished aborted (lock_timeout)"});
 }
 
+// After a restart only the participant has the key of a one-phase commit, for two hours.
+TEST(Replay, keys_that_live_longer_than_at_participants_get_two_phases) {
+    for (bool lasts : {true, false}) {
+        Config config;
+        config.key_lifetime = std::chrono::minutes(lasts ? 96 : 100);
+        Script s(2, config);
+        s.infos[1].one_phase = true;
+        s.when("it can do one-phase", s.seen(1));
+        s.when("work with a key", s.submit({1}, keyed()))
+            .expect_one(lasts ? "send one_phase t1.1/1.1 to 1"
+                              : "send execute_prepare t1.1/1.1 to 1");
+        s.when("work without a key", s.submit({1})).expect({"send one_phase t1.2/1.1 to 1"});
+    }
+}
+
 // ---- databases that do one-phase work no more ------------------------------------------
 
 TEST(Rerun, what_cannot_be_one_phase_goes_on_in_two_phases) {

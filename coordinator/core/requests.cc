@@ -89,9 +89,11 @@ void Machine::Impl::handle(SubmitOneShot& input) {
     if (refuse_branches(input)) return;
     ParticipantNumber one_phase;
     if (input.branches.size() == 1) {
-        // After a restart only a participant that keeps the key with its commit knows that it did.
+        // After a restart only a participant that keeps the key with its commit knows that it did,
+        // as long as it keeps it. A generation longer than that is how long we may.
         const Participant& only = directory_.at(input.branches[0].participant);
-        bool is_safe = only.keys || !input.options.idempotency;
+        bool lasts = config_.key_lifetime / 4 * 5 <= protocol::kParticipantKeyRetention;
+        bool is_safe = (only.keys && lasts) || !input.options.idempotency;
         if (only.one_phase && is_safe) one_phase = input.branches[0].participant;
     }
     Transaction& txn = open(input.options, one_phase);

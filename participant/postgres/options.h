@@ -35,9 +35,9 @@ struct Limits {
     std::size_t prune_rows = 1'000;                 // witness rows looked at in one step
     std::chrono::milliseconds prune_pause{100};     // between two steps
     std::chrono::milliseconds prune_rest{10'000};   // after the last row, until the first again
-    // One-phase commits are found by their idempotency key for at least this long: longer than any
-    // coordinator remembers keys.
-    std::chrono::milliseconds key_retention{7'200'000};
+    // One-phase commits are found by their idempotency key for at least this long. Coordinators
+    // that remember keys for longer do keyed work in two phases.
+    std::chrono::milliseconds key_retention = protocol::kParticipantKeyRetention;
 };
 
 struct PostgresOptions {

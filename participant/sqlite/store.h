@@ -37,9 +37,9 @@ struct StoreLimits {
     std::chrono::milliseconds statement_timeout{30'000};  // default of BranchOptions; 0 = none
     std::chrono::milliseconds lock_timeout{5'000};        // wait for other processes' writes
     std::chrono::milliseconds finish_wait{5'000};         // the same in commit and rollback
-    // One-phase commits are found by their idempotency key for at least this long: longer than any
-    // coordinator remembers keys.
-    std::chrono::milliseconds key_retention{7'200'000};
+    // One-phase commits are found by their idempotency key for at least this long. Coordinators
+    // that remember keys for longer do keyed work in two phases.
+    std::chrono::milliseconds key_retention = protocol::kParticipantKeyRetention;
 };
 
 struct StoreOptions {
