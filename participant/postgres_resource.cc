@@ -4,6 +4,7 @@
 #include "participant/postgres/finish.h"
 #include "participant/postgres/pool.h"
 #include "participant/postgres/pruner.h"
+#include "participant/postgres/sender_store.h"
 #include "participant/postgres/start.h"
 #include "participant/postgres/work_runner.h"
 
@@ -217,22 +218,7 @@ void PostgresResource::list(ListCallback done) {
 
 void PostgresResource::persist_sender(const protocol::SenderStamp& sender, DoneCallback done) {
     if (!impl_->ready()) return done(fail(Errc::unavailable, impl_->not_ready_text()));
-    postgres::Statement statement{
-        "INSERT INTO twofold.sender AS s (incarnation, epoch, nonce, position) "
-        "VALUES ($1, $2::bigint, $3::bigint, $4::bigint) ON CONFLICT (incarnation) DO UPDATE SET "
-        "epoch = greatest(s.epoch, excluded.epoch), "
-        "nonce = CASE WHEN excluded.epoch >= s.epoch THEN excluded.nonce ELSE s.nonce END, "
-        "position = greatest(s.position, excluded.position)",
-        {{sender.incarnation.text()},
-         {std::to_string(sender.epoch)},
-         {std::to_string(static_cast<std::int64_t>(sender.start_nonce))},
-         {std::to_string(static_cast<std::int64_t>(sender.position))}}};
-    impl_->admin.run({std::move(statement)},
-                     impl_->context.options.limits.admin,
-                     [done = std::move(done)](const Reply& reply) {
-                         if (!reply.ok()) return done(fail(Errc::unavailable, reply.problem()));
-                         done(base::ok());
-                     });
+    postgres::persist_sender(impl_->context, impl_->admin, sender, std::move(done));
 }
 
 void PostgresResource::note_marks(const protocol::Incarnation& incarnation,

@@ -188,6 +188,30 @@ TEST_F(Branch, RefusesMalformedWork) {
     refused("[", "work");
 }
 
+// Commits of a new start of the coordinator wait until it is written down.
+TEST_F(Branch, ALockOnTheTableOfSendersKeepsNobodyWaiting) {
+    auto one = sidecar();
+    protocol::SenderStamp sender;
+    sender.epoch = 1;
+    ASSERT_TRUE(one->persist_sender(sender).has_value());
+    std::optional<protocol::WorkResult> result;
+    one->begin(new_key(),
+               work({"SELECT set_config('application_name', 'somebody else', false)",
+                     "SELECT * FROM twofold.sender FOR UPDATE",
+                     "SELECT pg_sleep(300)"}),
+               &result);
+    ASSERT_TRUE(one->wait([this] {
+        return sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' "
+                   "AND pid <> pg_backend_pid()") == "1";
+    }));
+    sender.epoch = 2;
+    auto persisted = one->persist_sender(sender);
+    EXPECT_TRUE(persisted.has_value()) << persisted.error().context;
+    EXPECT_EQ(sql("SELECT epoch FROM twofold.sender"), "2");
+    EXPECT_TRUE(one->wait([&] { return result.has_value(); }));
+    EXPECT_NE(result->status, WorkStatus::prepared);
+}
+
 // A lock on them, prepared, would keep the next sidecar from starting; a row in them would be a
 // lie.
 TEST_F(Branch, OurTablesAreNotForTheWork) {
@@ -209,11 +233,15 @@ TEST_F(Branch, OurTablesAreNotForTheWork) {
             EXPECT_THAT(prepared.reason.message, HasSubstr("schema twofold"));
         }
         EXPECT_EQ(one->one_phase(new_key(), work(statements)).reason.code, reason::kNotAllowed);
+        // Not only at the end: an application may keep its session, and the lock, for an hour.
         auto key = new_key();
+        protocol::WorkResult executed;
         for (std::uint32_t i = 0; i < statements.size(); ++i) {
-            ASSERT_EQ(one->execute(key, i + 1, work({statements[i]})).status, WorkStatus::prepared);
+            executed = one->execute(key, i + 1, work({statements[i]}));
         }
-        EXPECT_NE(one->prepare_executed(key).status, WorkStatus::prepared);
+        EXPECT_EQ(executed.status, WorkStatus::refused);
+        EXPECT_EQ(executed.reason.code, reason::kNotAllowed) << executed.reason.message;
+        EXPECT_EQ(one->prepare_executed(key).status, WorkStatus::refused);
     }
     EXPECT_EQ(prepared_count(), 0);
     EXPECT_EQ(sql("SELECT count(*) FROM twofold.witness"), "0");

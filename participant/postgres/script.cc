@@ -98,10 +98,12 @@ std::string xid_expression(bool one_phase, bool guarded) {
 // A division by zero when the branch has written or locked one of our tables: what it has locked
 // is locked until its end, and would stay locked while it is prepared. Free SQL only; statements of
 // the configuration are its author's. Reading is harmless.
-std::string own_tables_check() {
-    return ", pg_catalog.int4div(1, CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l "
+std::string own_tables_check(const std::string& oids) {
+    return "pg_catalog.int4div(1, CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l "
            "WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() "
-           "AND l.relation OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.oid[]) "
+           "AND l.relation OPERATOR(pg_catalog.=) ANY (" +
+           oids +
+           "::pg_catalog.oid[]) "
            "AND l.mode OPERATOR(pg_catalog.<>) ALL "
            "('{AccessShareLock,SIReadLock}'::pg_catalog.text[])) THEN 0 ELSE 1 END)";
 }
@@ -118,7 +120,7 @@ Statement tail_statement(const Context& context, bool one_phase, bool guarded) {
             "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)",
         {{context.role}, {context.options.synchronous_commit}}};
     if (context.options.raw_sql) {
-        statement.sql += own_tables_check();
+        statement.sql += ", " + own_tables_check("$3");
         statement.params.push_back({context.own_tables});
     }
     return statement;
@@ -208,6 +210,13 @@ Script make_script(const Context& context, const BranchRequest& request, Cleanli
         add_beginning(context, request, session, script);
     }
     if (request.part != ScriptPart::prepare) add_work(request, script);
+    bool stays_open =
+        request.part == ScriptPart::first_execute || request.part == ScriptPart::next_execute;
+    if (stays_open && context.options.raw_sql) {
+        // The application may keep it open for an hour, and with it a lock on our tables.
+        script.own_tables = script.statements.size();
+        script.statements.push_back({"SELECT " + own_tables_check("$1"), {{context.own_tables}}});
+    }
     if (is_whole || request.part == ScriptPart::prepare) add_end(context, request, script);
     return script;
 }

@@ -24,8 +24,8 @@
 //
 //   PREPARE TRANSACTION, or COMMIT, and a sync
 //
-// An interactive branch's message ends after the work, and the next one begins with work, or, to
-// prepare, with SET CONSTRAINTS.
+// An interactive branch's message ends after the work (with free SQL: after a look at the locks on
+// our tables), and the next one begins with work, or, to prepare, with SET CONSTRAINTS.
 //
 // The guard is why a read-only branch costs no forced write and no second message: its error makes
 // the server skip PREPARE. It shows in the server's log as an error that says that it is none.
@@ -60,6 +60,7 @@ struct Script {
     std::size_t settings = kNone;
     std::size_t work = 0;
     std::size_t work_count = 0;
+    std::size_t own_tables = kNone;  // looks at locks on our tables, between two calls
     std::size_t constraints = kNone;
     std::size_t tail = kNone;
     std::size_t witness = kNone;

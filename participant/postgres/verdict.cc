@@ -167,7 +167,8 @@ private:
         if (failed == script_.settings && result.error.sqlstate == kDivisionByZero) {
             return find(Finding::key_taken, reason::kKeyConflict, result.error.message);
         }
-        if (failed == script_.tail && result.error.sqlstate == kDivisionByZero) {
+        bool looked_at_ours = failed == script_.tail || failed == script_.own_tables;
+        if (looked_at_ours && result.error.sqlstate == kDivisionByZero) {
             return find(Finding::refused,
                         reason::kNotAllowed,
                         "the branch writes or locks the schema twofold: that is the participant's");
