@@ -28,6 +28,9 @@ protected:
             "[" + statement(0, "UPDATE accounts SET balance = balance + 1 WHERE id = ?", "[1]") +
             "]";
         ASSERT_EQ(lost_->send(lost_->execute_prepare(key_, work)).status, ItemStatus::yes);
+        // Its sidecar does not know any more that it was alive a moment ago.
+        ASSERT_TRUE(cluster().start_participant(0));
+        ASSERT_TRUE(cluster().wait_participants_up());
     }
 
     std::string gid() {
@@ -107,6 +110,21 @@ TEST_P(LostLog, ACoordinatorThatDoesNotAnswerMayKnow) {
     EXPECT_EQ(cluster().prepared_left(), 1);
     Ran forced = resolve("abort", {"--yes", "--force-coordinator-is-gone"});
     EXPECT_EQ(forced.code, 0) << forced;
+    EXPECT_EQ(cluster().prepared_left(), 0);
+}
+
+TEST_P(LostLog, WhatWasPreparedSinceTheStartHasAnotherCoordinator) {
+    ASSERT_EQ(resolve("abort", {"--yes"}).code, 0) << "one that was prepared before";
+    FakeCoordinator alive(cluster().participant_client(0));
+    ASSERT_TRUE(alive.look());
+    std::string work =
+        "[" + statement(0, "UPDATE accounts SET balance = balance + 1 WHERE id = ?", "[1]") + "]";
+    ASSERT_EQ(alive.send(alive.execute_prepare(alive.new_branch(), work)).status, ItemStatus::yes);
+    Ran refused = resolve("abort", {"--yes"});
+    EXPECT_EQ(refused.code, 1) << refused;
+    EXPECT_TRUE(refused.err_has("none of the coordinators")) << refused;
+    EXPECT_EQ(cluster().prepared_left(), 1);
+    EXPECT_EQ(resolve("abort", {"--yes", "--force-coordinator-is-gone"}).code, 0);
     EXPECT_EQ(cluster().prepared_left(), 0);
 }
 

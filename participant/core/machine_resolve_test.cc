@@ -104,6 +104,21 @@ TEST(Resolve, EveryCoordinatorMustHaveSaidThatItDoesNotKnow) {
     }
 }
 
+// Its coordinator was alive a moment ago, and may not be configured here.
+TEST(Resolve, WhatWasVotedInThisLifeNeedsTheWordThatItsCoordinatorIsGone) {
+    Script script;
+    script.given(started());
+    script.given(work(1));
+    script.given(work_done(1, prepared()));
+    ASSERT_EQ(script.state(1), "prepared");
+    script.given(resolve(script, Decision::abort));
+    script.when(said(2, {word(InquiryAnswer::cannot_tell)}))
+        .expect({"resolve coordinator_unreachable"});
+    script.given(resolve(script, Decision::abort));
+    script.when(said(3, {word(InquiryAnswer::expired, 1)}))
+        .expect({"resolve accepted", "rollback 1"});
+}
+
 TEST(Resolve, AForgottenOneMayBeDecided) {
     Script script = in_doubt();
     script.given(answered(1, InquiryAnswer::expired));

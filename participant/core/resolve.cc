@@ -154,6 +154,16 @@ void Machine::Impl::on(CoordinatorsAnswered&& input) {
                       knowing->coordinator + " says " + knowing->answer +
                           ": it finishes the branch by itself");
     }
+    // It voted in this life of ours to a coordinator that was alive; that one may not be among
+    // those that are configured here.
+    bool has_own = std::ranges::any_of(evidence, &AnswerResolve::Evidence::own);
+    if (branch.state == BranchState::prepared && !has_own && !evidence.empty() &&
+        !wanted.coordinator_is_gone) {
+        return answer(ResolveStatus::coordinator_unreachable,
+                      "none of the coordinators that are configured here made the branch, and the "
+                      "one that did had it prepared since this participant's start: only if that "
+                      "one is gone for good, say so");
+    }
     auto open = std::ranges::find_if(evidence, is_open);
     if ((open != evidence.end() || evidence.empty()) && !wanted.coordinator_is_gone) {
         return answer(ResolveStatus::coordinator_unreachable,
