@@ -25,11 +25,11 @@ inline constexpr std::string_view kOwnTables =
     "ON n.oid = c.relnamespace WHERE n.nspname = 'twofold' AND c.relkind = 'r'";
 
 // Who holds locks on our tables: backend or gid, what it is called, whether it is a session of this
-// participant.
+// participant (a database has one). Reads none of our tables: they may be locked against readers.
 inline constexpr std::string_view kLockHolders =
     "SELECT DISTINCT l.pid, p.gid, a.application_name, "
-    "COALESCE(a.application_name LIKE 'twofold ' || m.uuid::text || ' %', false) "
-    "FROM pg_catalog.pg_locks l CROSS JOIN twofold.meta m "
+    "COALESCE(a.application_name ~ '^twofold [0-9a-f-]{36} [0-9]+$', false) "
+    "FROM pg_catalog.pg_locks l "
     "LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
     "LEFT JOIN pg_catalog.pg_locks t ON l.pid IS NULL AND t.pid IS NULL "
     "AND t.locktype = 'transactionid' AND t.virtualtransaction = l.virtualtransaction "

@@ -271,15 +271,30 @@ TEST_F(Start, EndsOlderSessionsThatLockOurTables) {
     EXPECT_EQ(sidecar(wanted)->started().epoch, 2U);
 }
 
+TEST_F(Start, EndsOlderSessionsThatLockOurTablesAgainstReaders) {
+    std::string uuid = sidecar()->started().uuid.text();
+    RawSession older(dsn_);
+    older.run({"SET application_name = 'twofold " + uuid + " 1'",
+               "BEGIN",
+               "LOCK TABLE twofold.meta IN ACCESS EXCLUSIVE MODE"});
+    PostgresOptions wanted = options();
+    wanted.limits.admin = std::chrono::milliseconds(1'500);
+    EXPECT_EQ(sidecar(wanted)->started().epoch, 2U);
+}
+
 TEST_F(Start, SaysWhoLocksOurTables) {
     sidecar().reset();
     PostgresOptions wanted = options();
     wanted.limits.admin = std::chrono::milliseconds(1'500);
-    sql("BEGIN; SELECT epoch FROM twofold.meta FOR UPDATE; PREPARE TRANSACTION 'in_the_way'");
-    base::Error error = failure_of(wanted);
-    EXPECT_EQ(error.code, Errc::unavailable) << "it is worth another try";
-    EXPECT_THAT(error.context, HasSubstr("locked by prepared transaction 'in_the_way'"));
-    sql("ROLLBACK PREPARED 'in_the_way'");
+    for (const std::string& lock : {std::string("SELECT epoch FROM twofold.meta FOR UPDATE"),
+                                    std::string("LOCK TABLE twofold.meta")}) {
+        SCOPED_TRACE(lock);
+        sql("BEGIN; " + lock + "; PREPARE TRANSACTION 'in_the_way'");
+        base::Error error = failure_of(wanted);
+        EXPECT_EQ(error.code, Errc::unavailable) << "it is worth another try";
+        EXPECT_THAT(error.context, HasSubstr("locked by prepared transaction 'in_the_way'"));
+        sql("ROLLBACK PREPARED 'in_the_way'");
+    }
     EXPECT_EQ(sidecar(wanted)->started().epoch, 2U);
 }
 
