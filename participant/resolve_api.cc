@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "http/problem.h"
 #include "protocol/json_reader.h"
+#include "protocol/person_reason.h"
 
 #include <memory>
 #include <utility>
@@ -21,7 +22,6 @@ using protocol::Decision;
 using protocol::ItemStatus;
 
 constexpr std::size_t kDepthMax = 4;
-constexpr std::size_t kReasonMax = 1'000;
 
 constexpr ProblemCode kMalformedBody{
     "malformed_body", 400, "The body is not the JSON that this call takes", false};
@@ -167,11 +167,8 @@ void resolve(Driver& driver, const Request& request, ResponseSink sink) {
         return sink.send(
             http::problem(is_form ? kMalformedBody : kInvalidRequest, wanted.error().context));
     }
-    std::size_t size = wanted.value().reason.size();
-    if (size == 0 || size > kReasonMax) {
-        return sink.send(http::problem(
-            kInvalidRequest,
-            "reason: say why, in 1 to " + std::to_string(kReasonMax) + " bytes; it is kept"));
+    if (!protocol::is_person_reason(wanted.value().reason)) {
+        return sink.send(http::problem(kInvalidRequest, protocol::kPersonReasonRule));
     }
     auto field = request.headers.find("If-Match");
     if (!field) {

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "coordinator/core/machine_impl.h"
+#include "protocol/person_reason.h"
 
 #include <algorithm>
 #include <utility>
@@ -40,13 +41,10 @@ Branch* to_resolve(Transaction& txn, std::uint16_t number, std::uint16_t attempt
 }  // namespace
 
 bool Machine::Impl::refuse_reason(Ticket ticket, const std::string& why) {
-    constexpr std::size_t kLongest = 1'000;
-    if (!why.empty() && why.size() <= kLongest) return false;
+    if (protocol::is_person_reason(why)) return false;
     answer_plain(ticket,
                  AnswerKind::invalid,
-                 make_reason(reason::kBadRequest,
-                             "reason: say why, in 1 to " + std::to_string(kLongest) +
-                                 " bytes; it is kept in the log"));
+                 make_reason(reason::kBadRequest, std::string(protocol::kPersonReasonRule)));
     return true;
 }
 

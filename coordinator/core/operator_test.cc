@@ -161,6 +161,8 @@ TEST(Resolve, needs_a_reason_and_a_branch_that_waits_for_its_end) {
     ResolveBranch mute = resolve(s, 2, Decision::commit);
     mute.reason.clear();
     s.when("without a reason", mute).expect({"answer 90 invalid (bad_request)"});
+    mute.reason = std::string("a\0b", 3);
+    s.when("one that ends in the middle", mute).expect({"answer 90 invalid (bad_request)"});
     s.when("no such branch", resolve(s, 7, Decision::commit))
         .expect({"answer 90 invalid committed (bad_request)"});
     s.when("an ended branch", resolve(s, 1, Decision::commit))
