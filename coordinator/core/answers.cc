@@ -34,14 +34,15 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
     for (const Branch& branch : txn.branches) {
         // A replaced attempt is of interest while something of it may be left.
         if (branch.replaced && !is_outstanding(branch.state)) continue;
+        bool is_durable = branch.state != BranchState::recording;
         report.branches.push_back({branch.branch,
                                    branch.attempt,
                                    branch.at->number,
                                    branch.participant_epoch,
                                    std::string(to_string(branch.state)),
-                                   branch.outcome,
-                                   branch.evidence,
-                                   branch.by_operator,
+                                   is_durable ? branch.outcome : Outcome::unknown,
+                                   is_durable ? branch.evidence : std::string(),
+                                   is_durable && branch.by_operator,
                                    branch.reason,
                                    branch.results,
                                    branch.tries});

@@ -303,7 +303,10 @@ void Machine::Impl::save_transaction(const Transaction& txn, RecoveredState& sta
             if (outcomes.empty()) return;
             [[fallthrough]];
         case TransactionState::heuristic:
-            state.heuristic[txn.id] = outcome_of(txn);
+            // What is being recorded is covered; a one-phase transaction has one branch.
+            state.heuristic[txn.id] = txn.state == TransactionState::settling
+                                          ? outcomes.front().outcome
+                                          : outcome_of(txn);
             state.branch_outcomes[txn.id] = std::move(outcomes);
             return;
         case TransactionState::fresh:

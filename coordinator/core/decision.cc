@@ -166,9 +166,8 @@ Outcome Machine::Impl::outcome_of(const Transaction& txn) {
     bool as_decided = false;
     bool on_a_word = false;
     for (const Branch& branch : txn.branches) {
-        bool ended_oddly =
-            branch.state == BranchState::recording || branch.state == BranchState::heuristic;
-        if (ended_oddly) {
+        // Not while it is being recorded: what may be lost must not be told.
+        if (branch.state == BranchState::heuristic) {
             hazard = hazard || branch.outcome == Outcome::heuristic_hazard;
             mixed = mixed || branch.outcome == Outcome::heuristic_mixed;
             bool other =

@@ -112,11 +112,6 @@ void Machine::Impl::handle(ResolveBranch& input) {
         input.found == Decision::commit ? Outcome::heuristic_commit : Outcome::heuristic_abort;
     branch->by_operator = true;
     branch->evidence = word_of(input.reason);
-    // A one-phase transaction has no decision but its participant's: a person stands in for it.
-    if (txn->state == TransactionState::settling) {
-        txn->decision = input.found;
-        if (input.found == Decision::commit) txn->reason = {};
-    }
     give_up(branch->at->number, txn->position);
     force_outcome(*txn, *branch, input.ticket);
 }

@@ -90,6 +90,10 @@ TEST(Resolve, the_opposite_of_the_decision_is_mixed) {
     Script s = parked();
     s.when("a person looked", resolve(s, 2, Decision::abort))
         .expect_one("force outcome t1.1/2.1 heuristic-abort");
+    TransactionReport early = s.machine.query(s.txn).report;
+    EXPECT_EQ(early.outcome, Outcome::committed) << "what may be lost is not told";
+    EXPECT_EQ(early.branches[1].outcome, Outcome::unknown);
+    EXPECT_TRUE(early.branches[1].evidence.empty());
     s.when("durable", s.durable()).expect_one("answer 90 done heuristic-mixed");
 }
 
@@ -187,6 +191,12 @@ TEST(Resolve, a_one_phase_branch_that_nobody_can_settle) {
     s.when("no answer", s.failed(1, CallOutcome::unknown));
     s.when("a person looked", resolve(s, 1, Decision::commit))
         .expect_one("force outcome t1.1/1.1 heuristic-commit");
+    EXPECT_EQ(s.machine.query(s.txn).report.outcome, Outcome::unknown);
+    const auto covered = s.machine.checkpoint();
+    EXPECT_TRUE(std::ranges::any_of(covered, [](const protocol::Record& record) {
+        auto* end = std::get_if<protocol::EndRecord>(&record);
+        return end != nullptr && end->outcome == Outcome::heuristic_commit;
+    }));
     s.when("durable", s.durable()).expect_one("answer 1 finished heuristic-commit");
 }
 

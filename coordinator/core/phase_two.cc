@@ -473,6 +473,13 @@ void Machine::Impl::outcome_recorded(const BranchRef& ref) {
     Branch* branch = find_branch(*txn, ref.branch, ref.attempt);
     TWOFOLD_ASSERT(branch != nullptr, "an outcome belongs to a branch");
     enter(*txn, *branch, BranchState::heuristic);
+    bool is_word = branch->by_operator && branch->outcome != Outcome::heuristic_hazard;
+    if (txn->state == TransactionState::settling && is_word) {
+        // It has no decision but its participant's: a person stands in for it.
+        bool commit = branch->outcome == Outcome::heuristic_commit;
+        txn->decision = commit ? protocol::Decision::commit : protocol::Decision::abort;
+        if (commit) txn->reason = {};
+    }
     emit(Changed{txn->id, txn->version});
     if (txn->state == TransactionState::settling) {
         end(*txn);
