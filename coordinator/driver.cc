@@ -205,11 +205,14 @@ void Driver::handle(AnswerInquiry&& effect) {
 }
 
 void Driver::handle(Changed&& effect) {
-    if (times_.start(effect.txn, steady_clock::now())) {
+    // A change without a state, or an odd end that is only listed, is no begin.
+    bool may_begin = !effect.state.empty() && effect.state != "heuristic";
+    if (may_begin && times_.start(effect.txn, steady_clock::now())) {
         metrics_.transaction_started();
         TWOFOLD_CRASH_POINT(coord_after_begin);
     }
     history_.note(effect.txn, effect.state, std::chrono::steady_clock::now());
+    if (effect.forgotten) history_.ended(effect.txn);
     Event event;
     event.txn = effect.txn;
     event.version = effect.version;

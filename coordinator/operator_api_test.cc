@@ -142,6 +142,7 @@ TEST_F(OperatorApiTest, AParkedBranchIsResolvedAndTheOddEndForgotten) {
     EXPECT_EQ(seen.status, 200) << seen.body;
     EXPECT_FALSE(has(call(Method::get, "/v1/transactions"), id));
     EXPECT_TRUE(has(call(Method::get, path), "\"outcome\":\"heuristic-commit\""));
+    EXPECT_EQ(metrics_.started, 1) << "what was forgotten has not begun anew";
 }
 
 TEST_F(OperatorApiTest, ADryRunLeavesEverythingAsItIs) {

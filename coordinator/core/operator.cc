@@ -187,7 +187,7 @@ void Machine::Impl::acknowledgement_recorded(const protocol::AcknowledgedRecord&
     std::erase_if(alarmed_branches_,
                   [&](const auto& told) { return told.first.group == record.txn; });
     answer(ticket, AnswerKind::done, *txn);
-    emit(Changed{txn->id, ++txn->version});
+    emit(Changed{txn->id, ++txn->version, {}, true});
     --by_state_[static_cast<std::size_t>(txn->state)];
     transactions_.erase(txn->position);
 }
