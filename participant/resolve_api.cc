@@ -90,7 +90,7 @@ Response refusal(const ProblemCode& code, const AnswerResolve& answer, std::stri
     return http::problem(code, detail, extras);
 }
 
-Response success(const AnswerResolve& answer, std::string_view outcome) {
+Response success(const AnswerResolve& answer, std::string_view outcome, bool dry_run) {
     std::string out = "{";
     json::text(out, "transaction", answer.key.group.text());
     json::number(out, "branch", answer.key.branch);
@@ -101,7 +101,7 @@ Response success(const AnswerResolve& answer, std::string_view outcome) {
     } else {
         json::text(out, "outcome", outcome);
     }
-    json::flag(out, "dry_run", answer.status == ResolveStatus::possible);
+    json::flag(out, "dry_run", dry_run);
     json::raw(out, "coordinators", evidence_json(answer));
     return http::json_response(200, out + "}\n");
 }
@@ -123,8 +123,8 @@ const ProblemCode& problem_of(ResolveStatus status) {
 
 Response ended_response(const AnswerResolve& accepted, const protocol::ItemResult& result) {
     switch (result.status) {
-        case ItemStatus::committed: return success(accepted, "committed");
-        case ItemStatus::aborted: return success(accepted, "aborted");
+        case ItemStatus::committed: return success(accepted, "committed", false);
+        case ItemStatus::aborted: return success(accepted, "aborted", false);
         case ItemStatus::unknown:
             return refusal(kUnfinished, accepted, "it is tried again and again: ask later");
         default:
@@ -186,14 +186,16 @@ void resolve(Driver& driver, const Request& request, ResponseSink sink) {
     call->sink = std::move(sink);
     call->gid = wanted.value().gid;
     std::string_view outcome = wanted.value().outcome == Decision::commit ? "committed" : "aborted";
+    bool dry_run = wanted.value().dry_run;
     driver.resolve(
         std::move(wanted.value()),
-        [call, outcome](const AnswerResolve& answer) {
+        [call, outcome, dry_run](const AnswerResolve& answer) {
             log_answer(call->gid, to_string(answer.status), answer);
             switch (answer.status) {
                 case ResolveStatus::accepted: call->accepted = answer; return;
-                case ResolveStatus::possible: return call->sink.send(success(answer, {}));
-                case ResolveStatus::done_before: return call->sink.send(success(answer, outcome));
+                case ResolveStatus::possible: return call->sink.send(success(answer, {}, true));
+                case ResolveStatus::done_before:
+                    return call->sink.send(success(answer, outcome, dry_run));
                 default: call->sink.send(refusal(problem_of(answer.status), answer, answer.text));
             }
         },
