@@ -8,15 +8,16 @@ MAKEFLAGS += --no-print-directory
 
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SEEDS ?= 1000
+SECONDS ?= 20
 DEMO_FLAGS ?=
 EXPLORE ?=
 
-.PHONY: help deps configure build demo demo-postgres test check contract sim exhaustive sanitize release clean format
+.PHONY: help deps configure build demo demo-postgres test check contract sim exhaustive fuzz sanitize release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
-	@echo "Variables: JOBS=$(JOBS) (parallel compilers and tests), SEEDS=$(SEEDS) (make sim), TWOFOLD_SKIP_DEPS=1"
+	@echo "Variables: JOBS=$(JOBS) (parallel compilers and tests), SEEDS=$(SEEDS) (make sim), SECONDS=$(SECONDS) (make fuzz), TWOFOLD_SKIP_DEPS=1"
 
 deps: ## install the Debian packages that are missing (tools/packages.txt)
 	@tools/install-packages.sh
@@ -58,6 +59,12 @@ exhaustive: configure ## every history of one transaction within bounds; EXPLORE
 	@echo "exhaustive: building the search"
 	@cmake --build --preset dev -j $(JOBS) --target twofold-explore
 	@build/dev/bin/twofold-explore $(EXPLORE)
+
+fuzz: deps ## libFuzzer for SECONDS=n on each parser and decoder; FUZZ="target …" for some of them only
+	@tools/configure.sh fuzz
+	@echo "fuzz: building the targets with sanitizers (slow the first time)"
+	@cmake --build --preset fuzz -j $(JOBS) --target twofold-fuzz twofold-fuzz-seeds
+	@tools/fuzz.sh $(FUZZ_FLAGS) $(SECONDS) $(JOBS) $(FUZZ)
 
 sanitize: deps ## unit tests and simulator under ASan+UBSan, then under TSan
 	@for lane in asan tsan; do \

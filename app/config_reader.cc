@@ -1,5 +1,6 @@
 #include "app/config_reader.h"
 
+#include <arpa/inet.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -317,17 +318,44 @@ Result<void> ConfigReader::finish() {
     return base::fail(Errc::invalid_argument, std::move(all));
 }
 
+namespace {
+
+// A name or an IPv4 address, or an IPv6 address in brackets: it goes into the Host field, and must
+// mean the same to everybody who reads the address.
+bool is_host(std::string_view host) {
+    if (host.size() > 2 && host.starts_with('[') && host.ends_with(']')) {
+        std::string address(host.substr(1, host.size() - 2));
+        in6_addr ignored{};
+        return ::inet_pton(AF_INET6, address.c_str(), &ignored) == 1 &&
+               address.find('\0') == std::string::npos;
+    }
+    // "127.1" and "2130706433" are addresses to some, and names to others.
+    std::string name(host);
+    if (name.find_first_not_of("0123456789.") == std::string::npos) {
+        in_addr ignored{};
+        return ::inet_pton(AF_INET, name.c_str(), &ignored) == 1;
+    }
+    return std::ranges::all_of(name, [](unsigned char c) {
+        return c < 0x80 && (std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_');
+    });
+}
+
+}  // namespace
+
 Result<HostPort> parse_host_port(std::string_view text) {
     std::size_t colon = text.rfind(':');
     HostPort out;
     bool fits = colon != std::string_view::npos && colon > 0;
     if (fits) {
         std::string_view host = text.substr(0, colon);
+        fits = is_host(host);
         if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
         out.host = host;
         std::string_view digits = text.substr(colon + 1);
         auto [stop, code] = std::from_chars(digits.data(), digits.data() + digits.size(), out.port);
-        fits = code == std::errc{} && stop == digits.data() + digits.size() && !out.host.empty();
+        // More digits than a port has are zeros in front, which not everybody reads as we do.
+        fits = fits && code == std::errc{} && stop == digits.data() + digits.size() &&
+               digits.size() <= 5;
     }
     if (fits) return out;
     return base::fail(Errc::invalid_argument,

@@ -208,5 +208,34 @@ TEST_F(ConfigFile, NamesTheStatementThatIsWrong) {
     }
 }
 
+// What one reader takes for the host another one could take for something else; and it is written
+// into the Host field.
+TEST(Address, HasAHostThatMeansTheSameToEverybody) {
+    for (const char* url : {"http://127.0.0.1:8420",
+                            "http://localhost:1/",
+                            "http://a-b.c_d:65535",
+                            "http://[::1]:8420",
+                            "http://[2001:db8::10.0.0.1]:8420"}) {
+        EXPECT_TRUE(parse_http_url(url).has_value()) << url;
+    }
+    for (const char* url : {"http://user@host:80", "http://good:80@evil:80",
+                            "http://a b:80",       "http://a\r\nX-Y: z:80",
+                            "http://a/b:80",       "http://a?b:80",
+                            "http://a#b:80",       "http://a%41:80",
+                            "http://::1:80",       "http://[]:80",
+                            "http://[::1:80",      "http://[::1:::]:80",
+                            "http://[v1.a]:80",    "http://]:842:80",
+                            "http://\xc3\xa4:80",  "http://:80",
+                            "http://a:0",          "http://a:65536",
+                            "http://a:000080",     "https://a:80",
+                            "http://127.1:80",     "http://127.0.0.27.0.0.11:80",
+                            "http://2130706433:80"}) {
+        EXPECT_FALSE(parse_http_url(url).has_value()) << url;
+    }
+    EXPECT_EQ(parse_host_port("[::1]:8420").value().host, "::1");
+    const std::string with_zero = std::string("[::1") + '\0' + "]:80";
+    EXPECT_FALSE(parse_host_port(with_zero).has_value());
+}
+
 }  // namespace
 }  // namespace twofold::app

@@ -6,6 +6,7 @@ include(CheckPIESupported)
 
 option(TWOFOLD_CRASH_POINTS "Compile the named crash points in (never in a release)" OFF)
 option(TWOFOLD_HARDEN "Hardening flags: full RELRO, stack protector, FORTIFY" OFF)
+option(TWOFOLD_FUZZ "Programs of fuzz/ are linked with libFuzzer; TWOFOLD_SANITIZE needs fuzzer-no-link" OFF)
 option(TWOFOLD_WARNINGS_AS_ERRORS "Warnings in our own targets are errors" ON)
 set(TWOFOLD_SANITIZE "" CACHE STRING "Value for -fsanitize, for example address,undefined")
 

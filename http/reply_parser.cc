@@ -233,6 +233,11 @@ public:
             progress = ReplyProgress::failed;
             return used;
         }
+        // HeaderScanner has seen its end: more bytes would only make other text of it.
+        if (!grammar->is_header_done()) {
+            refuse(base::Errc::protocol_violation, "the reply's header ends before it is complete");
+            return used;
+        }
         in_body = true;
         if (grammar->is_done()) {
             grammar->finish_lines();

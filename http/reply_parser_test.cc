@@ -144,6 +144,8 @@ TEST(ReplyParser, GarbageIsAFailure) {
              "garbage\r\n\r\n",
              "SSH-2.0-OpenSSH_9.2\r\n\r\n",
              "HTTP/1.1 OK\r\n\r\n",
+             "HTTP/1\r\n\r\n",
+             "H\r\n\r\n",
              "HTTP/1.1 20 OK\r\n\r\n",
              "HTTP/1.1 999 OK\r\n\r\n",
              "HTTP/1.1 000 OK\r\n\r\n",

@@ -253,6 +253,11 @@ std::size_t RequestParser::feed(std::string_view bytes) {
         impl.explain(error, bytes);
         return used;
     }
+    // HeaderScanner has seen its end: Beast waits for the rest of a version that cannot come.
+    if (!impl.grammar->is_header_done()) {
+        impl.explain(beast::http::error::bad_version, bytes);
+        return used;
+    }
     impl.progress = impl.grammar->is_done() ? RequestProgress::complete : RequestProgress::body;
     // What is left here is a chunk header or trailers, which nothing else bounds.
     const std::size_t left = bytes.size() - used;

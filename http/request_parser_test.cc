@@ -257,6 +257,15 @@ TEST(RequestParser, AnEmptyChunkedBodyMayComeInPieces) {
     }
 }
 
+// Beast would wait for the rest of a version that cannot come any more, until the deadline.
+TEST(RequestParser, AHeaderThatEndsTooEarlyIsRefusedAtOnce) {
+    for (const std::string bytes : {"\r\n\r\n", "GET / H\r\n\r\n", "GET / \r\n\r\n", "G\r\n\r\n"}) {
+        for (std::size_t step = 1; step <= bytes.size(); ++step) {
+            EXPECT_EQ(status_of(bytes, step), 400) << bytes << step;
+        }
+    }
+}
+
 TEST(RequestParser, OldClientsAreServed) {
     RequestParser parser(kLimits);
     feed_all(parser, "GET / HTTP/1.0\r\n\r\n", 100);

@@ -155,6 +155,11 @@ std::optional<ParsedGid> parse_gid(std::string_view gid) {
     out.key.branch = static_cast<std::uint16_t>(read_big_endian(rest.subspan(1, 2)));
     out.key.attempt = static_cast<std::uint16_t>(read_big_endian(rest.subspan(3, 2)));
     std::ranges::copy(rest.subspan(5), out.participant.bytes.begin());
+    // We never make these. Nobody could be asked about such a branch: an inquiry that names it is
+    // refused as a whole, with all the others in it.
+    bool is_ours = out.key.group.epoch() != 0 && out.key.group.sequence() != 0 &&
+                   out.key.branch != 0 && out.key.attempt != 0;
+    if (!is_ours) return std::nullopt;
     return out;
 }
 

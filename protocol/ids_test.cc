@@ -112,6 +112,20 @@ TEST(Gid, OtherProgramsPreparedTransactionsAreNotOurs) {
     EXPECT_FALSE(parse_gid("131077_MS1hb2Y=_YWJj")) << "another format id";
 }
 
+// An inquiry that named such a branch would be refused as a whole.
+TEST(Gid, WhatNobodyCouldBeAskedAboutIsNotOurs) {
+    base::KeyedHash key(test_key(7));
+    TxnId id = make_txn_id(test_incarnation(), 3, 258, ParticipantNumber(0), key);
+    EXPECT_FALSE(parse_gid(make_gid({id, 0, 1}, test_uuid())));
+    EXPECT_FALSE(parse_gid(make_gid({id, 1, 0}, test_uuid())));
+    TxnId no_epoch = id;
+    std::fill_n(no_epoch.bytes.begin() + 12, 4, std::uint8_t{0});
+    EXPECT_FALSE(parse_gid(make_gid({no_epoch, 1, 1}, test_uuid())));
+    TxnId no_sequence = id;
+    std::fill_n(no_sequence.bytes.begin() + 16, 6, std::uint8_t{0});
+    EXPECT_FALSE(parse_gid(make_gid({no_sequence, 1, 1}, test_uuid())));
+}
+
 TEST(Gid, RandomKeysRoundTrip) {
     base::SeededRng rng(3);
     base::KeyedHash key(test_key(9));
@@ -121,8 +135,8 @@ TEST(Gid, RandomKeysRoundTrip) {
                                      rng.between(1, kSequenceMax),
                                      ParticipantNumber(static_cast<std::uint16_t>(rng.next())),
                                      key),
-                         static_cast<std::uint16_t>(rng.next()),
-                         static_cast<std::uint16_t>(rng.next())};
+                         static_cast<std::uint16_t>(rng.between(1, 0xffff)),
+                         static_cast<std::uint16_t>(rng.between(1, 0xffff))};
         auto parsed = parse_gid(make_gid(branch, test_uuid()));
         ASSERT_TRUE(parsed);
         ASSERT_EQ(parsed->key, branch);

@@ -45,7 +45,8 @@ LAYERS = {
 }
 TEST_SERVERS = ("integration/postgres_server.h",)
 LAYERS["app"] = sorted(set(LAYERS) - {"sim", "integration"})
-LAYERS["bench"] = sorted(LAYERS)
+LAYERS["fuzz"] = sorted(set(LAYERS) - {"sim", "integration"})
+LAYERS["bench"] = sorted(set(LAYERS) - {"fuzz"})
 
 # Files that may be longer than FILE_LINES_MAX, each with its reason.
 LONG_FILES_ALLOWED: dict[str, str] = {}
@@ -63,8 +64,8 @@ THIRD_PARTY = [
         f.layer in ("integration", "bench") or (f.folder == "participant" and "postgres" in str(f.path))),
      "libpq only in participant/*postgres*.cc, integration/*.cc and bench/*.cc"),
     (r"sqlite3(ext)?\.h$", lambda f: f.path.suffix == ".cc" and f.layer in (
-        "participant/sqlite", "integration", "bench"),
-     "SQLite only in participant/sqlite/*.cc, integration/*.cc and bench/*.cc"),
+        "participant/sqlite", "integration", "bench", "fuzz"),
+     "SQLite only in participant/sqlite/*.cc, integration/*.cc, bench/*.cc and fuzz/*.cc"),
     (r"(CLI|yaml-cpp|spdlog|prometheus)/", lambda f: f.path.suffix == ".cc", "heavy header: only in .cc files"),
     (r"boost/asio/", lambda f: f.path.suffix == ".cc" or f.layer == "async" or re.search(
         r"asio/(awaitable|any_io_executor)\.hpp$", f.include),
@@ -319,7 +320,9 @@ def tracked_files(root):
         names = [name for name in listed.stdout.decode().split("\0") if name]
     else:
         names = [str(p.relative_to(root)) for p in root.rglob("*")]
-    return sorted(name for name in names if (root / name).is_file() and "third_party/" not in name)
+    # Inputs of the fuzz targets are what a machine has made of ours.
+    ours = (name for name in names if "third_party/" not in name and not name.startswith("fuzz/corpus/"))
+    return sorted(name for name in ours if (root / name).is_file())
 
 
 def check_tree(root):

@@ -122,6 +122,25 @@ TEST_F(ReaderTest, refuses_the_mark_of_another_log) {
     expect_refused("belongs to another log");
 }
 
+// The batch that it names is there, the records are not. Believed, it would go into the header of
+// the next start, and that one would never be read again.
+TEST_F(ReaderTest, refuses_a_mark_that_knows_more_than_its_batch_holds) {
+    ReadSummary summary = read_back(disk.directory()).summary.value();
+    DurableMark mark{.incarnation = kTestIncarnation,
+                     .epoch = summary.last_epoch,
+                     .segment = summary.last.segment,
+                     .batch = summary.last.batch,
+                     .lsn = summary.last_lsn + 1};
+    Bytes slot;
+    encode_mark_slot(mark, slot);
+    disk.put(kDurableMarkName, slot);
+    expect_refused("was acknowledged");
+    mark.lsn = summary.last_lsn;
+    encode_mark_slot(mark, slot);
+    disk.put(kDurableMarkName, slot);
+    EXPECT_TRUE(read_back(disk.directory()).summary.has_value());
+}
+
 TEST_F(ReaderTest, refuses_a_newer_format) {
     disk.content(segment(0))[8] = 2;
     EXPECT_THAT(refusal(), HasSubstr("unsupported_version"));

@@ -412,7 +412,8 @@ bool Scanner::check_mark() {
         return refuse_file(file, "the durable mark belongs to another log");
     }
     if (mark_->epoch < base_epoch_) return true;
-    bool reached = mark_->epoch == base_epoch_ && chain_.position.batch >= mark_->batch;
+    bool reached = mark_->epoch == base_epoch_ && chain_.position.batch >= mark_->batch &&
+                   chain_.position.lsn >= mark_->lsn;
     if (!reached) {
         return refuse(Damage{.file = base_epoch_ == 0 ? file : chain_.end_file,
                              .offset = base_epoch_ == 0 ? 0 : chain_.end_offset,
@@ -420,7 +421,8 @@ bool Scanner::check_mark() {
                              .last_lsn_at_risk = mark_->lsn,
                              .what = "the log ends here, but the durable mark says that batch " +
                                      std::to_string(mark_->batch) + " of epoch " +
-                                     std::to_string(mark_->epoch) + " was acknowledged"});
+                                     std::to_string(mark_->epoch) + ", up to LSN " +
+                                     std::to_string(mark_->lsn) + ", was acknowledged"});
     }
     if (mark_->clean_shutdown && mark_->batch == chain_.position.batch && !chain_.clean) {
         return refuse_file(file, "the durable mark tells of a clean shutdown that the log lacks");

@@ -92,6 +92,14 @@ TEST(RedoTest, RowidNameMustBeOne) {
     EXPECT_FALSE(decode_redo(encode_redo(redo)).has_value());
 }
 
+TEST(RedoTest, WhatIsNoValueOfSqliteIsRefused) {
+    Redo redo = sample();
+    redo.tables[0].rows[0][2] = Value{std::numeric_limits<double>::quiet_NaN()};
+    EXPECT_FALSE(decode_redo(encode_redo(redo)).has_value());
+    redo.tables[0].rows[0][2] = Value{-std::numeric_limits<double>::infinity()};
+    EXPECT_TRUE(decode_redo(encode_redo(redo)).has_value());
+}
+
 TEST(RedoTest, NewerVersionIsNamed) {
     base::Bytes bytes = encode_redo(sample());
     bytes[0] = 2;

@@ -51,7 +51,11 @@ Value decode_value(base::ByteReader& in) {
     switch (static_cast<Tag>(in.u8())) {
         case Tag::null: return {};
         case Tag::integer: return {static_cast<std::int64_t>(in.u64())};
-        case Tag::real: return {std::bit_cast<double>(in.u64())};
+        case Tag::real: {
+            auto real = std::bit_cast<double>(in.u64());
+            if (std::isnan(real)) in.fail();  // SQLite has no such value: it would become NULL
+            return {real};
+        }
         case Tag::text: return {in.string()};
         case Tag::blob: {
             base::ByteSpan taken = in.raw(in.u32());

@@ -371,6 +371,29 @@ Result<void> Fold::check_references() const {
     for (const auto& [id, record] : state_.undecided) {
         TWOFOLD_TRY(check(id, record.branches));
     }
+    for (const auto& [id, outcome] : state_.heuristic) {
+        if (id.incarnation() != state_.incarnation) return inconsistent(id, "of another log");
+    }
+    return check_places();
+}
+
+// A transaction is found by its place in the order of ids. Two at one place are no log of ours, and
+// the machine would not start.
+Result<void> Fold::check_places() const {
+    std::set<protocol::IdPosition> places;
+    auto take_place = [&](const TxnId& id) -> Result<void> {
+        if (places.insert(id.position()).second) return ok();
+        return inconsistent(id, "another transaction has its place");
+    };
+    for (const auto& [id, group] : state_.unfinished_commits) {
+        TWOFOLD_TRY(take_place(id));
+    }
+    for (const auto& [id, record] : state_.undecided) {
+        TWOFOLD_TRY(take_place(id));
+    }
+    for (const auto& [id, outcome] : state_.heuristic) {
+        TWOFOLD_TRY(take_place(id));
+    }
     return ok();
 }
 

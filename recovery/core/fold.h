@@ -82,6 +82,7 @@ private:
     void drive_abort(const protocol::TxnId& id, Group& group);
     [[nodiscard]] base::Result<void> check_references() const;
     [[nodiscard]] bool keeps_abort_of(const protocol::TxnId& id) const;
+    [[nodiscard]] base::Result<void> check_places() const;
     void give_up_undecided();
     void normalise();
     [[nodiscard]] base::Error inconsistent(const protocol::TxnId& id, std::string what) const;

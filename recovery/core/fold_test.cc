@@ -145,6 +145,13 @@ TEST(Fold, logs_that_no_run_writes_are_refused) {
             "its bit says committed");
     refused({protocol::HorizonRecord{{1, 9}}, protocol::HorizonRecord{{1, 8}}}, "goes back");
     refused({protocol::IdempotentAbortRecord{id, {}, "x"}, epoch_record(2)}, "not the highest");
+    TxnId foreign = id;
+    foreign.bytes[5] = 'x';  // of its incarnation
+    refused({hazard_of(foreign)}, "of another log");
+    TxnId twin = id;
+    twin.bytes.back() ^= 1U;  // of its tag
+    refused({commit_of(id), hazard_of(twin)}, "has its place");
+    refused({preparing_of(id), commit_of(twin)}, "has its place");
     auto stranger = epoch_record(1);
     stranger.incarnation.bytes[0] = 'x';
     refused({stranger}, "another log");

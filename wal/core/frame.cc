@@ -127,6 +127,7 @@ base::Result<SegmentHeader> decode_segment_header(ByteSpan block) {
                     header.epoch != 0 && header.index != 0 && header.first_batch != 0 &&
                     header.first_lsn != 0 && header.size_bytes >= kSegmentSizeMinBytes &&
                     header.size_bytes % kBlockSizeBytes == 0 &&
+                    header.durable_lsn < header.first_lsn &&
                     (!header.starts_epoch || header.begins_checkpoint);
     if (!possible) {
         return base::fail(base::Errc::corrupt, "the segment header holds impossible values");

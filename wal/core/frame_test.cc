@@ -131,6 +131,18 @@ TEST(Frame, every_flipped_bit_of_a_segment_header_is_noticed) {
     }
 }
 
+// A log whose newest header says so would be taken, and the next start's would not.
+TEST(Frame, a_header_cannot_know_of_records_that_come_after_it) {
+    SegmentHeader header = example_segment();
+    Bytes block;
+    header.durable_lsn = header.first_lsn - 1;
+    encode_segment_header(header, block);
+    EXPECT_TRUE(decode_segment_header(block).has_value());
+    header.durable_lsn = header.first_lsn;
+    encode_segment_header(header, block);
+    EXPECT_FALSE(decode_segment_header(block).has_value());
+}
+
 TEST(Frame, every_flipped_bit_of_a_batch_is_noticed) {
     Bytes bytes = example_batch_bytes();
     seal_batch(example_batch(), 5, bytes);
