@@ -1,8 +1,10 @@
 // Sealed files: either the records, or a refusal by name; and records that were read can be written
 // again and read as the same.
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "fuzz/packed_log.h"
 #include "fuzz/targets.h"
+#include "wal/core/frame.h"
 #include "wal/core/segment_name.h"
 #include "wal/sealed.h"
 
@@ -20,8 +22,24 @@ std::size_t size_of(const std::vector<base::Bytes>& records) {
     return size;
 }
 
+// What a checkpoint would say of this content.
+std::uint32_t checksum_of(wal::MemoryDisk& disk, const std::string& name) {
+    if (!disk.has(name)) return 0;
+    base::ByteSpan content = disk.content(name);
+    wal::BatchHeader batch;
+    if (content.size() < wal::kSegmentHeaderSizeBytes + wal::kBatchHeaderSizeBytes) return 0;
+    base::ByteSpan rest = content.subspan(wal::kSegmentHeaderSizeBytes);
+    if (wal::peek_batch(rest, rest.size(), batch) != wal::BatchCheck::valid) return 0;
+    base::ByteSpan whole = rest.first(batch.length_bytes);
+    return base::crc32c(whole.subspan(wal::kBatchHeaderSizeBytes));
+}
+
 void check(wal::MemoryDisk& disk, std::uint64_t number) {
-    auto records = wal::read_sealed(disk.directory(), kIncarnation, number);
+    std::uint32_t checksum = checksum_of(disk, wal::sealed_name(number));
+    TWOFOLD_ASSERT(
+        !wal::read_sealed(disk.directory(), kIncarnation, number, checksum + 1).has_value(),
+        "another content is taken");
+    auto records = wal::read_sealed(disk.directory(), kIncarnation, number, checksum);
     if (!records.has_value()) {
         bool known = records.error().code == base::Errc::corrupt ||
                      records.error().code == base::Errc::unsupported_version;
@@ -35,7 +53,8 @@ void check(wal::MemoryDisk& disk, std::uint64_t number) {
     wal::SealedFile file{kIncarnation, 1, number, 7};
     TWOFOLD_ASSERT(wal::write_sealed(other.directory(), file, records.value()).has_value(),
                    "what was read cannot be written");
-    auto again = wal::read_sealed(other.directory(), kIncarnation, number);
+    TWOFOLD_ASSERT(wal::content_checksum(records.value()) == checksum, "two checksums");
+    auto again = wal::read_sealed(other.directory(), kIncarnation, number, checksum);
     TWOFOLD_ASSERT(again.has_value() && again.value() == records.value(),
                    "it reads as something else");
 }

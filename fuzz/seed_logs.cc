@@ -128,7 +128,8 @@ base::Bytes packed_directory(const std::vector<Record>& history,
         wal::SealedFile file{kIncarnation, 1, sealed.front(), 7};
         static_cast<void>(wal::write_sealed(disk.directory(), file, encoded({sealed_keys()})));
         checkpoint.emplace_back(KeyTurnRecord{1});
-        checkpoint.emplace_back(SealedRecord{sealed.front(), 1, 1});
+        checkpoint.emplace_back(
+            SealedRecord{sealed.front(), 1, 1, content_checksum({sealed_keys()})});
     }
     auto writer = wal::Writer::start(
         disk.directory(), {}, writer_options(), kIncarnation, encoded(checkpoint), sealed);
@@ -180,17 +181,18 @@ void seed_logs(const SeedSink& sink) {
     for (const Record& record : start()) {
         sink("log_record", "type-" + std::to_string(record.index()), encode_record(record));
     }
-    Record sealed = SealedRecord{1, 1, 1};
+    Record sealed = SealedRecord{1, 1, 1, content_checksum({sealed_keys()})};
     sink("log_record", "type-" + std::to_string(sealed.index()), encode_record(sealed));
     base::Bytes fold = packed_fold({KeyTurnRecord{1}, sealed});
     fold.push_back(1);
     append_piece(fold, sealed_keys());
     sink("log_fold", "sealed", fold);
-    Record outcomes = SealedOutcomesRecord{2, {1, 8}, 8};
+    Record bits = OutcomesRecord{1, 0, {0xfe, 1}};
+    Record outcomes = SealedOutcomesRecord{2, {1, 8}, 8, content_checksum({bits})};
     sink("log_record", "type-" + std::to_string(outcomes.index()), encode_record(outcomes));
     fold = packed_fold({outcomes});
     fold.push_back(1);
-    append_piece(fold, OutcomesRecord{1, 0, {0xfe, 1}});
+    append_piece(fold, bits);
     sink("log_fold", "sealed-outcomes", fold);
     seed_directories(sink);
     wal::MemoryDisk disk;
