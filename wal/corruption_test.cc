@@ -2,9 +2,8 @@
 // that was acknowledged or a refusal. With an old mark or none, as after a power loss, a damage
 // that looks like a torn tail may cost batches from the end on, and only those that no sound batch
 // follows and no mark covers; the result is always the state after some force, never a mixture.
+#include "wal/log_judge.h"
 #include "wal/test_log.h"
-
-#include <set>
 
 namespace twofold::wal {
 namespace {
@@ -13,6 +12,7 @@ struct Sample {
     MemoryDisk disk;
     std::vector<Records> states;  // after each force, in order
     Records acknowledged;
+    std::vector<ForcedBatch> batches;
 
     // `size` scales the records: 1 makes nearly every batch one block.
     void run(bool clean, std::size_t size) {
@@ -35,10 +35,9 @@ struct Sample {
         if (clean) {
             ASSERT_TRUE(log.close_clean());
         }
+        batches = forced_batches(disk.directory()).value();
     }
-    bool is_a_state(const Records& records) const {
-        return std::ranges::find(states, records) != states.end();
-    }
+    LogJudge judge() const { return {to_bytes(acknowledged), batches}; }
 };
 
 struct Tally {
@@ -48,21 +47,16 @@ struct Tally {
     std::uint64_t shortened = 0;
 };
 
-// Reads a damaged disk. `at_least` is what must not be lost.
-void check(const Sample& sample, MemoryDisk& disk, const Records& at_least, Tally& tally) {
+constexpr std::uint64_t kExactMark = LogJudge::kProvesEverything;
+
+// Reads a damaged disk whose mark covers the batches up to this one.
+void check(const LogJudge& judge, MemoryDisk& disk, std::uint64_t proven_batch, Tally& tally) {
     ++tally.cases;
-    ReadBack back = read_back(disk.directory());
-    if (!back.summary.has_value()) {
-        ++tally.refused;
-        Errc code = back.summary.error().code;
-        ASSERT_TRUE(code == Errc::corrupt || code == Errc::unsupported_version)
-            << back.summary.error().text();
-        ASSERT_TRUE(back.records.empty()) << "records of a refused log were delivered";
-        return;
-    }
-    ASSERT_TRUE(back.records.empty() || sample.is_a_state(back.records)) << "a third result";
-    ASSERT_TRUE(is_prefix(at_least, back.records)) << "acknowledged records were lost silently";
-    ++(back.records == sample.acknowledged ? tally.complete : tally.shortened);
+    Judgement judgement = judge.judge(disk.directory(), proven_batch);
+    ASSERT_NE(judgement.verdict, Verdict::silent) << judgement.text;
+    if (judgement.verdict == Verdict::refused) ++tally.refused;
+    if (judgement.verdict == Verdict::complete) ++tally.complete;
+    if (judgement.verdict == Verdict::excused) ++tally.shortened;
 }
 
 void print(const char* what, const Tally& tally) {
@@ -79,6 +73,7 @@ TEST(Corruption, a_segment_cut_at_every_byte_is_refused) {
         for (bool with_mark : {true, false}) {
             Sample sample;
             sample.run(clean, 1000);
+            LogJudge judge = sample.judge();
             Tally tally;
             ASSERT_GE(segments_of(sample.disk).size(), 3U);
             auto damaged = sample.disk.copy();
@@ -89,7 +84,7 @@ TEST(Corruption, a_segment_cut_at_every_byte_is_refused) {
                 // From the end down: only shrinking, no copies.
                 for (std::size_t size = original.size(); size-- > 0;) {
                     content.resize(size);
-                    check(sample, *damaged, sample.acknowledged, tally);
+                    check(judge, *damaged, with_mark ? kExactMark : 0, tally);
                     if (HasFatalFailure()) return;
                 }
                 content = original;
@@ -104,21 +99,19 @@ TEST(Corruption, a_segment_cut_at_every_byte_is_refused) {
 void lose_tail_everywhere(bool with_mark, std::uint8_t filler) {
     Sample sample;
     sample.run(false, 1000);
+    LogJudge judge = sample.judge();
     Tally tally;
     auto damaged = sample.disk.copy();
     if (!with_mark) damaged->erase(kDurableMarkName);
     for (const std::string& name : segments_of(sample.disk)) {
         Bytes& content = damaged->content(name);
         const Bytes original = content;
-        bool is_last = name == segments_of(sample.disk).back();
-        // A loss in any but the last segment is known exactly: the next header names its end.
-        bool may_shorten = is_last && !with_mark;
         for (std::size_t size = original.size(); size-- > 0;) {
             bool changes = content[size] != filler;
             content[size] = filler;
             // A byte that stays the same needs no new look, but for the edges of sectors.
             if (!changes && size % kSectorSizeBytes != 0) continue;
-            check(sample, *damaged, may_shorten ? Records{} : sample.acknowledged, tally);
+            check(judge, *damaged, with_mark ? kExactMark : 0, tally);
             if (testing::Test::HasFatalFailure()) return;
         }
         content = original;
@@ -142,6 +135,7 @@ TEST(Corruption, a_tail_lost_at_every_byte_without_a_mark_shortens_at_most) {
 TEST(Corruption, a_stale_mark_covers_what_it_names) {
     Sample sample;
     sample.run(false, 1000);
+    LogJudge judge = sample.judge();
     auto mark_of = [&](std::uint64_t batch) {
         DurableMark mark{.incarnation = kTestIncarnation, .epoch = 1, .segment = 1, .batch = batch};
         Bytes slot;
@@ -152,14 +146,15 @@ TEST(Corruption, a_stale_mark_covers_what_it_names) {
     };
     std::string last = segments_of(sample.disk).back();
     Tally tally;
-    // Batch 1 is the checkpoint of the start, so batch n is states[n - 1].
+    // Batch 1 is the checkpoint of the start, so batch n left states[n - 1].
+    ASSERT_EQ(sample.batches.size(), sample.states.size());
     for (std::uint64_t batch = 1; batch <= sample.states.size(); ++batch) {
         auto damaged = sample.disk.copy();
         damaged->put(kDurableMarkName, mark_of(batch));
         Bytes& content = damaged->content(last);
         for (std::size_t at = content.size(); at > kSegmentHeaderSizeBytes; at -= 512) {
             std::ranges::fill(std::span(content).subspan(at - 512, 512), std::uint8_t{0});
-            check(sample, *damaged, sample.states[batch - 1], tally);
+            check(judge, *damaged, batch, tally);
             if (HasFatalFailure()) return;
         }
     }
@@ -167,16 +162,14 @@ TEST(Corruption, a_stale_mark_covers_what_it_names) {
     EXPECT_GT(tally.shortened, 0U);
 }
 
-// `may_lose_last`: no exact mark, so the very last batch may be taken for a torn one.
+// Without an exact mark the very last batch may be taken for a torn one.
 void flip_every_bit(bool with_mark, bool clean) {
     Sample sample;
     sample.run(clean, 20);
+    LogJudge judge = sample.judge();
     Tally tally;
     auto damaged = sample.disk.copy();
     if (!with_mark) damaged->erase(kDurableMarkName);
-    // The last force of the sample: only it may be lost, and only without a mark.
-    const Records& at_least =
-        with_mark || clean ? sample.acknowledged : sample.states[sample.states.size() - 2];
     for (const std::string& name : damaged->names()) {
         FileKind kind = parse_name(name).kind;
         if (kind != FileKind::segment && name != kDurableMarkName) continue;
@@ -187,7 +180,7 @@ void flip_every_bit(bool with_mark, bool clean) {
                 bool is_padding = content[byte] == 0 && byte % kBlockSizeBytes > 128;
                 if (is_padding && (byte % 61 != 0 || bit != byte % 8)) continue;
                 content[byte] ^= static_cast<std::uint8_t>(1U << bit);
-                check(sample, *damaged, at_least, tally);
+                check(judge, *damaged, with_mark ? kExactMark : 0, tally);
                 content[byte] ^= static_cast<std::uint8_t>(1U << bit);
                 if (testing::Test::HasFatalFailure()) {
                     ADD_FAILURE() << name << " byte " << byte << " bit " << bit;
