@@ -146,7 +146,11 @@ Result<std::vector<Bytes>> read_sealed(Directory& directory,
     }
     auto header = decode_segment_header(ByteSpan(bytes).first(kSegmentHeaderSizeBytes));
     if (!header.has_value()) {
-        if (header.error().code != Errc::corrupt) return header.error();
+        if (header.error().code != Errc::corrupt) {
+            return base::fail(
+                header.error().code,
+                directory.path() + "/" + sealed_name(number) + ": " + header.error().context);
+        }
         return damaged(directory, number, header.error().context);
     }
     std::string problem = header_problem(header.value(), incarnation, number, bytes.size());

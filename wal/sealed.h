@@ -35,8 +35,8 @@ struct SealedFile {
 [[nodiscard]] std::uint32_t content_checksum(std::span<const Bytes> records);
 
 // Its records. Errors: corrupt (it is missing, damaged, has another content, or is another log's;
-// the text names the file, what is wrong, and the command to look closer), unsupported_version,
-// io_error.
+// the text names the file, what is wrong, and the command to look closer), unsupported_version (it
+// names the file too), io_error.
 [[nodiscard]] Result<std::vector<Bytes>> read_sealed(Directory& directory,
                                                      const Incarnation& incarnation,
                                                      std::uint64_t number,
