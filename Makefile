@@ -12,7 +12,7 @@ SECONDS ?= 20
 DEMO_FLAGS ?=
 EXPLORE ?=
 
-.PHONY: help deps configure build demo demo-postgres test check contract sim exhaustive fuzz sanitize release clean format
+.PHONY: help deps configure build demo demo-postgres test check contract sim exhaustive fuzz sanitize release clean format corrupt
 
 help: ## this list
 	@echo "Twofold: make <what>"
@@ -65,6 +65,11 @@ fuzz: deps ## libFuzzer for SECONDS=n on each parser and decoder; FUZZ="target â
 	@echo "fuzz: building the targets with sanitizers (slow the first time)"
 	@cmake --build --preset fuzz -j $(JOBS) --target twofold-fuzz twofold-fuzz-seeds
 	@tools/fuzz.sh $(FUZZ_FLAGS) $(SECONDS) $(JOBS) $(FUZZ)
+
+corrupt: configure ## damage a stored log of 1 MiB at every bit and byte (15 min of CPU); CASES=n, STRIDE=n: less
+	@echo "corrupt: building"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-corrupt
+	@build/dev/bin/twofold-corrupt --threads $(JOBS) $(if $(CASES),--cases $(CASES)) $(if $(STRIDE),--stride $(STRIDE))
 
 sanitize: deps ## unit tests and simulator under ASan+UBSan, then under TSan
 	@for lane in asan tsan; do \

@@ -140,8 +140,8 @@ Result<bool> LogJudge::sealed_as_appended(Directory& directory,
                                           const Delivered& delivered) const {
     for (const auto& [reference, first] : delivered.sealed) {
         TWOFOLD_TRY(auto records, read_sealed(directory, incarnation, reference.number));
-        bool fits = records.size() == reference.records &&
-                    first + records.size() <= acknowledged_.size();
+        bool fits =
+            records.size() == reference.records && first + records.size() <= acknowledged_.size();
         if (!fits) return false;
         for (std::size_t i = 0; i < records.size(); ++i) {
             if (records[i] != acknowledged_[first + i]) return false;
@@ -175,12 +175,12 @@ Judgement LogJudge::judge_accepted(Directory& directory,
     // A third result ends in the middle of a batch. Before any batch there is the empty log.
     bool is_a_state = records == 0 && summary.fresh;
     for (const ForcedBatch& batch : batches_) {
-        is_a_state = is_a_state ||
-                     (batch.records_after == records && batch.last_lsn == summary.last_lsn);
+        is_a_state =
+            is_a_state || (batch.records_after == records && batch.last_lsn == summary.last_lsn);
     }
     if (!is_a_state) return silent("no force ever left this state" + end);
     Judgement judgement = judge_loss(directory, records, proven_batch);
-    judgement.text += end;
+    if (judgement.verdict != Verdict::complete) judgement.text += end;
     return judgement;
 }
 
@@ -188,15 +188,17 @@ Judgement LogJudge::judge_accepted(Directory& directory,
 Judgement LogJudge::judge_loss(Directory& directory,
                                std::size_t records,
                                std::uint64_t proven_batch) const {
-    bool is_excused = false;
+    std::string missing;
     for (const ForcedBatch& batch : batches_) {
         if (records >= batch.records_after) continue;
         std::string name = "batch " + std::to_string(batch.number) + " of " + batch.file;
-        if (batch.number <= proven_batch) return silent(name + ", which the mark covers, is missing");
+        if (batch.number <= proven_batch)
+            return silent(name + ", which the mark covers, is missing");
         if (is_unchanged(directory, batch)) return silent(name + ", which is intact, is missing");
-        is_excused = true;
+        missing += (missing.empty() ? "missing: batch " : ", ") + std::to_string(batch.number);
     }
-    return {.verdict = is_excused ? Verdict::excused : Verdict::complete, .text = ""};
+    bool is_complete = missing.empty();
+    return {.verdict = is_complete ? Verdict::complete : Verdict::excused, .text = missing};
 }
 
 }  // namespace twofold::wal
