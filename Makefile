@@ -12,7 +12,7 @@ SECONDS ?= 20
 DEMO_FLAGS ?=
 EXPLORE ?=
 
-.PHONY: help deps configure build demo demo-postgres test check contract sim exhaustive fuzz sanitize release clean format corrupt
+.PHONY: help deps configure build demo demo-postgres test check contract sim corrupt images exhaustive fuzz sanitize release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
@@ -70,6 +70,11 @@ corrupt: configure ## damage a stored log of 1 MiB at every bit and byte (15 min
 	@echo "corrupt: building"
 	@cmake --build --preset dev -j $(JOBS) --target twofold-corrupt
 	@build/dev/bin/twofold-corrupt --threads $(JOBS) $(if $(CASES),--cases $(CASES)) $(if $(STRIDE),--stride $(STRIDE))
+
+images: configure ## cut the power after every call of the log and of SQLite, and recover each disk; SEED=n
+	@echo "images: building"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-images
+	@build/dev/bin/twofold-images $(if $(SEED),--seed $(SEED)) $(if $(EVERY),--every $(EVERY))
 
 sanitize: deps ## unit tests and simulator under ASan+UBSan, then under TSan
 	@for lane in asan tsan; do \
