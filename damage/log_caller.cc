@@ -1,8 +1,6 @@
 #include "damage/log_caller.h"
 
-#include "base/assert.h"
 #include "base/rng.h"
-#include "wal/log_judge.h"
 #include "wal/sealed.h"
 
 #include <algorithm>
@@ -34,10 +32,12 @@ base::Result<ReadState> read_state(wal::Directory& directory) {
             state.records.push_back(std::move(record));
             continue;
         }
-        TWOFOLD_TRY(auto sealed,
-                    wal::read_sealed(directory, state.summary.incarnation, reference->number));
+        TWOFOLD_TRY(
+            auto sealed,
+            wal::read_sealed(
+                directory, state.summary.incarnation, reference->number, reference->checksum));
         std::ranges::move(sealed, std::back_inserter(state.records));
-        state.sealed.push_back(reference->number);
+        state.sealed.push_back(*reference);
         state.sealed_records = state.records.size();
     }
     return state;
@@ -64,19 +64,13 @@ bool LogCaller::open() {
     }
     ReadState& state = read.value();
     attempted_ = std::move(state.records);
-    sealed_ = std::move(state.sealed);
     sealed_records_ = state.sealed_records;
-    // What was sealed one by one may be referred to as it was: one reference for each file.
+    sealed_.clear();
     references_.clear();
-    std::size_t first = 0;
-    for (std::uint64_t number : sealed_) {
-        auto records = wal::read_sealed(directory_, state.summary.incarnation, number);
-        TWOFOLD_ASSERT(records.has_value(), "a sealed file was readable a moment ago");
-        references_.push_back(
-            wal::sealed_reference({.number = number, .records = records.value().size()}));
-        first += records.value().size();
+    for (const wal::NamedSealedFile& reference : state.sealed) {
+        sealed_.push_back(reference.number);
+        references_.push_back(wal::sealed_reference(reference));
     }
-    TWOFOLD_ASSERT(first == sealed_records_, "sealed records come first");
     seals_ = 0;
     auto started = wal::Writer::start(
         directory_, state.summary, options_, incarnation_, checkpoint_records(), sealed_);
@@ -113,15 +107,20 @@ bool LogCaller::seal(std::size_t count) {
     std::vector<Bytes> records(first, first + static_cast<std::ptrdiff_t>(count));
     // Never used before: no two starts have the same epoch.
     std::uint64_t number = std::uint64_t{writer_->epoch()} * 1000 + ++seals_;
+    references_.push_back(wal::sealed_reference(
+        {.number = number, .checksum = wal::content_checksum(records), .records = count}));
     if (!note(writer_->seal(number, std::move(records)))) return false;
-    references_.push_back(wal::sealed_reference({.number = number, .records = count}));
     sealed_.push_back(number);
     sealed_records_ += count;
     return true;
 }
 
 bool LogCaller::checkpoint() {
-    if (!note(writer_->checkpoint(checkpoint_records(), sealed_))) return false;
+    std::vector<wal::SealedReference> places;
+    for (std::size_t i = 0; i < sealed_.size(); ++i) {
+        places.push_back({.number = sealed_[i], .record = i});
+    }
+    if (!note(writer_->checkpoint(checkpoint_records(), places))) return false;
     acknowledged_ = attempted_.size();
     return true;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "wal/file.h"
+#include "wal/log_judge.h"
 #include "wal/reader.h"
 #include "wal/writer.h"
 
@@ -22,8 +23,8 @@ inline constexpr wal::Incarnation kIncarnation = {'d', 'a', 'm', 'a', 'g', 'e', 
 struct ReadState {
     wal::ReadSummary summary;
     std::vector<Bytes> records;
-    std::vector<std::uint64_t> sealed;  // the files that the checkpoint named
-    std::size_t sealed_records = 0;     // the first so many are in them
+    std::vector<wal::NamedSealedFile> sealed;  // the files that the checkpoint named
+    std::size_t sealed_records = 0;            // the first so many are in them
 };
 [[nodiscard]] base::Result<ReadState> read_state(wal::Directory& directory);
 

@@ -102,22 +102,27 @@ Result<std::vector<ForcedBatch>> forced_batches(Directory& directory) {
     return std::move(walk.batches);
 }
 
-Bytes sealed_reference(const SealedReference& reference) {
+Bytes sealed_reference(const NamedSealedFile& reference) {
     std::string text = std::string(kSealedPrefix) + std::to_string(reference.number) + ":" +
-                       std::to_string(reference.records);
+                       std::to_string(reference.checksum) + ":" + std::to_string(reference.records);
     return {text.begin(), text.end()};
 }
 
-std::optional<SealedReference> parse_sealed_reference(ByteSpan record) {
+std::optional<NamedSealedFile> parse_sealed_reference(ByteSpan record) {
     std::string_view text(reinterpret_cast<const char*>(record.data()), record.size());
     if (!text.starts_with(kSealedPrefix)) return std::nullopt;
-    const char* end = text.data() + text.size();
-    SealedReference reference;
-    auto number = std::from_chars(text.data() + kSealedPrefix.size(), end, reference.number);
-    if (number.ec != std::errc() || number.ptr == end || *number.ptr != ':') return std::nullopt;
-    auto records = std::from_chars(number.ptr + 1, end, reference.records);
-    if (records.ec != std::errc() || records.ptr != end) return std::nullopt;
-    return reference;
+    text.remove_prefix(kSealedPrefix.size());
+    // A number up to the next colon, or to the end.
+    auto take_number = [&](auto& out) {
+        std::string_view digits = text.substr(0, text.find(':'));
+        text.remove_prefix(std::min(digits.size() + 1, text.size()));
+        auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
+        return error == std::errc() && end == digits.data() + digits.size();
+    };
+    NamedSealedFile reference;
+    bool good = take_number(reference.number) && take_number(reference.checksum) &&
+                take_number(reference.records) && text.empty();
+    return good ? std::optional(reference) : std::nullopt;
 }
 
 void LogJudge::take(Delivered& delivered, const RecoveredRecord& record) const {
@@ -139,7 +144,8 @@ Result<bool> LogJudge::sealed_as_appended(Directory& directory,
                                           const Incarnation& incarnation,
                                           const Delivered& delivered) const {
     for (const auto& [reference, first] : delivered.sealed) {
-        TWOFOLD_TRY(auto records, read_sealed(directory, incarnation, reference.number));
+        TWOFOLD_TRY(auto records,
+                    read_sealed(directory, incarnation, reference.number, reference.checksum));
         bool fits =
             records.size() == reference.records && first + records.size() <= acknowledged_.size();
         if (!fits) return false;

@@ -32,12 +32,13 @@ struct ForcedBatch {
 // The batches of every segment of a sound log, in the order they were forced.
 [[nodiscard]] Result<std::vector<ForcedBatch>> forced_batches(Directory& directory);
 
-struct SealedReference {
+struct NamedSealedFile {
     std::uint64_t number = 0;
+    std::uint32_t checksum = 0;  // content_checksum() of its records
     std::size_t records = 0;
 };
-[[nodiscard]] Bytes sealed_reference(const SealedReference& reference);
-[[nodiscard]] std::optional<SealedReference> parse_sealed_reference(ByteSpan record);
+[[nodiscard]] Bytes sealed_reference(const NamedSealedFile& reference);
+[[nodiscard]] std::optional<NamedSealedFile> parse_sealed_reference(ByteSpan record);
 
 enum class Verdict : std::uint8_t {
     complete,  // everything acknowledged was delivered
@@ -77,7 +78,7 @@ private:
         bool as_appended = true;
         std::uint64_t last_lsn = 0;
         struct Sealed {
-            SealedReference reference;
+            NamedSealedFile reference;
             std::size_t first = 0;
         };
         std::vector<Sealed> sealed;
