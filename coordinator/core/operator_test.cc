@@ -362,12 +362,11 @@ TEST(Rebound, another_participant_is_not_accepted) {
 // It may have become durable; nobody who waits is left without an answer.
 TEST(Operator, who_waits_is_answered_when_the_machine_stops) {
     Script s;
-    s.when("a person retires one",
-           RetireParticipant{Ticket(50), ParticipantNumber(2), "sold", false});
+    s.when("a person retires one", retire(s, "sold"));
     Input durable = s.durable();
     s.when("it is seen", s.seen(1));
     s.when("another start has spoken there", s.offer_answered(1, protocol::reason::kSenderConflict))
-        .expect_one("answer 50 cannot_tell (log_went_back)");
+        .expect_one("answer " + std::to_string(kTicket) + " cannot_tell (log_went_back)");
     s.when("it becomes durable", durable).quiet();
 }
 
