@@ -111,9 +111,8 @@ TEST_P(Interactive, AnAbortFreesTheLocks) {
     EXPECT_FALSE(is_free(0));
     EXPECT_EQ(end(txn, "abort").status, 200);
     // It is decided; its participant may hear of it a moment later.
-    EXPECT_TRUE(wait_until([&] {
-        return client().get("/v1/transactions/" + txn).text_at("state") == "aborted";
-    }));
+    EXPECT_TRUE(wait_until(
+        [&] { return client().get("/v1/transactions/" + txn).text_at("state") == "aborted"; }));
     expect_untouched();
     expect_ended(execute(0, txn, take(0)), "after_abort");
     EXPECT_TRUE(is_free(0));

@@ -115,13 +115,7 @@ TEST(Records, GoldenBytesOfEpochs) {
     EXPECT_EQ(decode_record(bytes).error().code, base::Errc::unsupported_version);
 }
 
-TEST(Records, GoldenBytes) {
-    const std::string id1 = base::hex_encode(test_id(1).bytes);
-    EXPECT_EQ(id1.substr(0, 48), "010011111111111111111111000000020000000000010000");
-    EXPECT_EQ(base::hex_encode(encode_record(EndRecord{test_id(1), Outcome::committed})),
-              "0501" + id1 + "01");
-    EXPECT_EQ(base::hex_encode(encode_record(HorizonRecord{{2, 10}})),
-              "0701020000000a00000000000000");
+TEST(Records, GoldenBytesOfParticipants) {
     const std::string participant = "0300" + std::string(32, '2') + "01000000" + "6f" + "01000000" +
                                     "73" + "01" + "01000000" + "75";
     ParticipantRecord orders{ParticipantNumber(3), test_uuid(), "o", {"s", {"u"}}, false};
@@ -130,6 +124,15 @@ TEST(Records, GoldenBytes) {
     orders.decisions = {"ok"};
     EXPECT_EQ(base::hex_encode(encode_record(orders)),
               "0202" + participant + "01" + "0100" + "02000000" + "6f6b");
+}
+
+TEST(Records, GoldenBytes) {
+    const std::string id1 = base::hex_encode(test_id(1).bytes);
+    EXPECT_EQ(id1.substr(0, 48), "010011111111111111111111000000020000000000010000");
+    EXPECT_EQ(base::hex_encode(encode_record(EndRecord{test_id(1), Outcome::committed})),
+              "0501" + id1 + "01");
+    EXPECT_EQ(base::hex_encode(encode_record(HorizonRecord{{2, 10}})),
+              "0701020000000a00000000000000");
     EXPECT_EQ(base::hex_encode(encode_record(PositionRecord{ParticipantNumber(3), {1, 99}})),
               "0a010300010000006300000000000000");
     EXPECT_EQ(base::hex_encode(encode_record(OutcomesRecord{2, 64, {0xff, 0x01}})),

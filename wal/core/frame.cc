@@ -123,12 +123,11 @@ base::Result<SegmentHeader> decode_segment_header(ByteSpan block) {
     header.previous_crc = reader.u32();
     header.previous_segment = reader.u64();
     header.durable_lsn = reader.u64();
-    bool possible = version == kFormatVersion && block_size == kBlockSizeBytes &&
-                    header.epoch != 0 && header.index != 0 && header.first_batch != 0 &&
-                    header.first_lsn != 0 && header.size_bytes >= kSegmentSizeMinBytes &&
-                    header.size_bytes % kBlockSizeBytes == 0 &&
-                    header.durable_lsn < header.first_lsn &&
-                    (!header.starts_epoch || header.begins_checkpoint);
+    bool possible =
+        version == kFormatVersion && block_size == kBlockSizeBytes && header.epoch != 0 &&
+        header.index != 0 && header.first_batch != 0 && header.first_lsn != 0 &&
+        header.size_bytes >= kSegmentSizeMinBytes && header.size_bytes % kBlockSizeBytes == 0 &&
+        header.durable_lsn < header.first_lsn && (!header.starts_epoch || header.begins_checkpoint);
     if (!possible) {
         return base::fail(base::Errc::corrupt, "the segment header holds impossible values");
     }
