@@ -378,7 +378,8 @@ Result<void> Fold::check_references() const {
 }
 
 // A transaction is found by its place in the order of ids. Two at one place are no log of ours, and
-// the machine would not start.
+// the machine would not start. But ids of a lost log, listed after an acceptance, may have the
+// place of one another or of ours: the machine keeps the first of those that have ended.
 Result<void> Fold::check_places() const {
     std::set<protocol::IdPosition> places;
     auto take_place = [&](const TxnId& id) -> Result<void> {
@@ -392,6 +393,8 @@ Result<void> Fold::check_places() const {
         TWOFOLD_TRY(take_place(id));
     }
     for (const auto& [id, outcome] : state_.heuristic) {
+        bool may_share = state_.accepted && id.epoch() <= state_.accepted->epoch;
+        if (may_share) continue;
         TWOFOLD_TRY(take_place(id));
     }
     return ok();

@@ -285,6 +285,25 @@ TEST(Fold, what_it_calls_committed_is_committed) {
     EXPECT_EQ(state.value().unfinished_commits.size(), 1U);
 }
 
+// One was acknowledged, and the other one listed after it: the start must not refuse that log.
+TEST(Fold, lost_ids_may_have_one_place) {
+    TxnId id = make_id(1, 1);
+    TxnId lost = make_txn_id(id.incarnation(), 1, 1, {}, base::KeyedHash(epoch_record(99).key));
+    auto log = base_log();
+    log.emplace_back(restore(true, 6, 5'000));
+    for (const TxnId& each : {lost, id}) {
+        log.emplace_back(hazard_of(each));
+        log.emplace_back(protocol::EndRecord{each, Outcome::heuristic_hazard});
+        if (each == lost) log.emplace_back(protocol::AcknowledgedRecord{each, "seen"});
+    }
+    auto state = fold_all(log, 7);
+    ASSERT_TRUE(state.has_value()) << state.error().text();
+    EXPECT_EQ(state.value().heuristic.size(), 2U);
+    auto folded = fold_all(checkpoint_records(state.value()), 8);
+    ASSERT_TRUE(folded.has_value()) << folded.error().text();
+    EXPECT_EQ(folded.value().heuristic, state.value().heuristic);
+}
+
 // It is listed although an id of the log with the same position was committed.
 TEST(Fold, a_lost_id_is_not_its_namesake) {
     TxnId id = make_id(1, 1);
