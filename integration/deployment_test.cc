@@ -33,7 +33,7 @@ protected:
         for (const auto& entry : service(name)["environment"]) {
             environment[entry.first.as<std::string>()] = entry.second.as<std::string>();
         }
-        environment["TWOFOLD_LISTEN"] = "256.256.256.256:1";  // fails after the settings were read
+        environment["TWOFOLD_LISTEN"] = "192.0.2.1:1";  // fails after the settings were read
         environment["TWOFOLD_DATA_DIR"] = "/proc/no-log-here";
         auto done = run_program(sibling_program("twofold"),
                                 {member(name, "command")[0].as<std::string>()},
