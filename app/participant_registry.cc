@@ -29,7 +29,7 @@ Result<std::vector<coordinator::ParticipantEntry>> ParticipantRegistry::load() {
             continue;
         }
         // Its branches need it, even if such an address could not be put any more.
-        out.push_back({entry.name, connect(entry.url)});
+        out.push_back({entry.name, connect(entry.url), entry.uuid});
     }
     return out;
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -61,6 +62,8 @@ private:
 
     Driver& driver_;
     DirectoryPort& directory_;
+    // What was put since the start: its record may not be durable yet.
+    std::map<std::string, protocol::ParticipantUuid> put_;
 };
 
 std::optional<http::Response> DirectoryApi::refusal_of(const std::string& name,
@@ -127,6 +130,12 @@ std::optional<http::Response> DirectoryApi::refusal_of(
                             " answers there"
                       : uuid.text() + " answers there, which is \"" + record.name + "\"");
     }
+    for (const auto& [other, known] : put_) {
+        if ((known == uuid) == (other == name)) continue;
+        return http::problem(
+            problems::kAnotherParticipant,
+            "\"" + other + "\" was put as " + known.text() + "; " + uuid.text() + " answers there");
+    }
     return std::nullopt;
 }
 
@@ -146,7 +155,8 @@ void DirectoryApi::found(Put& put, const base::Result<protocol::ParticipantInfo>
         return put.sink.send(http::problem(http::problems::kInternal, kept.error().context));
     }
     bool is_new = driver_.find_participant(put.name) == nullptr;
-    driver_.put_participant({put.name, std::move(put.port)});
+    put_[put.name] = info.value().uuid;
+    driver_.put_participant({put.name, std::move(put.port), info.value().uuid});
     std::string body;
     append_participant(body, *driver_.find_participant(put.name));
     put.sink.send(http::json_response(is_new ? 201 : 200, body + "\n"));

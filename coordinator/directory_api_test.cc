@@ -17,8 +17,11 @@ public:
     }
     bool is_configured(std::string_view name) const override { return name == "north"; }
     std::unique_ptr<ParticipantPort> connect(const std::string& url) override {
-        auto made = std::make_unique<FakeParticipant>(ids.at(url));
-        made->answer_as_usual();
+        auto made = std::make_unique<FakeParticipant>(ids.at(url), url);
+        made->answer = [this, url, one = made.get()](const protocol::Item& item, auto& on_result) {
+            ++answered[url];
+            on_result(one->usual(item));
+        };
         made->down = down;
         newest = made.get();
         return made;
@@ -37,6 +40,7 @@ public:
     std::map<std::string, std::uint8_t> ids{
         {"http://fake-9", 9}, {"http://fake-9b", 9}, {"http://fake-2", 2}, {"http://fake-8", 8}};
     std::map<std::string, std::string> kept;
+    std::map<std::string, int> answered;  // items, by address
     FakeParticipant* newest = nullptr;
 };
 
@@ -51,6 +55,11 @@ protected:
             call(http::Method::put, "/v1/participants/" + name, R"({"url":")" + url + R"("})");
         turn();
         return made;
+    }
+
+    Call work_for_east() {
+        return post("/v1/transactions",
+                    R"({"branches":[{"participant":"east","work":[{"sql":"x"}]}]})");
     }
 
     FakeDirectory directory_;
@@ -68,16 +77,27 @@ TEST_F(DirectoryApiTest, WhatIsPutTakesWork) {
 
 TEST_F(DirectoryApiTest, AnotherAddressOfTheSameOne) {
     EXPECT_EQ(put("east", "http://fake-9").status(), 201);
-    FakeParticipant* old = directory_.newest;
     EXPECT_EQ(put("east", "http://fake-9b").status(), 200);
     EXPECT_EQ(directory_.kept["east"], "http://fake-9b");
-    std::size_t before = old->batches.size();
-    EXPECT_EQ(
-        post("/v1/transactions", R"({"branches":[{"participant":"east","work":[{"sql":"x"}]}]})")
-            .brief(),
-        "200 committed");
-    EXPECT_EQ(old->batches.size(), before);
-    EXPECT_FALSE(directory_.newest->batches.empty());
+    EXPECT_EQ(work_for_east().brief(), "200 committed");
+    EXPECT_EQ(directory_.answered["http://fake-9"], 0);
+    EXPECT_GT(directory_.answered["http://fake-9b"], 0);
+}
+
+TEST_F(DirectoryApiTest, AFormerAddressThatIsDownSaysNothingAboutTheNewOne) {
+    EXPECT_EQ(put("east", "http://fake-9").status(), 201);
+    FakeParticipant* old = directory_.newest;
+    old->free = false;  // what is for it waits, and keeps the address
+    Call waiting = work_for_east();
+    EXPECT_FALSE(waiting.answered());
+    EXPECT_EQ(put("east", "http://fake-9b").status(), 200);
+    old->down = true;
+    old->free = true;
+    EXPECT_EQ(work_for_east().brief(), "200 committed");
+    turn();
+    EXPECT_TRUE(waiting.answered()) << "it was refused";
+    EXPECT_TRUE(driver_->find_participant("east")->up);
+    EXPECT_EQ(work_for_east().brief(), "200 committed");
 }
 
 TEST_F(DirectoryApiTest, ANameIsOneParticipantForGood) {
@@ -87,6 +107,27 @@ TEST_F(DirectoryApiTest, ANameIsOneParticipantForGood) {
     EXPECT_EQ(put("elsewhere", "http://fake-9").brief(), "409 another_participant") << "east";
     EXPECT_EQ(put("north", "http://fake-9").brief(), "409 wrong_state") << "configured";
     EXPECT_EQ(directory_.kept.size(), 1U);
+}
+
+// Its record is not durable yet: nothing but the call itself knows it.
+TEST_F(DirectoryApiTest, TwoCallsAtOnceDoNotShareANameOrAParticipant) {
+    log_.hold = true;
+    EXPECT_EQ(put("east", "http://fake-9").status(), 201);
+    EXPECT_EQ(put("west", "http://fake-9").brief(), "409 another_participant");
+    EXPECT_EQ(put("east", "http://fake-8").brief(), "409 another_participant");
+    log_.hold = false;
+    log_.finish();
+    turn();
+    EXPECT_EQ(put("east", "http://fake-9b").status(), 200);
+    EXPECT_EQ(driver_->find_participant("east")->number.value, 3U);
+}
+
+TEST_F(DirectoryApiTest, TheSameAddressAgainKeepsTheConnection) {
+    EXPECT_EQ(put("east", "http://fake-9").status(), 201);
+    FakeParticipant* first = directory_.newest;
+    EXPECT_EQ(put("east", "http://fake-9").status(), 200);
+    EXPECT_EQ(work_for_east().brief(), "200 committed");
+    EXPECT_FALSE(first->batches.empty());
 }
 
 TEST_F(DirectoryApiTest, OnlyWhatIsAllowedAndAnswers) {

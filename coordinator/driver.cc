@@ -48,13 +48,17 @@ Driver::Peer& Driver::add_peer(ParticipantEntry entry) {
     auto peer = std::make_unique<Peer>();
     peer->status.name = entry.name;
     peer->timer = std::make_unique<async::Timer>(loop_);
+    peer->put = entry.uuid;
     connect(*peer, std::move(entry.port));
     peers_.push_back(std::move(peer));
     return *peers_.back();
 }
 
 void Driver::connect(Peer& peer, std::unique_ptr<ParticipantPort> port) {
-    if (peer.outbox) peer.former.push_back({std::move(peer.port), std::move(peer.outbox)});
+    if (peer.outbox) {
+        peer.former.push_back({std::move(peer.port), std::move(peer.outbox), peer.calls});
+        peer.calls = std::make_shared<bool>();
+    }
     peer.port = std::move(port);
     peer.status.url = peer.port->url();
     peer.status.problem = "not reached yet";
@@ -64,8 +68,8 @@ void Driver::connect(Peer& peer, std::unique_ptr<ParticipantPort> port) {
         options_.outbox,
         [this, &peer](protocol::BatchRequest& batch) { complete(peer, batch); },
         [this, &peer](protocol::ItemResult result) { on_result(peer, std::move(result)); },
-        [this, &peer](const protocol::Item& item, const BatchEnd& end) {
-            on_failure(peer, item, end);
+        [this, &peer, via = peer.port.get()](const protocol::Item& item, const BatchEnd& end) {
+            on_failure(peer, via, item, end);
         });
 }
 
@@ -77,7 +81,13 @@ void Driver::put_participant(ParticipantEntry entry) {
         recognise(peer);
         return look_at(peer);
     }
-    connect(**known, std::move(entry.port));
+    (*known)->put = entry.uuid;
+    if ((*known)->status.url == entry.port->url()) {
+        // Not here: this may be called by the port itself.
+        loop_.post([unused = std::move(entry.port)] {});
+    } else {
+        connect(**known, std::move(entry.port));
+    }
     look_at(**known);
 }
 
@@ -294,6 +304,9 @@ void Driver::flush() {
     if (cut_off_) return;
     for (auto& peer : peers_) {
         for (Peer::Link& link : peer->former) link.outbox->flush();
+        std::erase_if(peer->former, [](const Peer::Link& link) {
+            return link.outbox->is_idle() && link.calls.use_count() == 1;
+        });
         peer->outbox->flush();
     }
     if (!waiting_for_log_.empty()) {
@@ -410,9 +423,13 @@ void Driver::on_result(Peer& peer, protocol::ItemResult result) {
     if (ack) TWOFOLD_CRASH_POINT(coord_after_first_commit_ack);
 }
 
-void Driver::on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& end) {
+void Driver::on_failure(Peer& peer,
+                        const ParticipantPort* via,
+                        const protocol::Item& item,
+                        const BatchEnd& end) {
     metrics_.item_answered(peer.status.name, to_string(item.op), to_string(end.outcome));
     submit(CallFailed{peer.status.number, item.key, item.op, end.outcome, end.why});
+    if (via != peer.port.get()) return;  // an address that it has no more
     // A refused connection says that it is down; a lost answer may be one connection's bad luck.
     if (end.outcome == protocol::CallOutcome::not_sent) {
         peer_failed(peer, end.why);
@@ -472,7 +489,10 @@ void Driver::drain(milliseconds limit, async::UniqueFunction<void()> done) {
 void Driver::cut_off() {
     TWOFOLD_ASSERT(!stepping_, "cut off by an effect");
     cut_off_ = true;
-    for (auto& peer : peers_) peer->outbox->drop_queued();
+    for (auto& peer : peers_) {
+        for (Peer::Link& link : peer->former) link.outbox->drop_queued();
+        peer->outbox->drop_queued();
+    }
 }
 
 }  // namespace twofold::coordinator

@@ -42,6 +42,8 @@ struct DriverOptions {
 struct ParticipantEntry {
     std::string name;
     std::unique_ptr<ParticipantPort> port;
+    // Who was found there when it was put; nothing: whoever answers first.
+    std::optional<protocol::ParticipantUuid> uuid{};
 };
 
 struct ParticipantStatus {
@@ -162,7 +164,10 @@ private:
     void tell_participant(const Peer& peer);
     void complete(const Peer& peer, protocol::BatchRequest& batch) const;
     void on_result(Peer& peer, protocol::ItemResult result);
-    void on_failure(Peer& peer, const protocol::Item& item, const BatchEnd& end);
+    void on_failure(Peer& peer,
+                    const ParticipantPort* via,
+                    const protocol::Item& item,
+                    const BatchEnd& end);
     void wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iterator watcher);
 
     async::EventLoop& loop_;

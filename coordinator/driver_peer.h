@@ -6,6 +6,7 @@
 #include "coordinator/outbox.h"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace twofold::coordinator {
@@ -16,12 +17,16 @@ struct Driver::Peer {
     std::unique_ptr<ParticipantPort> port;
     std::unique_ptr<Outbox> outbox;
     std::unique_ptr<async::Timer> timer;
+    // Held by every call on the port that is not answered yet, besides batches.
+    std::shared_ptr<bool> calls = std::make_shared<bool>();
     bool looking = false;
-    bool looked = false;  // it has answered or failed, once
-    // Addresses that it had before. Kept: what is on its way there is still answered.
+    bool looked = false;                           // it has answered or failed, once
+    std::optional<protocol::ParticipantUuid> put;  // who was put there
+    // Addresses that it had before: what is on its way there is still answered.
     struct Link {
         std::unique_ptr<ParticipantPort> port;
         std::unique_ptr<Outbox> outbox;
+        std::shared_ptr<bool> calls;
     };
     std::vector<Link> former;
 };

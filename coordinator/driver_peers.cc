@@ -15,11 +15,12 @@ void Driver::look_at(Peer& peer) {
     if (peer.looking || cut_off_) return;
     peer.looking = true;
     const ParticipantPort* asked = peer.port.get();
-    peer.port->fetch_info([this, &peer, asked](base::Result<protocol::ParticipantInfo> info) {
-        if (asked != peer.port.get()) return;  // an address that it has no more
-        peer.looking = false;
-        if (!cut_off_) on_info(peer, std::move(info));
-    });
+    peer.port->fetch_info(
+        [this, &peer, asked, call = peer.calls](base::Result<protocol::ParticipantInfo> info) {
+            if (asked != peer.port.get()) return;  // an address that it has no more
+            peer.looking = false;
+            if (!cut_off_) on_info(peer, std::move(info));
+        });
 }
 
 // Who is in no entry of the configuration cannot be asked. One that has another name there is
@@ -49,8 +50,15 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
         peer_failed(peer, info.error().context);
         return;
     }
+    bool is_registered = peer.status.number.value != 0;
+    if (!is_registered && peer.put && *peer.put != info.value().uuid) {
+        peer_failed(peer,
+                    "participant " + info.value().uuid.text() + " answers there; put was " +
+                        peer.put->text());
+        return;
+    }
     bool was_up = peer.status.up;
-    peer.status.up = peer.status.number.value != 0;
+    peer.status.up = is_registered;
     peer.status.problem.clear();
     peer.status.info = info.value();
     peer.outbox->set_batching(info.value().batch);
@@ -97,13 +105,14 @@ void Driver::handle(Offer&& effect) {
     Peer& peer = *found->second;
     protocol::BatchRequest batch;
     complete(peer, batch);
-    peer.port->offer(batch,
-                     options_.offer_deadline,
-                     [this, effect](base::Result<protocol::OfferReply> answered) {
-                         OfferAnswered input{effect.participant, effect.offer, std::nullopt};
-                         if (answered.has_value()) input.reply = std::move(answered.value());
-                         submit(std::move(input));
-                     });
+    peer.port->offer(
+        batch,
+        options_.offer_deadline,
+        [this, effect, call = peer.calls](base::Result<protocol::OfferReply> answered) {
+            OfferAnswered input{effect.participant, effect.offer, std::nullopt};
+            if (answered.has_value()) input.reply = std::move(answered.value());
+            submit(std::move(input));
+        });
 }
 
 void Driver::peer_failed(Peer& peer, const std::string& why) {

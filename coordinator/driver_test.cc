@@ -362,6 +362,20 @@ TEST_F(DriverTest, DrainTakesNoNewWork) {
     EXPECT_EQ(answer->kind, AnswerKind::draining);
 }
 
+// A crash came after it was put, and before it was registered.
+TEST_F(DriverTest, AnotherOneThanWasPutIsNotRegistered) {
+    protocol::ParticipantUuid wanted;
+    wanted.bytes.fill(8);
+    driver_->put_participant({"east", std::make_unique<FakeParticipant>(9), wanted});
+    turn();
+    const ParticipantStatus* east = driver_->find_participant("east");
+    EXPECT_EQ(east->number.value, 0U);
+    EXPECT_NE(east->problem.find("answers there; put was"), std::string::npos) << east->problem;
+    driver_->put_participant({"east", std::make_unique<FakeParticipant>(8, "http://new"), wanted});
+    turn();
+    EXPECT_NE(driver_->find_participant("east")->number.value, 0U);
+}
+
 TEST_F(DriverTest, WhatWasCutOffIsNeitherWrittenNorSentNorAnswered) {
     // One waits for the force of its decision, the other has not been sent at all.
     std::optional<Answer> decided;

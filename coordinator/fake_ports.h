@@ -63,12 +63,12 @@ private:
 
 class FakeParticipant final : public ParticipantPort {
 public:
-    explicit FakeParticipant(std::uint8_t id) {
+    explicit FakeParticipant(std::uint8_t id, const std::string& url = {}) {
         info.uuid.bytes.fill(id);
         info.identity = {"fake", {std::to_string(id)}};
         info.epoch = 1;
         info.slots = 100;
-        url_ = "http://fake-" + std::to_string(id);
+        url_ = url.empty() ? "http://fake-" + std::to_string(id) : url;
     }
 
     void send(const protocol::BatchRequest& batch,

@@ -91,6 +91,7 @@ void Outbox::send(Lane lane, Queue items) {
         in_flight->open.insert_or_assign({item.key, item.op}, item);
     }
     if (lane == Lane::decisions) TWOFOLD_CRASH_POINT(coord_before_commit_sent);
+    ++in_flight_;
     port_.send(
         batch,
         lane,
@@ -101,6 +102,7 @@ void Outbox::send(Lane lane, Queue items) {
             on_result_(std::move(result));
         },
         [this, in_flight](BatchEnd end) {
+            --in_flight_;
             auto open = std::move(in_flight->open);
             if (end.why.empty()) end.why = "the answer ended without a result for this branch";
             for (const auto& [key, item] : open) on_failure_(item, end);

@@ -47,6 +47,8 @@ public:
     // What was not sent yet never is.
     void drop_queued();
     [[nodiscard]] std::size_t queued() const;
+    // Nothing is queued, and every batch that was sent has ended.
+    [[nodiscard]] bool is_idle() const { return in_flight_ == 0 && queued() == 0; }
 
 private:
     struct InFlight;
@@ -62,6 +64,7 @@ private:
     OnResult on_result_;
     OnFailure on_failure_;
     bool batching_ = false;
+    std::size_t in_flight_ = 0;  // batches
     Queue work_;
     Queue decisions_;
 };
