@@ -114,6 +114,7 @@ void Checkers::check_item(const protocol::Item& item) {
         case ItemOp::execute_prepare:
         case ItemOp::one_phase: {
             group.branches.insert(item.key.branch);
+            if (group.first_sent == 0) group.first_sent = world_.now();
             std::uint32_t work = WorkTable::id_of(item.work);
             auto [known, is_new] = work_of_.emplace(item.key, work);
             if (known->second != work) {
@@ -242,7 +243,7 @@ void Checkers::on_committed(std::uint32_t participant, const BranchKey& key) {
         }
         return;
     }
-    check_not_told_aborted(key);
+    check_work_committed(key);
     Group& group = groups_[key.group];
     // The message was on its way when the log was replaced: the decision is not gone after all.
     if (group.lost.contains(key) && !group.abort_said) {
@@ -268,7 +269,7 @@ void Checkers::on_rolled_back(std::uint32_t participant, const BranchKey& key) {
 
 void Checkers::on_one_phase(std::uint32_t participant, const BranchKey& key) {
     world_.mark(5, participant, key.group.sequence());
-    check_not_told_aborted(key);
+    check_work_committed(key);
     bool aborted = abort_acknowledged_.contains(key) || told_txn_[key.group] == Told::aborted;
     if (aborted && !restored_) {
         violate("no-prepare-after-abort",

@@ -28,8 +28,9 @@ class Checkers : public DatabaseObserver {
 public:
     using Databases = std::vector<std::unique_ptr<ModelDatabase>>;
 
-    Checkers(World& world, const WorkTable& work, const Databases& databases)
-        : world_(world), work_(work), databases_(databases) {}
+    // `key_lifetime`: so long a client may rely on its key, from when it was told an outcome.
+    Checkers(World& world, const WorkTable& work, const Databases& databases, Time key_lifetime)
+        : world_(world), work_(work), databases_(databases), key_lifetime_(key_lifetime) {}
 
     // ---- the log ----
     void on_record_durable(const protocol::Record& record);
@@ -99,6 +100,13 @@ private:
         std::set<protocol::BranchKey> lost;          // of a decision that went with the log
         std::set<std::uint16_t> branches;            // sent or executed
         std::map<protocol::BranchKey, std::uint32_t> participants;
+        Time first_sent = 0;  // its work
+    };
+    // What an intention's client was told last, as its outcome: by which id, and when first.
+    struct ToldRequest {
+        Told told = Told::nothing;
+        protocol::TxnId txn;
+        Time at = 0;
     };
     struct Issued {
         protocol::TxnId txn;
@@ -109,7 +117,14 @@ private:
     void check_votes(const protocol::DecisionRecord& record, const Group& group);
     void check_item(const protocol::Item& item);
     void check_request_aborted(std::uint32_t operation);
-    void check_not_told_aborted(const protocol::BranchKey& key);
+    void check_request_told(std::uint32_t operation, const coordinator::Answer& answer, Told told);
+    void check_work_committed(const protocol::BranchKey& key);
+    void check_not_told_aborted(const protocol::BranchKey& key, std::uint32_t operation);
+    // A request that came at `when` had to find the key whose use ended at `ended`. A key may be
+    // over a little sooner than told: by as long as a force takes.
+    [[nodiscard]] bool counts(Time ended, Time when) const {
+        return when <= ended + key_lifetime_ - key_lifetime_ / 4;
+    }
     void check_aborted_answer(const protocol::TxnId& txn, std::string_view who);
     void check_identity(std::uint32_t operation, const protocol::TxnId& txn);
     void check_works(const std::map<std::uint32_t, std::uint32_t>& times);
@@ -129,7 +144,10 @@ private:
     std::map<protocol::BranchKey, std::uint32_t> work_of_;
     std::map<protocol::TxnId, std::uint32_t> operation_of_;
     std::map<protocol::IdPosition, Issued> issued_;
-    std::map<std::uint32_t, Told> told_;  // by operation
+    const Time key_lifetime_;
+    std::map<std::uint32_t, ToldRequest> told_;  // by operation
+    // By operation: what took effect of it, and when first.
+    std::map<std::uint32_t, std::map<protocol::TxnId, Time>> commits_of_;
     std::map<protocol::TxnId, Told> told_txn_;
     std::set<protocol::BranchKey> abort_acknowledged_;
     std::map<protocol::ParticipantUuid, std::pair<protocol::Epoch, std::uint64_t>> heard_;

@@ -132,30 +132,63 @@ void Checkers::check_aborted_answer(const TxnId& txn, std::string_view who) {
 }
 
 // Told that its request has aborted, a client makes a new one. So none of it may have taken effect,
-// by whatever id; and none may later.
+// by whatever id; and none may later. Until the key is over: then it may be used for another one.
 void Checkers::check_request_aborted(std::uint32_t operation) {
     if (restored_ || log_restored_ || heuristic_operations_.contains(operation)) return;
-    for (const auto& database : databases_) {
-        for (std::uint32_t work : database->appended()) {
-            if (work_.at(work).operation != operation) continue;
-            violate("request",
-                    "a client is told that operation " + std::to_string(operation) +
-                        " aborted, of which work " + std::to_string(work) + " was committed");
-        }
+    for (const auto& [txn, at] : commits_of_[operation]) {
+        if (!counts(at, world_.now())) continue;
+        violate("request",
+                "a client is told that operation " + std::to_string(operation) +
+                    " aborted, which was committed as " + short_text(txn));
     }
 }
 
-void Checkers::check_not_told_aborted(const BranchKey& key) {
+void Checkers::check_work_committed(const BranchKey& key) {
     auto work = work_of_.find(key);
     // A log that was restored has forgotten the keys that were used since the copy was made.
     if (work == work_of_.end() || restored_ || log_restored_) return;
     std::uint32_t operation = work_.at(work->second).operation;
     if (heuristic_operations_.contains(operation)) return;
-    auto told = told_.find(operation);
-    if (told == told_.end() || told->second != Told::aborted) return;
+    check_not_told_aborted(key, operation);
+    auto& commits = commits_of_[operation];
+    for (const auto& [txn, at] : commits) {
+        if (txn == key.group || !counts(at, groups_[key.group].first_sent)) continue;
+        violate("exactly-once",
+                "operation " + std::to_string(operation) + " takes effect as " + short_text(key) +
+                    " after it had as " + short_text(txn));
+    }
+    commits.emplace(key.group, world_.now());
+}
+
+void Checkers::check_not_told_aborted(const BranchKey& key, std::uint32_t operation) {
+    const ToldRequest& told = told_[operation];
+    bool is_lie = told.told == Told::aborted && counts(told.at, groups_[key.group].first_sent);
+    if (!is_lie) return;
     violate("request",
             short_text(key) + " commits work of operation " + std::to_string(operation) +
                 ", whose client was told that it aborted");
+}
+
+// The outcome of a request, as its client hears it.
+void Checkers::check_request_told(std::uint32_t operation,
+                                  const coordinator::Answer& answer,
+                                  Told told) {
+    ToldRequest& before = told_[operation];
+    const TxnId& txn = answer.report.txn;
+    if (before.told == Told::nothing || before.txn == txn) {
+        if (before.told != told) before = {told, txn, world_.now()};
+        return;
+    }
+    bool is_older = txn.position() < before.txn.position();
+    // Of that id, by its name: it says nothing of what the key was used for since.
+    if (is_older && !answer.repeated && key_lifetime_ < seconds(3'600)) return;
+    bool contradicts = before.told == Told::committed && told == Told::aborted && !restored_;
+    if (contradicts && (is_older || counts(before.at, world_.now()))) {
+        violate("request",
+                "operation " + std::to_string(operation) + " was told committed as " +
+                    short_text(before.txn) + ", then aborted as " + short_text(txn));
+    }
+    before = {told, txn, world_.now()};
 }
 
 void Checkers::on_answer(std::uint32_t operation,
@@ -194,7 +227,7 @@ void Checkers::on_answer(std::uint32_t operation,
         }
         if (answer.report.recorded) {
             told = Told::committed;
-            told_[operation] = Told::committed;
+            check_request_told(operation, answer, Told::committed);
         }
         check_committed_answer(txn, answer);
     } else if (outcome == Outcome::aborted) {
@@ -206,12 +239,8 @@ void Checkers::on_answer(std::uint32_t operation,
         told = Told::aborted;
         check_aborted_answer(txn, "a client");
         if (answer.report.key_open) return;  // says so of the id, not of the request
-        if (told_[operation] == Told::committed && !restored_) {
-            violate("request",
-                    "operation " + std::to_string(operation) + " was told committed, then aborted");
-        }
-        told_[operation] = Told::aborted;
-        check_request_aborted(operation);
+        check_request_told(operation, answer, Told::aborted);
+        if (told_[operation].txn == txn) check_request_aborted(operation);
     }
 }
 
@@ -249,7 +278,8 @@ void Checkers::check_works(const std::map<std::uint32_t, std::uint32_t>& times) 
         auto found = times.find(id);
         std::uint32_t count = found == times.end() ? 0 : found->second;
         // An operator's commit of an attempt that was to abort, and then the repetition's.
-        if (count > 1 && heuristic_.empty()) {
+        bool is_used_again = commits_of_[spec.operation].size() > 1;  // judged when it was
+        if (count > 1 && heuristic_.empty() && !is_used_again) {
             violate("exactly-once",
                     "work " + std::to_string(id) + " of operation " +
                         std::to_string(spec.operation) + " took effect " + std::to_string(count) +
@@ -264,7 +294,7 @@ void Checkers::check_works(const std::map<std::uint32_t, std::uint32_t>& times) 
             violate("all-or-nothing",
                     "operation " + std::to_string(operation) + " took effect in part");
         }
-        if (told_[operation] == Told::committed && counts.second > 0 && !any_heuristic) {
+        if (told_[operation].told == Told::committed && counts.second > 0 && !any_heuristic) {
             violate("answered-outcomes",
                     "operation " + std::to_string(operation) +
                         " was answered committed but has left no effect");

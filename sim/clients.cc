@@ -146,6 +146,24 @@ void Clients::finish(Operation& operation, Outcome outcome) {
         world_.say("client" + std::to_string(operation.number),
                    "is done: " + std::string(to_string(outcome)));
     }
+    if (outcome == Outcome::committed || outcome == Outcome::aborted) maybe_reuse_key(operation);
+}
+
+// The same request once more: by somebody who repeats it too late, or wants it done again.
+void Clients::maybe_reuse_key(Operation& operation) {
+    constexpr std::uint32_t kReusesMax = 3;
+    bool may = !operation.interactive && operation.options.idempotency.has_value();
+    if (!may || operation.reuses == kReusesMax || cluster_.healed()) return;
+    std::uint32_t reuse = cluster_.options.reuse;
+    if (reuse == 0 || !world_.chance(reuse)) return;
+    ++operation.reuses;
+    Time lifetime = cluster_.options.key_lifetime;
+    world_.after(world_.between(lifetime / 4, lifetime * 2), kWorld, [this, &operation] {
+        operation.done = false;
+        operation.txn.reset();
+        ++open_;
+        submit(operation);
+    });
 }
 
 // Nobody answered. With a key the request is repeated; with an id the outcome is asked for; with

@@ -45,6 +45,7 @@ public:
         std::size_t work = 0;
         std::uint64_t turn = 0;  // answers to an older turn come too late
         bool done = false;
+        std::uint32_t reuses = 0;  // of its key
     };
     // For scripts: one operation, now.
     Operation& add(Operation operation);
@@ -75,6 +76,7 @@ private:
     void on_silence(Operation& operation);
     void on_answer(Operation& operation, const coordinator::Answer& answer);
     void finish(Operation& operation, protocol::Outcome outcome);
+    void maybe_reuse_key(Operation& operation);
 
     Cluster& cluster_;
     World& world_;

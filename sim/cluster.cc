@@ -13,7 +13,7 @@ Cluster::Cluster(const Options& chosen, const Sabotage& bugs, bool tracing)
       world(chosen.seed, tracing),
       net(world, options.net),
       disk(world, options.disk),
-      checkers(world, work, databases) {
+      checkers(world, work, databases, options.key_lifetime) {
     for (std::uint32_t i = 0; i < options.workload.participants; ++i) {
         DatabaseOptions database = options.database;
         database.exclusive = i == 0 && database.exclusive;  // one at most: the others stay busy

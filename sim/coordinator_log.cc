@@ -51,6 +51,8 @@ void CoordinatorNode::recover_now() {
     config.outcome_words_per_file = options.outcome_words_per_file;
     config.outcome_retention = coordinator::Milliseconds(cluster_.options.outcome_retention / 1000);
     config.horizon_rest = coordinator::Milliseconds(cluster_.options.horizon_rest / 1000);
+    config.reports_max = cluster_.options.reports_max;
+    config.key_lifetime = coordinator::Milliseconds(cluster_.options.key_lifetime / 1000);
     config.retry_max = coordinator::Milliseconds(cluster_.options.retry_max / 1000);
     config.start_nonce = start_nonce_;
     config.start_position = recovered.value().summary.last_lsn;

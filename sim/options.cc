@@ -96,6 +96,26 @@ void only_what_remembers(NemesisOptions& nemesis) {
     nemesis.zombie = false;
 }
 
+// Keys that are over within a run, and are used again. Checks know for how long a key counts from
+// when its outcome was told; nothing may make that moment differ much from the coordinator's.
+void draw_keys(SeededRng& rng, Options& options) {
+    options.key_lifetime = ms(rng.between(50, 400)) * 4;
+    options.reuse = static_cast<std::uint32_t>(rng.between(300, 1000));
+    // What fails once and not the next time, at participants that keep the commit to themselves,
+    // and starts that know only what was forced.
+    options.database.definite_refusal = static_cast<std::uint32_t>(rng.between(50, 400));
+    options.workload.one_phase = static_cast<std::uint32_t>(rng.between(0, 1000));
+    options.nemesis.power_loss = true;
+    options.nemesis.interval = ms(rng.between(50, 600));
+    options.disk.force_min = std::min(options.disk.force_min, us(100));
+    options.disk.force_max = std::min(options.disk.force_max, ms(8));
+    options.nemesis.pause = false;
+    options.nemesis.disk_full = false;
+    options.nemesis.zombie = false;
+    options.nemesis.restore_database = false;
+    options.nemesis.restore_log = false;
+}
+
 }  // namespace
 
 Options options_from_seed(std::uint64_t seed) {
@@ -139,6 +159,15 @@ Options options_from_seed(std::uint64_t seed) {
     }
     options.nemesis.one_away = rng.chance_per_mille(400);
     options.nemesis.restore_twice = rng.chance_per_mille(300);
+    if (rng.chance_per_mille(200)) {
+        // Reports go, and clients lose their patience, before what they wait for is durable.
+        options.reports_max = rng.between(1, 6);
+        options.disk.force_min = ms(rng.between(1, 50));
+        options.disk.force_max = options.disk.force_min + ms(rng.between(1, 150));
+        options.workload.client_patience = ms(rng.between(50, 200));
+        options.database.definite_refusal = static_cast<std::uint32_t>(rng.between(0, 300));
+    }
+    if (rng.chance_per_mille(250)) draw_keys(rng, options);
     return options;
 }
 
@@ -176,8 +205,10 @@ std::string Options::text() const {
         << "\n  outcomes_max=" << outcomes_max << " words_per_file=" << outcome_words_per_file
         << " retention=" << outcome_retention / 1000 << "ms"
         << " deadline=" << workload.deadline / 1000
-        << "ms patience=" << workload.client_patience / 1000
-        << "ms call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000 << "ms";
+        << "ms patience=" << workload.client_patience / 1000 << "ms reports_max=" << reports_max
+        << " key_lifetime=" << key_lifetime / 1000 << "ms reuse=" << reuse
+        << "/1000 call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000
+        << "ms";
     return out.str();
 }
 

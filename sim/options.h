@@ -96,6 +96,10 @@ struct Options {
     std::size_t outcome_words_per_file = 8'192;
     Time outcome_retention = seconds(std::uint64_t{7} * 24 * 3600);
     Time horizon_rest = seconds(600);
+    std::size_t reports_max = 10'000;
+    Time key_lifetime = seconds(3'600);  // a multiple of 4 ms
+    // A client that is done uses its key again, later: sooner than its lifetime, or after it.
+    std::uint32_t reuse = 0;
     bool foreign_coordinator = false;  // participants ask another one, too, which cannot tell
     Time retry_max = seconds(1);
     Time in_doubt_age = seconds(1);

@@ -224,7 +224,8 @@ void Machine::Impl::remember(Transaction& txn) {
         Transaction* oldest = find(ended_.front());
         // Without its report a repetition would take its key for free, and run again, while the
         // abort under that key is becoming durable.
-        if (is_key_being_forced(*oldest) || !oldest->waiters.empty()) return;
+        bool is_held = is_key_being_forced(*oldest) && !config_.sabotage.evict_unforced_keys;
+        if (is_held || !oldest->waiters.empty()) return;
         --by_state_[static_cast<std::size_t>(oldest->state)];
         transactions_.erase(ended_.front());
         ended_.pop_front();

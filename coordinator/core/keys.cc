@@ -94,13 +94,14 @@ bool Machine::Impl::owns_key(const Transaction& txn) const {
     return found && txn_of(*found) == txn.id;
 }
 
-// One-phase commits leave nothing in our log: under this key an earlier start of ours may have done
-// the same work by another id, and only the participant knows. Until it has told, no abort is the
-// answer to the key.
+// One-phase commits leave nothing in our log: under this key an earlier start of ours, or this one
+// so long ago that it has forgotten the key, may have done the same work by another id, and only
+// the participant knows. Until it has told, no abort is the answer to the key.
 bool Machine::Impl::is_key_in_question(const Transaction& txn) const {
     if (!txn.one_shot || !txn.member().idempotency || txn.key_confirmed) return false;
-    bool has_earlier_start = epochs_.begin()->first < epoch_;
-    if (!has_earlier_start || txn.branch_count != 1) return false;
+    bool has_forgotten =
+        epochs_.begin()->first < epoch_ || keys_.generation() > KeyMemory::kGenerationsPerLifetime;
+    if (!has_forgotten || txn.branch_count != 1) return false;
     return directory_.find(txn.branches.front().at->number)->keys;
 }
 
@@ -206,6 +207,10 @@ void Machine::Impl::turn_keys() {
     }
     if (keys_.loose() > 0) seal_keys();
     keys_.begin(keys_.generation() + 1);
+    if (config_.sabotage.free_keys_early) {
+        emit(Append{protocol::KeyTurnRecord{keys_.generation()}});
+        return keys_turned(keys_.generation());
+    }
     force(protocol::KeyTurnRecord{keys_.generation()});
 }
 

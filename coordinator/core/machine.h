@@ -39,6 +39,8 @@ struct Sabotage {
     bool presume_after_restore = false;
     bool drop_sealed_outcomes = false;
     bool forget_late_outcomes = false;
+    bool free_keys_early = false;
+    bool evict_unforced_keys = false;
 };
 
 struct Config {

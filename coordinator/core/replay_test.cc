@@ -184,6 +184,23 @@ TEST(Replay, the_first_start_has_no_earlier_ids) {
         .expect({"finished t1.1 aborted", "force idempotent abort t1.1"});
 }
 
+// The key is over here, but its commit is still known to the participant, which would tell later.
+TEST(Replay, a_start_that_has_forgotten_keys_is_like_a_later_one) {
+    Script s;
+    s.infos[1].one_phase = true;
+    s.when("it can do one-phase", s.seen(1));
+    s.when("work comes", s.submit({1}, keyed()));
+    s.when("it is done", s.reply(1, committed)).expect_one("answer 1 finished committed");
+    for (std::uint32_t turn = 1; turn <= 5; ++turn) {
+        s.when("a quarter of the lifetime", s.timer());
+        s.expect_one("force key turn " + std::to_string(turn));
+        s.when("durable", s.durable());
+    }
+    s.when("the client repeats", s.submit({1}, keyed())).expect({"send one_phase t1.2/1.1 to 1"});
+    s.when("it was not sent", s.failed(1, CallOutcome::not_sent))
+        .expect({"finished t1.2 aborted", "answer 2 unsettled (participant_unavailable)"});
+}
+
 // What was one-phase in the former start may be two-phase now, and has a key all the same.
 TEST(Replay, two_phase_work_of_one_branch_looks_for_the_key) {
     protocol::TxnId original = id_of_first_start();
