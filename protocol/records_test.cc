@@ -140,25 +140,6 @@ TEST(Records, GoldenBytes) {
               "0000ff01");
     EXPECT_EQ(base::hex_encode(encode_record(AcknowledgedRecord{test_id(1), "ok"})),
               "0c01" + id1 + "020000006f6b");
-    const std::string key(std::string(32, '3') + std::string(32, '4'));
-    EXPECT_EQ(base::hex_encode(encode_record(
-                  KeysRecord{4,
-                             {{test_idempotency(), {2, 7}, ParticipantNumber(0), true, ""},
-                              {test_idempotency(), {2, 8}, ParticipantNumber(3), false, "no"}}})),
-              "0d01"
-              "04000000"
-              "0200" +  // generation, two keys
-                  key +
-                  "020000000700000000000000" + "000001" +        // committed
-                  key + "020000000800000000000000" + "030000" +  // aborted at participant 3
-                  "020000006e6f");
-    EXPECT_EQ(base::hex_encode(encode_record(SealedRecord{0x200000001, 4, 8192, 0x44332211})),
-              "0e01"
-              "0100000002000000"
-              "04000000"
-              "00200000"
-              "11223344");
-    EXPECT_EQ(base::hex_encode(encode_record(KeyTurnRecord{5})), "0f0105000000");
     EXPECT_EQ(base::hex_encode(
                   encode_record(RestoreRecord{true, ParticipantNumber(3), 7, 99, "c", "ok"})),
               "100101030007000000630000000000000001000000"
@@ -188,6 +169,28 @@ TEST(Records, GoldenBytes) {
             "48376b0100000000"
             "01" +        // proof
             "00000000");  // no reason
+}
+
+TEST(Records, GoldenBytesOfKeys) {
+    const std::string key(std::string(32, '3') + std::string(32, '4'));
+    EXPECT_EQ(base::hex_encode(encode_record(
+                  KeysRecord{4,
+                             {{test_idempotency(), {2, 7}, ParticipantNumber(0), true, ""},
+                              {test_idempotency(), {2, 8}, ParticipantNumber(3), false, "no"}}})),
+              "0d01"
+              "04000000"
+              "0200" +  // generation, two keys
+                  key +
+                  "020000000700000000000000" + "000001" +        // committed
+                  key + "020000000800000000000000" + "030000" +  // aborted at participant 3
+                  "020000006e6f");
+    EXPECT_EQ(base::hex_encode(encode_record(SealedRecord{0x200000001, 4, 8192, 0x44332211})),
+              "0e01"
+              "0100000002000000"
+              "04000000"
+              "00200000"
+              "11223344");
+    EXPECT_EQ(base::hex_encode(encode_record(KeyTurnRecord{5})), "0f0105000000");
 }
 
 TEST(Records, GoldenBytesOfOutcomesInFiles) {
