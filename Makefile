@@ -12,7 +12,7 @@ SECONDS ?= 20
 DEMO_FLAGS ?=
 EXPLORE ?=
 
-.PHONY: help deps configure build demo demo-postgres test check contract sim corrupt images exhaustive fuzz sanitize release clean format
+.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim corrupt images exhaustive fuzz sanitize release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
@@ -41,8 +41,12 @@ test: build ## build and run every test
 	@echo "test: running all tests, $(JOBS) at a time"
 	@ctest --preset dev -j $(JOBS)
 
-check: configure ## format, house rules, contract, header self-check, clang-tidy
+check: configure ## format, house rules, contract, header self-check, clang-tidy of what has changed
 	@tools/check.sh
+
+tidy-all: configure ## clang-tidy over every file, changed or not (half an hour); make check looks at what has changed
+	@python3 tools/run_tidy.py --all -j $(JOBS)
+	@python3 tools/run_tidy.py --record
 
 contract: configure ## lint the OpenAPI documents and test the running servers against them; SEED=n repeats a run
 	@echo "contract: building the program"

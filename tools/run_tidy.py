@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Runs clang-tidy over our .cc files and remembers which were clean, so that a second run costs nothing.
 
-    tools/run_tidy.py [-j N] [FILE...]
+    tools/run_tidy.py [-j N] [FILE...]      what has changed since it was last found clean
+    tools/run_tidy.py --all                 every file with all that it reaches: half an hour of two cores
+    tools/run_tidy.py --record              write down what is clean now
 
-A file is skipped when a file with the same content, the same content of all our headers that it reaches, the same
-compiler command, the same .clang-tidy and the same clang-tidy was clean before. The memory is build/tidy-cache, or the
-directory that TWOFOLD_TIDY_CACHE names. Headers are checked with the files that include them.
-
-tools/tidy_pending.txt names files that are not clean yet: they are left out, and counted aloud. The list may only
-shrink; --all checks them too, --write-pending writes it anew from what is remembered as clean.
+There are two memories. tools/tidy_clean.txt is part of the repository and holds, for each of our files, the content that
+was found clean last: without --all only files with another content are checked, so that a fresh clone does not start
+over. A header is checked with the file that it belongs to. The other memory is build/tidy-cache, or the directory that
+TWOFOLD_TIDY_CACHE names: a file is skipped when it, all of our headers that it reaches, its compiler command,
+.clang-tidy and clang-tidy itself are as they were when it was clean. A changed header may cause a finding in a file that
+has not changed; only --all sees that.
 """
 
 import argparse
@@ -26,7 +28,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "dev"
 CLANG_TIDY = "clang-tidy-16"
-PENDING = ROOT / "tools" / "tidy_pending.txt"
+RECORD = ROOT / "tools" / "tidy_clean.txt"
 
 
 @functools.cache
@@ -88,22 +90,62 @@ def tidy(path):
     return clean, text.replace(f"{ROOT}/", ""), time.monotonic() - begin
 
 
-def pending():
-    """Our files that are not under clang-tidy yet."""
-    lines = PENDING.read_text().split("\n") if PENDING.exists() else []
-    return {ROOT / line for line in lines if line and not line.startswith("#")}
+def home(header, sources):
+    """The .cc file that a header is checked with: its own, its test, or the first that includes it."""
+    for candidate in (header.with_suffix(".cc"), header.with_name(header.stem + "_test.cc")):
+        if candidate in sources:
+            return candidate
+    direct = next((path for path in sources if header in included(path)), None)
+    return direct or next((path for path in sources if header in reachable(path)), None)
 
 
-def write_pending(paths):
-    lines = ["# Files that clang-tidy has not found clean yet. The list may only shrink: see tools/run_tidy.py."]
-    PENDING.write_text("\n".join(lines + sorted(str(path.relative_to(ROOT)) for path in paths)) + "\n")
+def tracked_headers():
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "*.h"], capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listed.stdout.split("\n") if name and (ROOT / name).exists()]
+
+
+def parts_of(sources):
+    """For each .cc file: itself and the headers that are checked with it."""
+    parts = {path: [path] for path in sources}
+    for header in tracked_headers():
+        owner = home(header, sources)
+        if owner is not None:
+            parts[owner].append(header)
+    return parts
+
+
+def fingerprint(path):
+    return hashlib.sha256(content(path)).hexdigest()[:24]
+
+
+def read_record():
+    """{path: fingerprint} of what was found clean under the present .clang-tidy."""
+    if not RECORD.exists():
+        return {}
+    pairs = [line.split(" ", 1) for line in RECORD.read_text().split("\n") if line and not line.startswith("#")]
+    record = {ROOT / name: value for value, name in pairs}
+    return record if record.get(ROOT / ".clang-tidy") == fingerprint(ROOT / ".clang-tidy") else {}
+
+
+def write_record(parts, is_clean):
+    """Notes the present content of what is clean, and keeps the older note of what is not known to be."""
+    old, new = read_record(), {ROOT / ".clang-tidy": fingerprint(ROOT / ".clang-tidy")}
+    for source, files in parts.items():
+        for path in files:
+            if is_clean(source):
+                new[path] = fingerprint(path)
+            elif path in old:
+                new[path] = old[path]
+    lines = ["# What clang-tidy found clean last: tools/run_tidy.py --record writes this file."]
+    lines += [f"{value} {path.relative_to(ROOT)}" for path, value in sorted(new.items())]
+    RECORD.write_text("\n".join(lines) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description="Runs clang-tidy over what changed since it was last clean.")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--all", action="store_true", help="the files of tools/tidy_pending.txt too")
-    parser.add_argument("--write-pending", action="store_true", help="write tools/tidy_pending.txt and check nothing")
+    parser.add_argument("--all", action="store_true", help="what has not changed itself, too")
+    parser.add_argument("--record", action="store_true", help="write tools/tidy_clean.txt and check nothing")
     parser.add_argument("files", nargs="*", type=pathlib.Path, help="only these files (default: all of ours)")
     options = parser.parse_args()
 
@@ -113,15 +155,14 @@ def main():
     wanted = {path.resolve() for path in options.files}
     keys = {path: key(path, command, tool) for path, command in commands().items() if not wanted or path in wanted}
     todo = [path for path in keys if not (cache / keys[path]).exists()]
-    if options.write_pending:
-        write_pending(todo)
+    parts = parts_of(list(keys))
+    if options.record:
+        write_record(parts, lambda path: path not in todo)
         return 0
-    left_out = set() if options.all or wanted else pending() & set(keys)
-    if left_out:
-        print(f"tidy: {len(left_out)} files of tools/tidy_pending.txt are not checked yet")
-        keys = {path: value for path, value in keys.items() if path not in left_out}
-        todo = [path for path in todo if path not in left_out]
-    print(f"tidy: {len(keys)} files, {len(keys) - len(todo)} known to be clean, {len(todo)} to check", flush=True)
+    if not options.all and not wanted:
+        record = read_record()
+        todo = [path for path in todo if any(record.get(part) != fingerprint(part) for part in parts[path])]
+    print(f"tidy: {len(keys)} files, {len(keys) - len(todo)} known to be clean or unchanged, {len(todo)} to check", flush=True)
 
     failed = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
