@@ -421,8 +421,7 @@ TEST_F(Outage, PostgresIsKilledDuringTheWork) {
     });
     ASSERT_TRUE(wait_until([this] {
         auto sleeping = cluster().database(1).number(
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> "
-            "pg_backend_pid()");
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
         return sleeping.has_value() && sleeping.value() > 0;
     }));
     PostgresPair::instance().kill(1);
@@ -452,6 +451,39 @@ TEST_F(Outage, PostgresIsKilledAfterThePrepare) {
     expect_consistent();
     EXPECT_EQ(cluster().balance(0, 1), kBalance - 7);
     EXPECT_EQ(cluster().balance(1, 1), kBalance + 7);
+}
+
+// Whoever asks is told, new work is refused before it holds anything elsewhere, and all of it ends
+// by itself.
+TEST_F(Outage, ASidecarWithoutItsDatabaseIsNotReady) {
+    TWOFOLD_NEEDS_OWN_POSTGRES();
+    ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
+    ASSERT_EQ(transfer().status, 200);
+    RestClient& sidecar = cluster().participant_client(1);
+    EXPECT_EQ(sidecar.get("/readyz").status, 200);
+    PostgresPair::instance().kill(1);
+    RestReply ready;
+    EXPECT_TRUE(wait_until([&] {
+        ready = sidecar.get("/readyz");
+        return ready.status == 503;
+    }));
+    EXPECT_EQ(ready.text_at("code"), "not_ready") << ready.summary();
+    EXPECT_NE(ready.text_at("detail").find("does not answer"), std::string::npos)
+        << ready.summary();
+    EXPECT_EQ(sidecar.get("/v1/participant").status, 503);
+    EXPECT_EQ(sidecar.get("/livez").status, 200);
+    EXPECT_TRUE(wait_until([this] {
+        return client().get("/v1/participants").text_at("participants.1.up") == "false";
+    })) << client().get("/v1/participants").summary();
+    RestReply refused = transfer({.deadline_ms = 20'000});
+    EXPECT_EQ(refused.status, 409) << refused.summary();
+    EXPECT_EQ(refused.text_at("reason.code"), "unavailable") << refused.summary();
+    EXPECT_EQ(cluster().database(0).number("SELECT count(*) FROM pg_prepared_xacts").value(), 0);
+    ASSERT_TRUE(PostgresPair::instance().start(1));
+    EXPECT_TRUE(wait_until([&] { return sidecar.get("/readyz").status == 200; }));
+    EXPECT_TRUE(cluster().wait_participants_up());
+    EXPECT_EQ(transfer().status, 200);
+    expect_consistent();
 }
 
 // A commit that no synchronous standby has confirmed is a commit, and the answer says what it

@@ -30,7 +30,8 @@ Driver::Driver(async::EventLoop& loop,
       options_(std::move(options)),
       jitter_(options_.jitter_seed),
       timers_(loop, [this](std::uint64_t number) { submit(TimerFired{TimerId(number)}); }),
-      start_timer_(loop) {}
+      start_timer_(loop),
+      probe_timer_(loop) {}
 
 Driver::~Driver() = default;
 
@@ -272,11 +273,46 @@ void Driver::handle(ListPrepared&& /*effect*/) {
     resource_.list([this](base::Result<std::vector<protocol::PreparedBranch>> listed) {
         if (listed.has_value()) {
             note_listing(listed.value());
+            note_database_answers();
             submit(Listed{true, std::move(listed.value())});
             return;
         }
-        log_event(LogLevel::warning, "listing_failed", listed.error().context, {});
+        note_listing_failed(listed.error());
         submit(Listed{false, {}});
+    });
+}
+
+// A database that is away has no use for new work: whoever asks is told so, and asked again are we.
+// Until the first start has succeeded its own reason stands.
+void Driver::note_listing_failed(const base::Error& error) {
+    log_event(LogLevel::warning, "listing_failed", error.context, {});
+    if (!machine_.ready() || cut_off_) return;
+    if (not_ready_reason_.empty()) {
+        log_event(LogLevel::warning,
+                  "resource_not_ready",
+                  error.context,
+                  {{"participant", options_.name}, {"code", to_string(error.code)}});
+    }
+    not_ready_reason_ = "the database does not answer: " + error.context;
+    probe_timer_.start(options_.listing_retry, [this] { probe(); });
+}
+
+void Driver::note_database_answers() {
+    if (!machine_.ready() || not_ready_reason_.empty()) return;
+    not_ready_reason_.clear();
+    probe_timer_.cancel();
+    log_event(LogLevel::info,
+              "resource_ready",
+              "the database answers again",
+              {{"participant", options_.name}});
+}
+
+void Driver::probe() {
+    if (cut_off_) return;
+    resource_.list([this](const base::Result<std::vector<protocol::PreparedBranch>>& listed) {
+        if (cut_off_) return;
+        if (!listed.has_value()) return note_listing_failed(listed.error());
+        note_database_answers();
     });
 }
 

@@ -26,6 +26,7 @@ struct DriverOptions {
     std::string name;
     std::uint64_t jitter_seed = 0;
     std::chrono::milliseconds start_retry{1'000};
+    std::chrono::milliseconds listing_retry{1'000};  // while the database does not answer
     std::function<void()> on_ready;  // the resource has started; once for each start
 };
 
@@ -82,7 +83,9 @@ public:
     // may be stopped. Prepared branches are the next start's. Not to be called by an effect.
     void cut_off();
 
-    [[nodiscard]] bool ready() const { return machine_.ready(); }
+    // The resource has started, and its last listing did not fail. What arrives all the same is
+    // stepped: a decision is tried, whatever was seen last.
+    [[nodiscard]] bool ready() const { return machine_.ready() && not_ready_reason_.empty(); }
     [[nodiscard]] const std::string& not_ready_reason() const { return not_ready_reason_; }
     [[nodiscard]] const Machine& machine() const { return machine_; }
     [[nodiscard]] protocol::ParticipantInfo info() const;
@@ -91,6 +94,9 @@ private:
     void submit(Input input);
     void try_start();
     void note_listing(const std::vector<protocol::PreparedBranch>& prepared);
+    void note_listing_failed(const base::Error& error);
+    void note_database_answers();
+    void probe();
     void execute(Effect&& effect);
     void handle(RunAndPrepare&& effect);
     void handle(RunOnePhase&& effect);
@@ -120,6 +126,7 @@ private:
     base::SeededRng jitter_;
     async::TimerSet timers_;
     async::Timer start_timer_;
+    async::Timer probe_timer_;
     std::function<void(const base::Error&)> on_hopeless_;
     protocol::ResourceStart started_;
     std::map<protocol::BranchKey, std::chrono::steady_clock::time_point> prepared_since_;
