@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 
@@ -103,6 +104,23 @@ void append_json_string(std::string& out, std::string_view text) {
         text.remove_prefix(length);
     }
     out.push_back('"');
+}
+
+std::size_t json_string_size(std::string_view text) {
+    std::size_t size = 2;
+    std::string escaped;
+    while (!text.empty()) {
+        std::size_t length = utf8_length(text);
+        if (length == 1) {
+            escaped.clear();
+            append_escaped(escaped, text[0]);
+            size += escaped.size();
+        } else {
+            size += length == 0 ? 3 : length;
+        }
+        text.remove_prefix(std::max<std::size_t>(length, 1));
+    }
+    return size;
 }
 
 std::string format_log_line(LogLevel level,

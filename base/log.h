@@ -44,6 +44,9 @@ void log_event(LogLevel level,
 // Appends `text` as a JSON string with quotes: control characters escaped, invalid UTF-8 replaced.
 void append_json_string(std::string& out, std::string_view text);
 
+// How many bytes that appends.
+[[nodiscard]] std::size_t json_string_size(std::string_view text);
+
 // One JSON line (without the newline) as the default sink and the program's sink print it.
 [[nodiscard]] std::string format_log_line(LogLevel level,
                                           std::string_view event,

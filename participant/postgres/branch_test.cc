@@ -201,8 +201,8 @@ TEST_F(Branch, ALockOnTheTableOfSendersKeepsNobodyWaiting) {
                      "SELECT pg_sleep(300)"}),
                &result);
     ASSERT_TRUE(one->wait([this] {
-        return sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' "
-                   "AND pid <> pg_backend_pid()") == "1";
+        // Not by the query's text: those who asked before us have it in theirs.
+        return sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1";
     }));
     sender.epoch = 2;
     auto persisted = one->persist_sender(sender);
@@ -310,6 +310,33 @@ TEST_F(Branch, ResultsAreLimited) {
     expect_refused(*one, work({"SELECT repeat('x', 2000000)"}), reason::kNotAllowed, true);
     auto result = one->prepare(new_key(), work({"SELECT generate_series(1, 1000)"}));
     EXPECT_EQ(result.status, WorkStatus::read_only);
+    // It counts what they are on the wire: six bytes for each of these.
+    expect_refused(*one, work({"SELECT repeat(chr(1), 200000)"}), reason::kNotAllowed, true);
+    expect_refused(*one, work({"SELECT repeat(chr(34), 500000)"}), reason::kNotAllowed, true);
+    EXPECT_EQ(one->prepare(new_key(), work({"SELECT repeat('x', 900000)"})).status,
+              WorkStatus::read_only);
+}
+
+// libpq has to hold a row as a whole. One that is too long ends the session while it comes.
+TEST_F(Branch, AnEndlessRowEndsTheSession) {
+    auto one = sidecar();
+    auto result = one->prepare(
+        new_key(), work({"UPDATE account SET balance = 1", "SELECT repeat('x', 100000000)"}));
+    EXPECT_NE(result.status, WorkStatus::prepared);
+    EXPECT_NE(result.status, WorkStatus::read_only);
+    EXPECT_THAT(result.reason.message, testing::HasSubstr("16777216 bytes"));
+    EXPECT_EQ(balance(1), "100");
+    EXPECT_EQ(prepared_count(), 0);
+    ASSERT_EQ(one->prepare(new_key(), debit()).status, WorkStatus::prepared) << "life goes on";
+}
+
+TEST_F(Branch, AnyNumberOfWarningsIsNoVerdict) {
+    sql("CREATE FUNCTION warn(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN FOR i IN 1..n LOOP "
+        "RAISE WARNING 'of the work'; RAISE NOTICE 'too'; END LOOP; RETURN n; END $$");
+    auto one = sidecar();
+    auto result =
+        one->prepare(new_key(), work({"UPDATE account SET balance = 1", "SELECT warn(5000)"}));
+    EXPECT_EQ(result.status, WorkStatus::prepared) << result.reason.message;
 }
 
 TEST_F(Branch, TimeoutsAreRefusals) {

@@ -9,10 +9,12 @@
 #include "async/deadline.h"
 #include "async/event_loop.h"
 #include "base/result.h"
+#include "participant/postgres/host_lookup.h"
 #include "participant/postgres/options.h"
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -40,9 +42,12 @@ struct Statement {
 struct Exchange {
     std::vector<Statement> statements;
     std::chrono::milliseconds limit{30'000};
-    // Of all row_by_row statements together; more is dropped and noted.
+    // Of all row_by_row statements together; more is dropped and noted. Bytes are those of the
+    // rows' JSON.
     std::size_t rows_max = 1'000;
     std::size_t bytes_max = 1U << 20U;
+    // libpq keeps a whole row before anybody can look at it: one that is longer ends the session.
+    std::size_t row_bytes_max = 16U << 20U;
 };
 
 struct Column {
@@ -85,7 +90,7 @@ struct Reply {
     Loss loss = Loss::none;
     std::string loss_text;
     std::vector<StatementResult> results;  // as many as were answered, in order
-    std::vector<Notice> notices;
+    std::deque<Notice> notices;            // warnings, the last hundred
     TransactionStatus transaction = TransactionStatus::unknown;
 
     // The connection held, every statement was answered and none failed.
@@ -109,9 +114,9 @@ public:
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    // The dsn's own application_name and client_encoding are overridden. Host names are looked up
-    // by libpq and may block; addresses and socket paths do not.
-    void open(const std::string& dsn,
+    // The dsn's own application_name and client_encoding are overridden.
+    void open(HostLookup& lookup,
+              const std::string& dsn,
               const std::string& application_name,
               std::chrono::milliseconds limit,
               OpenCallback done);
@@ -128,6 +133,8 @@ public:
 
     [[nodiscard]] bool is_open() const;
     [[nodiscard]] bool busy() const;
+    // It has read a row that was so long that its buffer should not be kept.
+    [[nodiscard]] bool is_bloated() const;
     [[nodiscard]] int announced_pid() const;  // as told at log-in; a pooler invents one
     [[nodiscard]] int server_version() const;
 

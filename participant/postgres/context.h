@@ -3,6 +3,7 @@
 
 #include "async/deadline.h"
 #include "async/event_loop.h"
+#include "participant/postgres/host_lookup.h"
 #include "participant/postgres/options.h"
 #include "protocol/types.h"
 
@@ -15,11 +16,13 @@ struct Context {
     Context(async::EventLoop& loop_in, PostgresOptions options_in)
         : loop(loop_in),
           options(std::move(options_in)),
-          deadlines(std::make_shared<async::DeadlineQueue>(loop_in)) {}
+          deadlines(std::make_shared<async::DeadlineQueue>(loop_in)),
+          host_lookup(loop_in) {}
 
     async::EventLoop& loop;
     const PostgresOptions options;
     std::shared_ptr<async::DeadlineQueue> deadlines;
+    HostLookup host_lookup;
     Counters counters;
 
     // Known once start() has taken the epoch.

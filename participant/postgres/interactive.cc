@@ -6,6 +6,7 @@
 #include "participant/postgres/admin.h"
 #include "participant/postgres/work_runner.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -27,6 +28,14 @@ WorkResult lost_result() {
     result.status = WorkStatus::refused;
     result.reason = make_reason(reason::kBranchLost, std::string(kLost));
     return result;
+}
+
+protocol::Reason no_session(const PostgresOptions& options, milliseconds waited) {
+    return make_reason(reason::kLockTimeout,
+                       "no database session was free within the lock timeout of " +
+                           std::to_string(waited.count()) +
+                           " ms: " + std::to_string(options.interactive_connections) +
+                           " interactive branches are open (interactive_connections)");
 }
 
 }  // namespace
@@ -51,8 +60,19 @@ void WorkRunner::execute_part(protocol::BranchWork work,
     run->until = steady_clock::now() + limit;
     runs_[run->work.key] = run;
     if (!parse(run)) return;
+    // Others keep their sessions while they wait for something, ours perhaps: like a lock, and so
+    // ended like one.
+    milliseconds patience(run->work.options.lock_timeout_ms);
+    if (patience.count() == 0) patience = context_.options.limits.lock_timeout;
     run->ticket = interactive_.acquire(
-        limit, [this, run](const Result<SessionPtr>& session) { on_session(run, session); });
+        std::min(limit, patience),
+        [this, run, patience, ends_first = limit <= patience](const Result<SessionPtr>& session) {
+            bool is_late = !session.has_value() && session.error().code == base::Errc::timed_out;
+            if (is_late && !ends_first) {
+                return refuse(run, no_session(context_.options, patience), false);
+            }
+            on_session(run, session);
+        });
 }
 
 void WorkRunner::prepare_executed(const protocol::BranchKey& key, ResourcePort::WorkCallback done) {

@@ -75,6 +75,20 @@ TEST_F(InteractiveTest, ReadersPrepareNothing) {
     EXPECT_EQ(prepared_count(), 0);
 }
 
+// Others keep theirs while they wait for ours, perhaps.
+TEST_F(InteractiveTest, ASessionIsNotWaitedForLongerThanALock) {
+    PostgresOptions wanted = options();
+    wanted.interactive_connections = 1;
+    one_ = sidecar(std::move(wanted));
+    auto first = new_key();
+    expect_ran(execute(first, 1, "SELECT 1"));
+    WorkResult late = one_->execute(new_key(), 1, work({"SELECT 1"}), {.lock_timeout_ms = 50});
+    expect_refused(late, reason::kLockTimeout);
+    EXPECT_FALSE(late.executed);
+    EXPECT_THAT(late.reason.message, HasSubstr("interactive_connections"));
+    expect_ran(execute(first, 2, "SELECT 2"));
+}
+
 TEST_F(InteractiveTest, AFailedCallEndsTheSession) {
     for (const auto& [statement, code] :
          std::initializer_list<std::pair<std::string, std::string_view>>{

@@ -18,7 +18,7 @@ namespace twofold::participant::postgres {
 struct Limits {
     std::size_t statements_max = 1'000;  // per branch
     std::size_t rows_max = 1'000;        // returned rows, all statements of a branch together
-    std::size_t result_bytes_max = 1U << 20U;
+    std::size_t result_bytes_max = 900U << 10U;  // of their JSON; a line of an answer has 1 MiB
     std::uint32_t slots_max = 0;  // prepared branches at a time; 0 = max_prepared_transactions
     // Defaults of BranchOptions.
     std::chrono::milliseconds statement_timeout{30'000};

@@ -149,7 +149,8 @@ void Pool::make_idle(const SessionPtr& session) {
 
 void Pool::release(const SessionPtr& session) {
     if (closed_) return;
-    if (session->cleanliness == Cleanliness::broken || !session->connection.is_open()) {
+    if (session->cleanliness == Cleanliness::broken || !session->connection.is_open() ||
+        session->connection.is_bloated()) {
         return drop(session);
     }
     if (session->cleanliness == Cleanliness::clean || !waiters_.empty()) return make_idle(session);

@@ -1,9 +1,11 @@
 // The only file that knows libpq.
 #include "async/fd_watch.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "participant/postgres/connection.h"
 
 #include <libpq-fe.h>
+#include <sys/ioctl.h>
 
 #include <array>
 #include <map>
@@ -26,6 +28,12 @@ struct PqDelete {
 template <class T>
 using PqOwned = std::unique_ptr<T, PqDelete>;
 
+constexpr std::string_view kWarningClass = "01";
+constexpr std::size_t kNoticesMax = 100;
+constexpr std::size_t kKeptBuffer = 1U << 20U;
+
+constexpr std::size_t kAroundCell = 16;  // a comma, {"base64":""}
+
 std::string trimmed(const char* text) {
     std::string out(text == nullptr ? "" : text);
     while (!out.empty() && (out.back() == '\n' || out.back() == ' ')) out.pop_back();
@@ -38,17 +46,17 @@ std::string field(const PGresult* result, int code) {
 }
 
 // The dsn's parameters with ours on top.
-base::Result<std::map<std::string, std::string>> connection_parameters(
-    const std::string& dsn, const std::string& application_name) {
+base::Result<ConnectionParameters> connection_parameters(const std::string& dsn,
+                                                         const std::string& application_name) {
     char* problem = nullptr;
     PqOwned<PQconninfoOption> parsed(PQconninfoParse(dsn.c_str(), &problem));
     PqOwned<char> problem_text(problem);
     if (parsed == nullptr) return base::fail(Errc::invalid_argument, "dsn: " + trimmed(problem));
     // A peer that vanished without a word must not look alive for two hours.
-    std::map<std::string, std::string> parameters = {{"keepalives_idle", "10"},
-                                                     {"keepalives_interval", "5"},
-                                                     {"keepalives_count", "3"},
-                                                     {"tcp_user_timeout", "20000"}};
+    ConnectionParameters parameters = {{"keepalives_idle", "10"},
+                                       {"keepalives_interval", "5"},
+                                       {"keepalives_count", "3"},
+                                       {"tcp_user_timeout", "20000"}};
     for (const PQconninfoOption* option = parsed.get(); option->keyword != nullptr; ++option) {
         if (option->val != nullptr) parameters[option->keyword] = option->val;
     }
@@ -110,10 +118,12 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
           deadline(*deadlines, [this] { on_deadline(); }) {}
 
     // ---- opening ----
-    void open(const std::string& dsn,
+    void open(HostLookup& lookup,
+              const std::string& dsn,
               const std::string& application_name,
               milliseconds limit,
               OpenCallback done);
+    void connect(const ConnectionParameters& parameters);
     void poll_connect(PostgresPollingStatusType wanted);
     void finish_open(base::Result<void> result);
 
@@ -125,6 +135,9 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void collect();
     bool take(const PGresult* result);
     void take_rows(const PGresult* result, StatementResult& into);
+    [[nodiscard]] bool has_room(const PGresult* result, int row);
+    [[nodiscard]] bool is_row_by_row() const;
+    bool read_input();
     void take_error(const PGresult* result, StatementResult& into);
     StatementResult& current_result();
     void complete();
@@ -139,6 +152,7 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     async::Deadline deadline;
     PqOwned<PGconn> handle;
     OpenCallback open_done;
+    std::uint64_t opens = 0;
     LostCallback lost_callback;
 
     Exchange exchange;
@@ -149,29 +163,44 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     std::size_t syncs_left = 0;
     std::size_t rows = 0;
     std::size_t bytes = 0;
+    std::size_t row_bytes = 0;  // read since the last result
+    bool is_bloated = false;
     std::string fatal;  // the server said good-bye
 };
 
 // ---- opening
 // -------------------------------------------------------------------------------------
 
-void Connection::Impl::open(const std::string& dsn,
+void Connection::Impl::open(HostLookup& lookup,
+                            const std::string& dsn,
                             const std::string& application_name,
                             milliseconds limit,
                             OpenCallback done) {
     open_done = std::move(done);
     auto parameters = connection_parameters(dsn, application_name);
     if (!parameters.has_value()) return finish_open(parameters.error());
+    deadline.arm(std::chrono::steady_clock::now() + limit);
+    lookup.complete(std::move(parameters.value()),
+                    [weak = weak_from_this(),
+                     mine = ++opens](const base::Result<ConnectionParameters>& completed) {
+                        auto self = weak.lock();
+                        // Closed, or given up, while the name was looked up.
+                        if (self == nullptr || !self->open_done || self->opens != mine) return;
+                        if (!completed.has_value()) return self->finish_open(completed.error());
+                        self->connect(completed.value());
+                    });
+}
+
+void Connection::Impl::connect(const ConnectionParameters& parameters) {
     std::vector<const char*> names;
     std::vector<const char*> values;
-    for (const auto& [name, value] : parameters.value()) {
+    for (const auto& [name, value] : parameters) {
         names.push_back(name.c_str());
         values.push_back(value.c_str());
     }
     names.push_back(nullptr);
     values.push_back(nullptr);
     handle.reset(PQconnectStartParams(names.data(), values.data(), 0));
-    deadline.arm(std::chrono::steady_clock::now() + limit);
     poll_connect(PGRES_POLLING_WRITING);
 }
 
@@ -237,6 +266,7 @@ void Connection::Impl::run(Exchange next, ReplyCallback done) {
     syncs_left = 0;
     rows = 0;
     bytes = 0;
+    row_bytes = 0;
     ++counters.round_trips;
     counters.statements += exchange.statements.size();
     deadline.arm(std::chrono::steady_clock::now() + exchange.limit);
@@ -287,19 +317,42 @@ void Connection::Impl::flush_and_wait() {
 void Connection::Impl::on_ready() {
     auto self = shared_from_this();
     // What the server said before it closed is still read: it may be the answer.
-    bool alive = PQconsumeInput(handle.get()) == 1;
+    bool alive = read_input();
     collect();
     if (handle == nullptr) return;  // a callback closed it
+    if (row_bytes > exchange.row_bytes_max && is_row_by_row()) {
+        return end(Loss::lost,
+                   "a row is longer than " + std::to_string(exchange.row_bytes_max) + " bytes");
+    }
     if (!alive || PQstatus(handle.get()) == CONNECTION_BAD) {
         return end(Loss::lost, fatal.empty() ? trimmed(PQerrorMessage(handle.get())) : fatal);
     }
     flush_and_wait();
 }
 
+bool Connection::Impl::is_row_by_row() const {
+    return reply_done && answered < exchange.statements.size() &&
+           exchange.statements[answered].row_by_row;
+}
+
+// Counts what libpq takes in until it has a row or an end to show. What arrives while it reads is
+// missed; nothing is counted twice.
+bool Connection::Impl::read_input() {
+    int before = 0;
+    int after = 0;
+    bool is_known = ::ioctl(PQsocket(handle.get()), FIONREAD, &before) == 0;
+    bool alive = PQconsumeInput(handle.get()) == 1;
+    is_known = is_known && alive && ::ioctl(PQsocket(handle.get()), FIONREAD, &after) == 0;
+    if (is_known && before > after) row_bytes += static_cast<std::size_t>(before - after);
+    if (row_bytes > kKeptBuffer) is_bloated = true;
+    return alive;
+}
+
 void Connection::Impl::collect() {
     int empty_in_a_row = 0;
     while (reply_done && !PQisBusy(handle.get())) {
         PqOwned<PGresult> result(PQgetResult(handle.get()));
+        row_bytes = 0;
         if (result == nullptr) {
             if (saw_result) ++answered;
             begin_statement();
@@ -348,30 +401,43 @@ bool Connection::Impl::take(const PGresult* result) {
 }
 
 void Connection::Impl::take_rows(const PGresult* result, StatementResult& into) {
-    bool limited =
-        answered < exchange.statements.size() && exchange.statements[answered].row_by_row;
+    bool limited = is_row_by_row();
     int columns = PQnfields(result);
     if (into.columns.empty()) {
         for (int i = 0; i < columns; ++i)
             into.columns.push_back({PQfname(result, i), PQftype(result, i)});
+        for (const Column& column : into.columns) {
+            bytes += limited ? base::json_string_size(column.name) + 1 : 0;
+        }
     }
     for (int row = 0; row < PQntuples(result); ++row) {
-        if (limited && (rows >= exchange.rows_max || bytes >= exchange.bytes_max)) {
+        if (limited && !has_room(result, row)) {
             into.truncated = true;
             return;
         }
         std::vector<Cell>& cells = into.rows.emplace_back();
-        rows += limited ? 1U : 0U;
         for (int i = 0; i < columns; ++i) {
             Cell& cell = cells.emplace_back();
-            bytes += limited ? 8U : 0U;
             if (PQgetisnull(result, row, i) != 0) continue;
             auto length = static_cast<std::size_t>(PQgetlength(result, row, i));
-            bytes += limited ? length : 0U;
             cell.emplace(PQgetvalue(result, row, i), length);
         }
     }
-    if (limited && bytes > exchange.bytes_max) into.truncated = true;
+}
+
+// A row that exceeds what is left of the limits is not copied.
+bool Connection::Impl::has_room(const PGresult* result, int row) {
+    if (rows >= exchange.rows_max) return false;
+    std::size_t wanted = 0;
+    for (int i = 0; i < PQnfields(result); ++i) {
+        auto length = static_cast<std::size_t>(PQgetlength(result, row, i));
+        if (length > exchange.bytes_max) return false;  // need not be looked at
+        wanted += base::json_string_size({PQgetvalue(result, row, i), length}) + kAroundCell;
+    }
+    if (bytes + wanted > exchange.bytes_max) return false;
+    bytes += wanted;
+    ++rows;
+    return true;
 }
 
 void Connection::Impl::take_error(const PGresult* result, StatementResult& into) {
@@ -407,7 +473,11 @@ void Connection::Impl::on_deadline() {
 }
 
 void Connection::Impl::end(Loss loss, std::string why) {
-    if (handle == nullptr) return;
+    if (handle == nullptr) {
+        // Its host is being looked up.
+        if (open_done) finish_open(base::fail(Errc::cancelled, "closed while logging in"));
+        return;
+    }
     auto self = shared_from_this();
     deadline.disarm();
     watch.release();
@@ -433,9 +503,13 @@ void Connection::Impl::on_notice(void* self, const PGresult* notice) {
         if (severity == "FATAL") impl.fatal = field(notice, PG_DIAG_MESSAGE_PRIMARY);
         return;
     }
+    // Work may raise any number. The one that is looked for comes last.
+    std::string sqlstate = field(notice, PG_DIAG_SQLSTATE);
+    if (!sqlstate.starts_with(kWarningClass)) return;
     std::size_t answered = impl.answered + (impl.saw_result ? 1U : 0U);
-    impl.reply.notices.push_back(
-        {field(notice, PG_DIAG_SQLSTATE), field(notice, PG_DIAG_MESSAGE_PRIMARY), answered});
+    auto& notices = impl.reply.notices;
+    if (notices.size() == kNoticesMax) notices.pop_front();
+    notices.push_back({std::move(sqlstate), field(notice, PG_DIAG_MESSAGE_PRIMARY), answered});
 }
 
 // ---- Connection
@@ -453,11 +527,12 @@ Connection::~Connection() {
     impl_->end(Loss::closed, "");
 }
 
-void Connection::open(const std::string& dsn,
+void Connection::open(HostLookup& lookup,
+                      const std::string& dsn,
                       const std::string& application_name,
                       milliseconds limit,
                       OpenCallback done) {
-    impl_->open(dsn, application_name, limit, std::move(done));
+    impl_->open(lookup, dsn, application_name, limit, std::move(done));
 }
 void Connection::run(Exchange exchange, ReplyCallback done) {
     impl_->run(std::move(exchange), std::move(done));
@@ -466,6 +541,7 @@ void Connection::on_lost(LostCallback callback) { impl_->lost_callback = std::mo
 void Connection::close() { impl_->end(Loss::closed, "closed by us"); }
 bool Connection::is_open() const { return impl_->handle != nullptr && !impl_->open_done; }
 bool Connection::busy() const { return static_cast<bool>(impl_->reply_done); }
+bool Connection::is_bloated() const { return impl_->is_bloated; }
 int Connection::announced_pid() const {
     return impl_->handle == nullptr ? 0 : PQbackendPID(impl_->handle.get());
 }

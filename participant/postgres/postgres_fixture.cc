@@ -181,9 +181,10 @@ std::string Sidecar::gid(const protocol::BranchKey& key) const {
 
 RawSession::RawSession(const std::string& dsn)
     : deadlines_(std::make_shared<async::DeadlineQueue>(loop_)),
+      lookup_(loop_),
       connection_(std::make_unique<Connection>(loop_, deadlines_, counters_)) {
     std::optional<Result<void>> opened;
-    connection_->open(dsn, "raw", std::chrono::seconds(10), [&](const Result<void>& result) {
+    connection_->open(lookup_, dsn, "raw", std::chrono::seconds(10), [&](const Result<void>& result) {
         opened.emplace(result);
     });
     EXPECT_TRUE(wait([&] { return opened.has_value(); }));

@@ -84,6 +84,7 @@ private:
     async::EventLoop loop_;
     Counters counters_;
     std::shared_ptr<async::DeadlineQueue> deadlines_;
+    HostLookup lookup_;
     std::unique_ptr<Connection> connection_;
 };
 

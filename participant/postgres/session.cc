@@ -101,7 +101,8 @@ void on_registered(Context& context,
 
 SessionPtr open_session(Context& context, SessionUse use, const SessionCallback& done) {
     auto session = std::make_shared<Session>(context);
-    session->connection.open(context.options.dsn,
+    session->connection.open(context.host_lookup,
+                             context.options.dsn,
                              context.application_name(),
                              context.options.limits.connect,
                              [&context, use, session, done](Result<void> opened) {

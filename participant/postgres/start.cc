@@ -182,7 +182,8 @@ void StartAttempt::give_up(Errc code, const std::string& doing, const Reply& rep
 
 void StartAttempt::open() {
     until_ = steady_clock::now() + context_.options.limits.session_end;
-    connection_.open(context_.options.dsn,
+    connection_.open(context_.host_lookup,
+                     context_.options.dsn,
                      "twofold starting",
                      context_.options.limits.connect,
                      [weak = weak_from_this()](Result<void> opened) {

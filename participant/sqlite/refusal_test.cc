@@ -216,6 +216,12 @@ TEST_F(RefusalTest, LimitsOfResultsAndRecord) {
     EXPECT_EQ(run_sql(count + "10) SELECT i FROM c").status, WorkStatus::read_only);
     expect(run_sql(count + "11) SELECT i FROM c"), reason::kNotAllowed, "more than 10 rows");
     expect(run_sql("SELECT zeroblob(20000)"), reason::kNotAllowed, "10000 bytes");
+    // What they are on the wire counts.
+    expect(run_sql("SELECT zeroblob(8000)"), reason::kNotAllowed, "10000 bytes");
+    expect(run_sql("SELECT replace(hex(zeroblob(1000)), '0', char(1))"),
+           reason::kNotAllowed,
+           "10000 bytes");
+    EXPECT_EQ(run_sql("SELECT zeroblob(7000)").status, WorkStatus::read_only);
     expect(run_sql("INSERT INTO t VALUES (9, zeroblob(6000))"), reason::kNotRecordable, "5000");
     expect(run_sql(count + "2000) INSERT INTO t SELECT i + 100, i + 100 FROM c"),
            reason::kNotRecordable,

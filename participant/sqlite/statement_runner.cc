@@ -1,6 +1,7 @@
 #include "participant/sqlite/statement_runner.h"
 
 #include "base/crash_point.h"
+#include "base/log.h"
 #include "participant/sqlite/error_class.h"
 
 #include <boost/json/array.hpp>
@@ -24,6 +25,17 @@ int on_progress(void* context) {
 
 std::string plural(std::uint64_t count) {
     return std::to_string(count) + (count == 1 ? " row" : " rows");
+}
+
+// Of one cell as JSON, with its comma.
+std::size_t json_size(const json::value& cell) {
+    if (const json::string* text = cell.if_string()) return base::json_string_size(*text) + 1;
+    if (const json::object* blob = cell.if_object()) {  // {"base64": "…"}
+        std::size_t size = 2;
+        for (const auto& [name, value] : *blob) size += name.size() + 3 + json_size(value);
+        return size;
+    }
+    return 26;  // the longest number
 }
 
 // One pass over the statements of one branch.
@@ -79,6 +91,7 @@ void Runner::run_one(const WorkStatement& work) {
     json::array columns;
     for (int i = 0; i < statement.column_count(); ++i) {
         columns.emplace_back(sqlite3_column_name(handle, i));
+        bytes_ += base::json_string_size(sqlite3_column_name(handle, i)) + 1;
     }
     bool writes = sqlite3_stmt_readonly(handle) == 0;
     json::array rows;
@@ -150,7 +163,7 @@ bool Runner::collect(Statement& statement, json::array& rows) {
         json::array row;
         for (int i = 0; i < statement.column_count(); ++i) {
             row.push_back(to_json(statement.column(i)));
-            bytes_ += 8 + static_cast<std::size_t>(sqlite3_column_bytes(statement.handle(), i));
+            bytes_ += json_size(row.back());
         }
         rows.push_back(std::move(row));
         if (++rows_ > context_.limits.rows_max || bytes_ > context_.limits.result_bytes_max) {

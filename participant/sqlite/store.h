@@ -33,7 +33,7 @@ struct StoreLimits {
     std::size_t redo_bytes_max = 16U << 20U;  // a branch that changes more is refused
     std::size_t statements_max = 1'000;       // per branch
     std::size_t rows_max = 1'000;             // returned rows, all statements of a branch together
-    std::size_t result_bytes_max = 1U << 20U;
+    std::size_t result_bytes_max = 900U << 10U;  // of their JSON; a line of an answer has 1 MiB
     std::chrono::milliseconds statement_timeout{30'000};  // default of BranchOptions; 0 = none
     std::chrono::milliseconds lock_timeout{5'000};        // wait for other processes' writes
     std::chrono::milliseconds finish_wait{5'000};         // the same in commit and rollback
