@@ -2,11 +2,14 @@
 
 #include "base/log.h"
 #include "http/problem.h"
+#include "participant/core/state.h"
 #include "participant/execute_api.h"
 #include "participant/resolve_api.h"
 #include "protocol/json.h"
 
+#include <deque>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -31,27 +34,52 @@ http::Response not_ready(const Driver& driver) {
 }
 
 // One batch whose answer is being streamed: a line per item, as each finishes.
-struct Stream {
-    ResponseSink sink;
-    std::size_t open = 0;
+// Lines that its reader has no room for wait: a stream that grows without heed would be cut, and
+// every item of it with an unknown outcome.
+class Stream : public std::enable_shared_from_this<Stream> {
+public:
+    Stream(ResponseSink sink, std::size_t items) : sink_(std::move(sink)), open_(items) {
+        sink_.begin_stream(200, "application/x-ndjson");
+    }
+
+    void on_closed(async::UniqueFunction<void()> callback) { sink_.on_closed(std::move(callback)); }
+    void answer(const protocol::ItemResult& result) {
+        std::string line;
+        protocol::append_item_result(line, result);
+        --open_;
+        lines_.push_back(std::move(line));
+        write();
+    }
+    // The only line of an answer to a batch without items.
+    void answer(const protocol::OfferReply& reply) {
+        std::string line;
+        protocol::append_offer_reply(line, reply);
+        lines_.push_back(std::move(line));
+        write();
+    }
+
     std::vector<ReplyTicket> tickets;
-    std::string line;
+
+private:
+    void write() {
+        while (!waits_ && !lines_.empty()) {
+            http::WriteStatus status = sink_.write(lines_.front());
+            lines_.pop_front();
+            if (status != http::WriteStatus::backpressure) continue;
+            waits_ = true;
+            sink_.on_writable([self = shared_from_this()] {
+                self->waits_ = false;
+                self->write();
+            });
+        }
+        if (open_ == 0 && lines_.empty()) sink_.end();
+    }
+
+    ResponseSink sink_;
+    std::size_t open_;  // items that have no line yet
+    std::deque<std::string> lines_;
+    bool waits_ = false;
 };
-
-void answer_item(Stream& stream, const protocol::ItemResult& result) {
-    stream.line.clear();
-    protocol::append_item_result(stream.line, result);
-    stream.sink.write(stream.line);
-    if (--stream.open == 0) stream.sink.end();
-}
-
-// The only line of an answer to a batch without items.
-void answer_offer(Stream& stream, const protocol::OfferReply& reply) {
-    stream.line.clear();
-    protocol::append_offer_reply(stream.line, reply);
-    stream.sink.write(stream.line);
-    stream.sink.end();
-}
 
 void receive_batch(Driver& driver,
                    const ApiOptions& options,
@@ -64,29 +92,42 @@ void receive_batch(Driver& driver,
         sink.send(http::problem(kMalformedBody, batch.error().context));
         return;
     }
-    auto stream = std::make_shared<Stream>();
-    stream->sink = std::move(sink);
-    stream->open = batch.value().items.size();
-    stream->sink.begin_stream(200, "application/x-ndjson");
-    std::weak_ptr<Stream> weak = stream;
-    stream->sink.on_closed([&driver, weak] {
+    auto stream = std::make_shared<Stream>(std::move(sink), batch.value().items.size());
+    stream->on_closed([&driver, weak = std::weak_ptr(stream)] {
         if (auto closed = weak.lock()) driver.abandon(closed->tickets);
     });
-    if (stream->open == 0) {
+    if (batch.value().items.empty()) {
         stream->tickets.push_back(driver.receive_offer(
-            batch.value(),
-            [stream](const protocol::OfferReply& reply) { answer_offer(*stream, reply); }));
+            batch.value(), [stream](const protocol::OfferReply& reply) { stream->answer(reply); }));
         return;
     }
     driver.receive(
         batch.value(),
-        [stream](const protocol::ItemResult& result) { answer_item(*stream, result); },
+        [stream](const protocol::ItemResult& result) { stream->answer(result); },
         stream->tickets);
 }
 
-void list_branches(const Driver& driver, ResponseSink sink) {
+// Why the query cannot be answered; nothing: it can.
+std::optional<std::string> problem_of(const Request& request) {
+    for (const http::Parameter& parameter : request.query) {
+        if (parameter.name != "state") {
+            return "query parameter " + parameter.name.substr(0, 64) + ": unknown; known are state";
+        }
+        if (!is_listed_state(parameter.value)) {
+            return "query parameter state: no state of an unfinished branch has this name";
+        }
+    }
+    return std::nullopt;
+}
+
+void list_branches(const Driver& driver, const Request& request, ResponseSink sink) {
+    if (auto problem = problem_of(request)) {
+        return sink.send(http::problem(http::problems::kBadRequest, *problem));
+    }
+    auto wanted = request.query_parameter("state");
     std::string body = "{\"branches\":[";
     for (const Machine::BranchReport& branch : driver.machine().unfinished()) {
+        if (wanted && branch.state != *wanted) continue;
         if (body.back() != '[') body += ',';
         body += "{\"group\":\"" + branch.key.group.text() +
                 "\",\"branch\":" + std::to_string(branch.key.branch) +
@@ -126,10 +167,12 @@ void add_routes(http::Router& router, Driver& driver, const ApiOptions& options)
                });
     add_execute_route(router, driver);
     add_resolve_route(router, driver);
-    router.add(
-        Method::get, "/v1/branches", Role::operator_, [&driver](const Request&, ResponseSink sink) {
-            list_branches(driver, std::move(sink));
-        });
+    router.add(Method::get,
+               "/v1/branches",
+               Role::operator_,
+               [&driver](const Request& request, ResponseSink sink) {
+                   list_branches(driver, request, std::move(sink));
+               });
     router.add(Method::get,
                "/v1/participant",
                Role::sidecar,

@@ -1,6 +1,7 @@
 #include "participant/execute_desk.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 
 #include <algorithm>
 #include <limits>
@@ -23,6 +24,15 @@ CallAnswer failure(CallStatus status, std::string_view code, std::string text) {
 // Whether a repetition under the same idempotency key must hear it again.
 bool is_definite(CallStatus status) {
     return status == CallStatus::executed || status == CallStatus::branch_ended;
+}
+
+base::Hash256 hash_of(const protocol::JsonText& work) {
+    return base::sha256(base::as_bytes(*work));
+}
+
+std::size_t kept_size(const CallAnswer& answer) {
+    std::size_t results = answer.results != nullptr ? answer.results->size() : 0;
+    return sizeof(CallAnswer) + results + answer.reason.message.size();
 }
 
 CallAnswer refused_by(EnlistReply&& reply) {
@@ -60,9 +70,10 @@ void ExecuteDesk::start(std::uint32_t epoch, const protocol::ParticipantUuid& uu
 // ---------------------------------------------------------------------------------------
 
 void ExecuteDesk::receive(ExecuteCall call, std::int64_t now_ms, DeskEffects& effects) {
+    if (!has_room()) make_room();
     auto found = transactions_.find(call.txn);
     if (found == transactions_.end()) {
-        if (transactions_.size() >= options_.transactions_max && !make_room()) {
+        if (transactions_.size() >= options_.transactions_max) {
             effects.push_back(AnswerCall{
                 call.call,
                 failure(CallStatus::busy, reason::kUnavailable, "too many transactions are open")});
@@ -106,6 +117,11 @@ bool ExecuteDesk::answer_by_key(Transaction& txn, const ExecuteCall& call, DeskE
                                "keys_exhausted",
                                "too many idempotency keys in one transaction"));
         }
+        if (kept_bytes_ >= options_.kept_bytes_max) {
+            return say(failure(CallStatus::keys_exhausted,
+                               "keys_exhausted",
+                               "the answers that are kept for idempotency keys fill their memory"));
+        }
         txn.keys[call.idempotency->key_hash].fingerprint = call.idempotency->fingerprint;
         return false;
     }
@@ -124,14 +140,24 @@ bool ExecuteDesk::answer_by_key(Transaction& txn, const ExecuteCall& call, DeskE
     return say(std::move(again));
 }
 
+bool ExecuteDesk::has_room() const {
+    return transactions_.size() < options_.transactions_max &&
+           kept_bytes_ < options_.kept_bytes_max;
+}
+
 // Forgets what is over and waits for nothing.
-bool ExecuteDesk::make_room() {
+void ExecuteDesk::make_room() {
     std::erase_if(transactions_, [this](const auto& entry) {
         const Transaction& txn = entry.second;
         if (txn.enlisting || txn.running.has_value() || !txn.waiting.empty()) return false;
         return !txn.key.has_value() || options_.is_over(*txn.key);
     });
-    return transactions_.size() < options_.transactions_max;
+    kept_bytes_ = 0;
+    for (const auto& [id, txn] : transactions_) {
+        for (const auto& [hash, used] : txn.keys) {
+            if (used.answer.has_value()) kept_bytes_ += kept_size(*used.answer);
+        }
+    }
 }
 
 void ExecuteDesk::answer(Transaction& txn,
@@ -142,6 +168,7 @@ void ExecuteDesk::answer(Transaction& txn,
     if (call.idempotency.has_value()) {
         if (is_definite(said.status)) {
             txn.keys[call.idempotency->key_hash].answer = said;
+            kept_bytes_ += kept_size(said);
         } else {
             txn.keys.erase(call.idempotency->key_hash);
         }
@@ -209,7 +236,7 @@ void ExecuteDesk::fail_all(const TxnId& id, const CallAnswer& said, DeskEffects&
     Transaction& txn = transactions_.at(id);
     for (const ExecuteCall& call : std::exchange(txn.waiting, {})) answer(txn, call, said, effects);
     bool may_be_enlisted = said.status == CallStatus::coordinator_unreachable;
-    if (!may_be_enlisted) transactions_.erase(id);
+    if (!may_be_enlisted) transactions_.erase(id);  // its keys have no answers
 }
 
 // ---- the coordinator's idle deadline
@@ -250,7 +277,7 @@ std::optional<CallAnswer> ExecuteDesk::refusal_of(const Transaction& txn,
             CallStatus::branch_ended, reason::kDeadline, "the transaction's time is over");
     }
     bool is_repeated = sequence == txn.sequence;
-    if (is_repeated && *call.work != *txn.work) {
+    if (is_repeated && hash_of(call.work) != txn.work) {
         return failure(CallStatus::invalid,
                        reason::kBadRequest,
                        "sequence " + std::to_string(sequence) + " came with other work before");
@@ -313,7 +340,7 @@ void ExecuteDesk::ran(const TxnId& id,
     bool is_new = is_definite(said.status) && reply.sequence > txn.sequence;
     if (is_new) {
         txn.sequence = reply.sequence;
-        txn.work = call.work;
+        txn.work = hash_of(call.work);
     }
     answer(txn, call, std::move(said), effects);
     run_next(id, txn, now_ms, effects);

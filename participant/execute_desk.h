@@ -9,6 +9,7 @@
 // again from the next epoch makes the coordinator abort the transaction.
 #pragma once
 
+#include "base/keyed_hash.h"
 #include "participant/core/effects.h"
 #include "participant/ports.h"
 
@@ -93,6 +94,8 @@ public:
         std::size_t transactions_max = 10'000;  // remembered at a time
         std::size_t calls_max = 100;            // that wait, of one transaction
         std::size_t keys_max = 1'000;           // of one transaction
+        // Of the answers that are kept for repetitions of their keys, of all transactions.
+        std::size_t kept_bytes_max = 64U << 20U;
         // Whether nothing of this branch runs or is prepared any more.
         std::function<bool(const protocol::BranchKey&)> is_over;
     };
@@ -136,7 +139,7 @@ private:
         std::int64_t idle_ms = 0;    // of the transaction; 0: none
         std::int64_t heard_at = 0;   // its coordinator heard of it
         std::uint32_t sequence = 0;  // of the last call that ran
-        protocol::JsonText work;     // of it
+        base::Hash256 work{};        // of it
         std::optional<ExecuteCall> running;
         std::deque<ExecuteCall> waiting;
         std::map<std::array<std::uint8_t, 16>, UsedKey> keys;
@@ -144,7 +147,8 @@ private:
 
     // True when the call was answered from its key.
     bool answer_by_key(Transaction& txn, const ExecuteCall& call, DeskEffects& effects);
-    [[nodiscard]] bool make_room();
+    [[nodiscard]] bool has_room() const;
+    void make_room();
     void ask(const protocol::TxnId& id, Transaction& txn, DeskEffects& effects);
     void fail_all(const protocol::TxnId& id, const CallAnswer& answer, DeskEffects& effects);
     void run_next(const protocol::TxnId& id,
@@ -169,6 +173,7 @@ private:
     protocol::ParticipantUuid uuid_;
     std::uint64_t last_session_ = 0;
     std::map<protocol::TxnId, Transaction> transactions_;
+    std::size_t kept_bytes_ = 0;
     std::set<protocol::TxnId> running_;  // those with an idle deadline
 };
 

@@ -353,5 +353,18 @@ TEST_F(DeskTest, ItsMemoryIsBounded) {
     EXPECT_THAT(call("d", 0, 9), ElementsAre("ask 0 s2"));
 }
 
+TEST_F(DeskTest, TheAnswersThatItKeepsAreBoundedInBytes) {
+    make({.kept_bytes_max = 1});
+    call("a", 0, 1, 1);
+    hear(enlisted());
+    ran(1, ExecuteStatus::executed);
+    EXPECT_THAT(call("a", 0, 1, 1), ElementsAre("answer 2 executed replayed"));
+    EXPECT_THAT(call("b", 0, 1, 2), ElementsAre("answer 3 keys_exhausted"));
+    EXPECT_THAT(call("b", 0, 1), ElementsAre("run 2 b")) << "without a key nothing is kept";
+    ran(2, ExecuteStatus::executed);
+    over_ = txn_of(1);
+    EXPECT_THAT(call("c", 0, 9, 1), ElementsAre("ask 0 s2")) << "what is over makes room";
+}
+
 }  // namespace
 }  // namespace twofold::participant

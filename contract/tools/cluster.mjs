@@ -1,6 +1,6 @@
-// The real programs: a coordinator and four participants on SQLite files, in a temporary folder, on loopback. `north`,
+// The real programs: a coordinator and five participants on SQLite files, in a temporary folder, on loopback. `north`,
 // `south` and `spare` (which will be retired) are the coordinator's, which also knows an `absent` one that nobody runs;
-// `lab` is nobody's: it gets made-up messages of made-up coordinators.
+// `guest` will be put into its directory; `lab` is nobody's: it gets made-up messages of made-up coordinators.
 import { spawn, execFileSync } from 'node:child_process';
 import { mkdtempSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -27,7 +27,7 @@ statements:
     sql: "SELECT id, balance FROM account ORDER BY id"
 `;
 
-const PARTICIPANTS = ['north', 'south', 'spare', 'lab'];
+const PARTICIPANTS = ['north', 'south', 'spare', 'guest', 'lab'];
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -55,6 +55,7 @@ export class Cluster {
 listen: 127.0.0.1:${this.ports.coordinator}
 data_dir: ${this.folder}/log
 info_interval: 500ms
+registration_allow: ["127.0.0.1:${this.ports.guest}", "127.0.0.1:${this.ports.north}"]
 participants:
   - {name: north, url: "http://127.0.0.1:${this.ports.north}"}
   - {name: south, url: "http://127.0.0.1:${this.ports.south}"}

@@ -29,6 +29,7 @@ export class Scenarios {
     await this.a_database_that_is_not_there();
     await this.an_inquiry();
     await this.what_a_person_decides();
+    await this.a_participant_that_is_put();
   }
 
   // Calls an operation; the answer must have this status.
@@ -54,6 +55,25 @@ export class Scenarios {
 
   on(verb, id, body, status, headers = {}) {
     return this.call(`coordinator.${verb}`, { parameters: { id }, body, headers }, status);
+  }
+
+  async a_participant_that_is_put() {
+    const { ports } = this.world.cluster;
+    const at = (name) => ({ url: `http://127.0.0.1:${ports[name]}` });
+    const put = (name, body, status) =>
+      this.call('coordinator.putParticipant', { parameters: { name }, body }, status);
+    const made = await put('guest', at('guest'), 201);
+    this.must(made.value.name === 'guest' && made.value.number > 0, 'what was put is there');
+    const same = await put('guest', at('guest'), 200);
+    this.must(same.value.number === made.value.number, 'put again, it is the same participant');
+    const renamed = await put('visitor', at('guest'), 409);
+    this.must(renamed.value.code === 'another_participant', 'one participant has one name');
+    const moved = await put('guest', at('north'), 409);
+    this.must(moved.value.code === 'another_participant', 'a name stays with its participant');
+    const configured = await put('north', at('north'), 409);
+    this.must(configured.value.code === 'wrong_state', 'the configuration is not overruled');
+    await put('guest', at('spare'), 422);
+    await this.submit({ branches: [{ participant: 'guest', work: [read] }] }, 200);
   }
 
   async one_shot_and_its_key() {

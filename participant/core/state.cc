@@ -65,6 +65,15 @@ static_assert(rows_are_in_order());
 
 }  // namespace
 
+bool is_listed_state(std::string_view name) {
+    for (int i = 0; i <= static_cast<int>(hazard); ++i) {
+        auto state = static_cast<BranchState>(i);
+        bool is_unfinished = state == hazard || (state != absent && !is_end(state));
+        if (is_unfinished && to_string(state) == name) return true;
+    }
+    return false;
+}
+
 std::string_view to_string(BranchState state) {
     switch (state) {
         case absent: return "absent";

@@ -36,6 +36,9 @@ inline constexpr std::size_t kBranchStates = 20;
 
 [[nodiscard]] std::string_view to_string(BranchState state);
 
+// Whether it is the name of a state in which a branch is listed as unfinished.
+[[nodiscard]] bool is_listed_state(std::string_view name);
+
 // The transition table. Everything else is a bug and ends the process.
 [[nodiscard]] bool may_follow(BranchState from, BranchState to);
 
