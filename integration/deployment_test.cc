@@ -27,6 +27,16 @@ protected:
         return own ? own : service(name)["<<"][key];
     }
 
+    // The file of the repository that a service sees by this path.
+    [[nodiscard]] std::string file_mounted_at(const std::string& name, const std::string& path) {
+        for (const YAML::Node& volume : service(name)["volumes"]) {
+            auto text = volume.as<std::string>();
+            std::size_t at = text.find(":" + path + ":");
+            if (at != std::string::npos) return text.substr(0, at);
+        }
+        return path;
+    }
+
     // What the program says to the settings of a service; it cannot do any harm with them here.
     [[nodiscard]] Finished run_with_settings(const std::string& name) {
         std::map<std::string, std::string> environment;
@@ -35,9 +45,12 @@ protected:
         }
         environment["TWOFOLD_LISTEN"] = "192.0.2.1:1";  // fails after the settings were read
         environment["TWOFOLD_DATA_DIR"] = "/proc/no-log-here";
-        auto done = run_program(sibling_program("twofold"),
-                                {member(name, "command")[0].as<std::string>()},
-                                environment);
+        std::vector<std::string> arguments;
+        for (const YAML::Node& word : member(name, "command")) {
+            auto text = word.as<std::string>();
+            arguments.push_back(text.starts_with('/') ? file_mounted_at(name, text) : text);
+        }
+        auto done = run_program(sibling_program("twofold"), arguments, environment);
         return done.has_value() ? done.value() : Finished{{}, done.error().text()};
     }
 };
