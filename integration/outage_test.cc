@@ -477,7 +477,7 @@ TEST_F(Outage, ASidecarWithoutItsDatabaseIsNotReady) {
     })) << client().get("/v1/participants").summary();
     RestReply refused = transfer({.deadline_ms = 20'000});
     EXPECT_EQ(refused.status, 409) << refused.summary();
-    EXPECT_EQ(refused.text_at("reason.code"), "unavailable") << refused.summary();
+    EXPECT_EQ(refused.text_at("reason.code"), "participant_unavailable") << refused.summary();
     EXPECT_EQ(cluster().database(0).number("SELECT count(*) FROM pg_prepared_xacts").value(), 0);
     ASSERT_TRUE(PostgresPair::instance().start(1));
     EXPECT_TRUE(wait_until([&] { return sidecar.get("/readyz").status == 200; }));
