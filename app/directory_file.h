@@ -18,6 +18,8 @@ struct DirectoryEntry {
     std::string name;
     std::string url;
     protocol::ParticipantUuid uuid;
+
+    friend bool operator==(const DirectoryEntry&, const DirectoryEntry&) = default;
 };
 
 class DirectoryFile {

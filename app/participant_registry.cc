@@ -73,9 +73,12 @@ std::unique_ptr<coordinator::ParticipantPort> ParticipantRegistry::connect(const
 Result<void> ParticipantRegistry::keep(const std::string& name,
                                        const std::string& url,
                                        const protocol::ParticipantUuid& uuid) {
+    // Nothing to write, and nothing to force on the loop: clients put what they need at every start.
+    DirectoryEntry entry{name, url, uuid};
+    if (std::ranges::find(entries_, entry) != entries_.end()) return base::ok();
     std::vector<DirectoryEntry> next = entries_;
-    std::erase_if(next, [&name](const DirectoryEntry& entry) { return entry.name == name; });
-    next.push_back({name, url, uuid});
+    std::erase_if(next, [&name](const DirectoryEntry& one) { return one.name == name; });
+    next.push_back(std::move(entry));
     TWOFOLD_TRY(file_.store(next));
     entries_ = std::move(next);
     return base::ok();
