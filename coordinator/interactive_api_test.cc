@@ -111,7 +111,11 @@ TEST_F(InteractiveApi, BadEnlistmentsNameTheFieldAndTheFix) {
     EXPECT_EQ(refused(R"({"participant":"east"})"),
               "422 unknown_participant: participant: \"east\" is not configured; configured are "
               "north south west");
-    EXPECT_TRUE(refused(R"({"participant":"west"})").starts_with("503 no_room: participant: west"));
+    std::string unreached = refused(R"({"participant":"west"})");
+    EXPECT_TRUE(unreached.starts_with(
+        "503 participant_unusable: participant: participant west at http://fake-3 has not been "
+        "reached since the coordinator's start"))
+        << unreached;
     EXPECT_EQ(refused("{}"), "400 malformed_body: participant: must be a string, but is missing");
     EXPECT_EQ(refused(R"({"participant":7})"),
               "400 malformed_body: participant: must be a string, found an integer");

@@ -261,7 +261,7 @@ TEST_F(BadPeer, GarbageGivesWayToTheParticipant) {
         ASSERT_TRUE(cluster().start_participant(0));
         ASSERT_TRUE(cluster().start_coordinator());
         RestReply reply = cluster().transfer({.reference = "early", .deadline_ms = 1000});
-        expect_problem(reply, 503, "no_room", "not been reached");
+        expect_problem(reply, 503, "participant_unusable", "not been reached");
         EXPECT_TRUE(reply.headers.contains("Retry-After"));
     }
     ASSERT_NO_FATAL_FAILURE(start_missing());

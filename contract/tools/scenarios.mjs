@@ -195,7 +195,7 @@ export class Scenarios {
   async a_participant_that_was_never_there() {
     const body = { branches: [{ participant: 'absent', work: [read] }, { participant: 'south', work: [read] }] };
     const refused = await this.submit(body, 503);
-    this.must(refused.value.code === 'no_room', 'nothing can be enlisted there');
+    this.must(refused.value.code === 'participant_unusable', 'nothing can be enlisted there');
     const { value } = await this.submit({ deadline_ms: 2000 }, 201);
     await this.on('enlistBranch', value.id, { participant: 'absent' }, 503);
     await this.on('commitTransaction', value.id, { executes: { absent: 1 } }, 503);
