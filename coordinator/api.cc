@@ -169,9 +169,13 @@ void Api::get(const Request& request, ResponseSink sink) const {
     bool has_since = request.query_parameter("since").has_value();
     std::uint64_t from = has_since ? since.value() : now.report.version;
     auto shared = std::make_shared<ResponseSink>(std::move(sink));
-    driver_.watch(*id, from, milliseconds(wait.value()), [this, shared, id = *id] {
-        shared->send(query_response(driver_.machine().query(id), context_.names()));
-    });
+    WatchId watch =
+        driver_.watch(*id, from, milliseconds(wait.value()), [this, shared, id = *id] {
+            shared->send(query_response(driver_.machine().query(id), context_.names()));
+        });
+    // Who has left gives its connection back: otherwise a few impatient clients would have them
+    // all.
+    shared->on_closed([this, watch] { driver_.unwatch(watch); });
 }
 
 // The outcome of a one-phase transaction of an earlier start is in its participant's database only.
@@ -272,6 +276,7 @@ void Api::inquire(const Request& request, ResponseSink sink) const {
         protocol::append_inquiry_reply(body, reply);
         shared->send(http::json_response(200, std::move(body)));
     });
+    shared->on_closed([this, ticket] { driver_.close_ticket(ticket); });
     driver_.submit(Inquire{ticket, std::move(parsed.value())});
 }
 

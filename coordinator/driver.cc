@@ -21,6 +21,7 @@ constexpr milliseconds kRoomInterval{200};
 }
 
 struct Driver::Watcher {
+    std::multimap<protocol::TxnId, WatchId>::iterator place;
     async::Timer timer;
     async::UniqueFunction<void()> done;
 };
@@ -227,8 +228,7 @@ void Driver::handle(Changed&& effect) {
     event.txn = effect.txn;
     event.version = effect.version;
     events_.add(std::move(event));
-    auto [first, last] = watchers_.equal_range(effect.txn);
-    while (first != last) wake(first++);
+    wake(effect.txn);
 }
 
 void Driver::handle(Finished&& effect) {
@@ -363,7 +363,10 @@ Ticket Driver::open_ticket(AnswerCallback done) {
     return ticket;
 }
 
-void Driver::close_ticket(Ticket ticket) { answers_.erase(ticket.value); }
+void Driver::close_ticket(Ticket ticket) {
+    answers_.erase(ticket.value);
+    inquiries_.erase(ticket.value);
+}
 
 Ticket Driver::open_inquiry(InquiryCallback done) {
     Ticket ticket(next_ticket_++);
@@ -371,24 +374,46 @@ Ticket Driver::open_inquiry(InquiryCallback done) {
     return ticket;
 }
 
-void Driver::watch(const protocol::TxnId& txn,
-                   std::uint64_t since,
-                   milliseconds limit,
-                   async::UniqueFunction<void()> done) {
+WatchId Driver::watch(const protocol::TxnId& txn,
+                      std::uint64_t since,
+                      milliseconds limit,
+                      async::UniqueFunction<void()> done) {
     Answer now = machine_.query(txn);
     bool settled = now.kind != AnswerKind::undecided && now.kind != AnswerKind::decided;
     if (settled || now.report.version > since || limit.count() <= 0) {
         done();
-        return;
+        return {};
     }
-    auto watcher = std::make_unique<Watcher>(Watcher{async::Timer(loop_), std::move(done)});
-    auto placed = watchers_.emplace(txn, std::move(watcher));
-    placed->second->timer.start(limit, [this, placed] { wake(placed); });
+    WatchId id(++last_watch_);
+    auto& watcher = watchers_[id];
+    watcher = std::make_unique<Watcher>(
+        Watcher{watched_.emplace(txn, id), async::Timer(loop_), std::move(done)});
+    watcher->timer.start(limit, [this, id] { wake(id); });
+    return id;
 }
 
-void Driver::wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iterator watcher) {
-    std::unique_ptr<Watcher> taken = std::move(watcher->second);
-    watchers_.erase(watcher);
+void Driver::unwatch(WatchId watch) {
+    auto found = watchers_.find(watch);
+    if (found == watchers_.end()) return;
+    // Last, because what it holds may look at us when it goes.
+    std::unique_ptr<Watcher> gone = std::move(found->second);
+    watched_.erase(gone->place);
+    watchers_.erase(found);
+}
+
+void Driver::wake(const protocol::TxnId& txn) {
+    std::vector<WatchId> due;
+    auto [first, last] = watched_.equal_range(txn);
+    for (; first != last; ++first) due.push_back(first->second);
+    for (WatchId watch : due) wake(watch);
+}
+
+void Driver::wake(WatchId watch) {
+    auto found = watchers_.find(watch);
+    if (found == watchers_.end()) return;
+    std::unique_ptr<Watcher> taken = std::move(found->second);
+    watched_.erase(taken->place);
+    watchers_.erase(found);
     taken->done();
 }
 

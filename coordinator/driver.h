@@ -8,6 +8,7 @@
 #include "async/timer.h"
 #include "async/timer_set.h"
 #include "base/rng.h"
+#include "base/strong_id.h"
 #include "coordinator/core/machine.h"
 #include "coordinator/event_ring.h"
 #include "coordinator/history.h"
@@ -62,6 +63,8 @@ struct InDoubt {
     std::chrono::steady_clock::duration oldest{};  // since this start has known of the decision
 };
 
+using WatchId = base::StrongId<struct WatchIdTag>;
+
 class Driver {
 public:
     using AnswerCallback = async::UniqueFunction<void(const Answer&)>;
@@ -87,16 +90,19 @@ public:
     // Runs one step. For requests that carry a ticket, take it from open_ticket first.
     void submit(Input input);
     [[nodiscard]] Ticket open_ticket(AnswerCallback done);
-    // The client is gone: its answer has no reader any more. The work goes on.
+    // The client, or whoever inquired, is gone: the answer has no reader any more. The work goes
+    // on.
     void close_ticket(Ticket ticket);
     [[nodiscard]] Ticket open_inquiry(InquiryCallback done);
 
     // Calls back when the transaction's version is above `since`, or after `limit`; at once when it
-    // is already, or when it is not in memory.
-    void watch(const protocol::TxnId& txn,
-               std::uint64_t since,
-               std::chrono::milliseconds limit,
-               async::UniqueFunction<void()> done);
+    // is already, or when it is not in memory. 0: it has called back already.
+    WatchId watch(const protocol::TxnId& txn,
+                  std::uint64_t since,
+                  std::chrono::milliseconds limit,
+                  async::UniqueFunction<void()> done);
+    // Nobody watches any more: it is not called back. Nothing when it was already.
+    void unwatch(WatchId watch);
 
     // What is left of a time that began with the transaction; zero when it is over.
     [[nodiscard]] std::chrono::milliseconds time_left(const protocol::TxnId& txn,
@@ -168,7 +174,8 @@ private:
                     const ParticipantPort* via,
                     const protocol::Item& item,
                     const BatchEnd& end);
-    void wake(std::multimap<protocol::TxnId, std::unique_ptr<Watcher>>::iterator watcher);
+    void wake(const protocol::TxnId& txn);
+    void wake(WatchId watch);
 
     async::EventLoop& loop_;
     Machine machine_;
@@ -184,10 +191,12 @@ private:
     std::map<protocol::ParticipantNumber, Peer*> by_number_;
     std::unordered_map<std::uint64_t, AnswerCallback> answers_;
     std::unordered_map<std::uint64_t, InquiryCallback> inquiries_;
-    std::multimap<protocol::TxnId, std::unique_ptr<Watcher>> watchers_;
+    std::map<WatchId, std::unique_ptr<Watcher>> watchers_;
+    std::multimap<protocol::TxnId, WatchId> watched_;
     PhaseTimes times_;
     std::vector<Input> waiting_for_log_;  // become inputs when what was appended is durable
     std::uint64_t next_ticket_ = 1;
+    std::uint64_t last_watch_ = 0;
     bool flush_scheduled_ = false;
     bool checkpoint_running_ = false;
     bool room_ = true;

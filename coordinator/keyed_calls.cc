@@ -13,17 +13,28 @@ using http::ResponseSink;
 using http::WriteStatus;
 
 // Stands between the handler and the client. Whole answers only: no keyed call streams.
-class KeyedCalls::Recorder final : public http::ResponsePort {
+class KeyedCalls::Recorder final : public http::ResponsePort,
+                                   public std::enable_shared_from_this<Recorder> {
 public:
     Recorder(std::shared_ptr<KeyedCalls> calls,
              const protocol::IdempotencyKey& key,
              ResponseSink client)
         : calls_(std::move(calls)), key_(key), client_(std::move(client)) {}
 
+    // A client that leaves gives its connection back at once, not when the call is answered.
+    void let_the_client_leave() {
+        client_.on_closed([weak = weak_from_this()] {
+            auto self = weak.lock();
+            if (self == nullptr) return;
+            self->client_left_ = true;
+            self->client_ = ResponseSink();
+        });
+    }
+
     void send(std::uint64_t /*exchange*/, Response response) override {
         open_ = false;
         calls_->memory_.finish(key_, response);
-        client_.send(std::move(response));
+        if (!client_left_) client_.send(std::move(response));
     }
     void abandon(std::uint64_t /*exchange*/) override {
         open_ = false;
@@ -47,6 +58,7 @@ private:
     protocol::IdempotencyKey key_;
     ResponseSink client_;
     bool open_ = true;
+    bool client_left_ = false;
 };
 
 namespace {
@@ -115,6 +127,7 @@ void KeyedCalls::run(const http::Request& request, ResponseSink sink, const Hand
     }
     rotate_later();
     auto recorder = std::make_shared<Recorder>(shared_from_this(), key.value(), std::move(sink));
+    recorder->let_the_client_leave();
     handler(ResponseSink(std::move(recorder), 1));
 }
 

@@ -115,6 +115,10 @@ public:
         }
         call.value().txn = txn;
         call.value().call = CallId(++last_call_);
+        // Who has left gives its connection back; the call goes on, as its caller may come again.
+        sink.on_closed([weak = weak_from_this(), call = last_call_] {
+            if (auto self = weak.lock()) self->waiting_.erase(call);
+        });
         waiting_.emplace(last_call_, Waiting{txn, std::move(sink)});
         DeskEffects effects;
         desk_.start(driver_.epoch(), driver_.uuid());

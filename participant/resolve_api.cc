@@ -160,6 +160,18 @@ std::string version_in(std::string_view field) {
     return quoted ? std::string(field.substr(1, field.size() - 2)) : std::string();
 }
 
+// One decision on its way.
+struct Call {
+    ResponseSink sink;
+    AnswerResolve accepted;
+    std::string gid;
+    bool has_left = false;
+
+    void send(Response response) {
+        if (!has_left) sink.send(std::move(response));
+    }
+};
+
 void resolve(Driver& driver, const Request& request, ResponseSink sink) {
     auto wanted = parse_body(request.body);
     if (!wanted.has_value()) {
@@ -177,13 +189,15 @@ void resolve(Driver& driver, const Request& request, ResponseSink sink) {
     }
     wanted.value().version = version_in(*field);
     log_request(wanted.value(), request);
-    struct Call {
-        ResponseSink sink;
-        AnswerResolve accepted;
-        std::string gid;
-    };
     auto call = std::make_shared<Call>();
     call->sink = std::move(sink);
+    // A person who has left gives the connection back; what was decided is carried out.
+    call->sink.on_closed([weak = std::weak_ptr<Call>(call)] {
+        auto left = weak.lock();
+        if (left == nullptr) return;
+        left->has_left = true;
+        left->sink = ResponseSink();
+    });
     call->gid = wanted.value().gid;
     std::string_view outcome = wanted.value().outcome == Decision::commit ? "committed" : "aborted";
     bool dry_run = wanted.value().dry_run;
@@ -193,15 +207,15 @@ void resolve(Driver& driver, const Request& request, ResponseSink sink) {
             log_answer(call->gid, to_string(answer.status), answer);
             switch (answer.status) {
                 case ResolveStatus::accepted: call->accepted = answer; return;
-                case ResolveStatus::possible: return call->sink.send(success(answer, {}, true));
+                case ResolveStatus::possible: return call->send(success(answer, {}, true));
                 case ResolveStatus::done_before:
-                    return call->sink.send(success(answer, outcome, dry_run));
-                default: call->sink.send(refusal(problem_of(answer.status), answer, answer.text));
+                    return call->send(success(answer, outcome, dry_run));
+                default: call->send(refusal(problem_of(answer.status), answer, answer.text));
             }
         },
         [call](const protocol::ItemResult& result) {
             log_answer(call->gid, to_string(result.status), call->accepted);
-            call->sink.send(ended_response(call->accepted, result));
+            call->send(ended_response(call->accepted, result));
         });
 }
 
