@@ -260,10 +260,13 @@ std::string CoordinatorService::url() const {
 void CoordinatorService::stop(std::function<void()> done) {
     Impl& self = *impl_;
     self.stopping = true;
-    auto drain_server = [&self, done = std::move(done)]() mutable {
-        self.server->drain(self.config.drain_limit, [&self, done = std::move(done)]() mutable {
-            self.close_log(std::move(done));
-        });
+    // One limit for all of it: what the driver has used of it, the server cannot have.
+    auto end = std::chrono::steady_clock::now() + self.config.drain_limit;
+    auto drain_server = [&self, end, done = std::move(done)]() mutable {
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(
+            std::max(end - std::chrono::steady_clock::now(), std::chrono::nanoseconds::zero()));
+        self.server->drain(
+            left, [&self, done = std::move(done)]() mutable { self.close_log(std::move(done)); });
     };
     if (self.recovery != nullptr) {
         self.on_recovery_over = std::move(drain_server);

@@ -380,7 +380,7 @@ WatchId Driver::watch(const protocol::TxnId& txn,
                       async::UniqueFunction<void()> done) {
     Answer now = machine_.query(txn);
     bool settled = now.kind != AnswerKind::undecided && now.kind != AnswerKind::decided;
-    if (settled || now.report.version > since || limit.count() <= 0) {
+    if (draining_ || settled || now.report.version > since || limit.count() <= 0) {
         done();
         return {};
     }
@@ -497,17 +497,25 @@ std::string Driver::participant_name(protocol::ParticipantNumber number) const {
 // ------------------------------------------------------------------------------------
 
 void Driver::drain(milliseconds limit, async::UniqueFunction<void()> done) {
+    draining_ = true;
     submit(Drain{});
     events_.close();
+    // What they wait for may not come before the end; they ask again, elsewhere.
+    while (!watchers_.empty()) wake(watchers_.begin()->first);
+    await_the_last(steady_clock::now() + limit, std::move(done));
+}
+
+void Driver::await_the_last(steady_clock::time_point end, async::UniqueFunction<void()> done) {
     // Looks often enough that an idle coordinator stops at once for a person's sense of time.
     constexpr milliseconds kStep{20};
-    if (machine_.counts().active == 0 || limit <= kStep) {
+    auto left = std::chrono::ceil<milliseconds>(end - steady_clock::now());
+    if (machine_.counts().active == 0 || left.count() <= 0) {
         done();
         return;
     }
     auto timer = std::make_shared<async::Timer>(loop_);
-    timer->start(kStep, [this, timer, left = limit - kStep, done = std::move(done)]() mutable {
-        drain(left, std::move(done));
+    timer->start(std::min(left, kStep), [this, timer, end, done = std::move(done)]() mutable {
+        await_the_last(end, std::move(done));
     });
 }
 

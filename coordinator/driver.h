@@ -126,7 +126,8 @@ public:
     [[nodiscard]] std::string participant_name(protocol::ParticipantNumber number) const;
     [[nodiscard]] protocol::SenderStamp stamp() const;
 
-    // No new work; calls back when nothing is undecided any more, or after `limit`.
+    // No new work, and nobody watches any more; calls back when nothing is undecided any more, or
+    // after `limit`.
     void drain(std::chrono::milliseconds limit, async::UniqueFunction<void()> done);
     // From now on nothing is stepped, appended, sent or answered, whoever still calls back: the log
     // may be closed. What is unfinished is the next start's. Not to be called by an effect.
@@ -176,6 +177,8 @@ private:
                     const BatchEnd& end);
     void wake(const protocol::TxnId& txn);
     void wake(WatchId watch);
+    void await_the_last(std::chrono::steady_clock::time_point end,
+                        async::UniqueFunction<void()> done);
 
     async::EventLoop& loop_;
     Machine machine_;
@@ -201,6 +204,7 @@ private:
     bool checkpoint_running_ = false;
     bool room_ = true;
     bool stepping_ = false;
+    bool draining_ = false;
     bool cut_off_ = false;
     bool missing_reported_ = false;
     std::deque<Input> queued_inputs_;

@@ -303,6 +303,28 @@ TEST_F(DriverTest, AWatcherIsWokenByAChangeAndByTime) {
     EXPECT_TRUE(woken);
 }
 
+TEST_F(DriverTest, NobodyWatchesWhileItIsDrained) {
+    log_.hold = true;
+    std::optional<Answer> answer;
+    run(transfer(), answer);
+    turn();
+    protocol::TxnId id = driver_->machine().list({})[0].txn;
+    std::uint64_t version = driver_->machine().query(id).report.version;
+    int woken = 0;
+    driver_->watch(id, version, std::chrono::seconds(60), [&] { ++woken; });
+    bool drained = false;
+    driver_->drain(std::chrono::seconds(60), [&] { drained = true; });
+    EXPECT_EQ(woken, 1) << "at once";
+    driver_->watch(id, version, std::chrono::seconds(60), [&] { ++woken; });
+    EXPECT_EQ(woken, 2) << "and whoever comes later";
+    turn();
+    EXPECT_FALSE(drained) << "the transaction is finished first";
+    log_.hold = false;
+    log_.finish();
+    ASSERT_TRUE(loop_.run_until([&] { return drained; }, std::chrono::seconds(5)));
+    EXPECT_TRUE(answer.has_value());
+}
+
 TEST_F(DriverTest, AClientThatLeftDoesNotStopTheWork) {
     log_.hold = true;
     SubmitOneShot submit = transfer();
