@@ -58,6 +58,7 @@ TEST_F(ConfigFile, ReadsACoordinator) {
     ASSERT_TRUE(loaded.has_value()) << loaded.error().text();
     EXPECT_EQ(loaded.value().listen.port, 9000);
     EXPECT_EQ(loaded.value().deadline_default, std::chrono::minutes(2));
+    EXPECT_EQ(loaded.value().work_size_max, 512U << 20U);
     EXPECT_EQ(loaded.value().segment_size_bytes, 1U << 20U);
     ASSERT_EQ(loaded.value().participants.size(), 1U);
     EXPECT_EQ(loaded.value().participants[0].address.port, 8431);

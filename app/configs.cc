@@ -13,6 +13,8 @@ using base::Result;
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
+constexpr std::uint64_t kMemoryMax = 1ULL << 40U;
+
 // A name that people can type into a URL and a label.
 bool is_name(const std::string& name) {
     // A path cannot have the segments "." and "..".
@@ -174,6 +176,10 @@ Result<CoordinatorConfig> load_coordinator_config(const std::string& path) {
     out.outcome_retention = in.duration("outcome_retention", out.outcome_retention, 1s, 8760h);
     out.outcomes_max = in.integer("outcomes_max", out.outcomes_max, 1'000, 10'000'000'000);
     out.body_size_max = in.integer("body_size_max", out.body_size_max, 1024, 64U << 20U);
+    // At least one request must fit.
+    out.work_size_max =
+        in.integer("work_size_max", out.work_size_max, out.body_size_max, kMemoryMax);
+    out.results_size_max = in.integer("results_size_max", out.results_size_max, 0, kMemoryMax);
     out.segment_size_bytes =
         in.integer("log.segment_size_bytes", out.segment_size_bytes, 64U << 10U, 1U << 30U);
     out.checkpoint_bytes =

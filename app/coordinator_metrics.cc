@@ -119,6 +119,21 @@ struct CoordinatorMetrics::Impl {
                                           "Transactions that the start found unfinished");
     Family<Counter>& alarms =
         counters(registry, "twofold_alarms_total", "Situations that a person must look at");
+    Gauge& work_bytes =
+        gauges(registry,
+               "twofold_work_bytes",
+               "Work, labels and results of transactions that have not finished; at work_size_max "
+               "new work is refused")
+            .Add({});
+    Gauge& results_bytes = gauges(registry,
+                                  "twofold_results_bytes",
+                                  "Results of finished transactions that are remembered")
+                               .Add({});
+    Counter& results_dropped =
+        counters(registry,
+                 "twofold_results_dropped_total",
+                 "Transactions whose results went before their report, for results_size_max")
+            .Add({});
     std::map<std::string, Gauge*> in_doubt_at;
     Gauge& epoch =
         gauges(registry, "twofold_epoch", "Starts of this coordinator on this log").Add({});
@@ -188,6 +203,9 @@ void CoordinatorMetrics::show(const coordinator::Driver& driver) {
     impl_->active.Add({{"state", "active"}}).Set(static_cast<double>(active));
     impl_->active.Add({{"state", "waiting"}}).Set(static_cast<double>(counts.waiting));
     impl_->active.Add({{"state", "in_doubt"}}).Set(static_cast<double>(counts.in_doubt));
+    impl_->work_bytes.Set(static_cast<double>(counts.work_bytes));
+    impl_->results_bytes.Set(static_cast<double>(counts.results_bytes));
+    raise_to(impl_->results_dropped, static_cast<double>(counts.results_dropped));
     coordinator::InDoubt in_doubt = driver.in_doubt();
     for (auto& [participant, shown] : impl_->in_doubt_at) shown->Set(0);
     for (const auto& [participant, count] : in_doubt.at) {

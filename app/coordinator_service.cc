@@ -160,6 +160,8 @@ void CoordinatorService::Impl::make_driver(
     machine.start_nonce = base::random_number();
     machine.start_position = start_position;
     machine.transactions_max = config.transactions_max;
+    machine.work_size_max = config.work_size_max;
+    machine.results_size_max = config.results_size_max;
     machine.key_lifetime = config.key_retention;
     machine.keys_max = config.keys_max;
     machine.outcome_retention = config.outcome_retention;

@@ -73,7 +73,8 @@ std::unique_ptr<coordinator::ParticipantPort> ParticipantRegistry::connect(const
 Result<void> ParticipantRegistry::keep(const std::string& name,
                                        const std::string& url,
                                        const protocol::ParticipantUuid& uuid) {
-    // Nothing to write, and nothing to force on the loop: clients put what they need at every start.
+    // Nothing to write, and nothing to force on the loop: clients put what they need at every
+    // start.
     DirectoryEntry entry{name, url, uuid};
     if (std::ranges::find(entries_, entry) != entries_.end()) return base::ok();
     std::vector<DirectoryEntry> next = entries_;

@@ -217,6 +217,8 @@ void Machine::Impl::end(Transaction& txn) {
 // acknowledged them. `txn` may be gone afterwards.
 void Machine::Impl::remember(Transaction& txn) {
     for (Branch& branch : txn.branches) branch.work = nullptr;
+    count_bytes(txn);
+    keep_results(txn);
     if (txn.state == TransactionState::heuristic) return;
     ended_.push_back(txn.position);
     // The one that has just ended stays: its caller may look at it still.
@@ -226,9 +228,8 @@ void Machine::Impl::remember(Transaction& txn) {
         // abort under that key is becoming durable.
         bool is_held = is_key_being_forced(*oldest) && !config_.sabotage.evict_unforced_keys;
         if (is_held || !oldest->waiters.empty()) return;
-        --by_state_[static_cast<std::size_t>(oldest->state)];
-        transactions_.erase(ended_.front());
         ended_.pop_front();
+        erase(*oldest);
     }
 }
 

@@ -357,6 +357,9 @@ Machine::Counts Machine::Impl::counts() const {
     counts.active = transactions_.size() - counts.remembered;
     counts.in_doubt = count(TransactionState::committing);
     counts.waiting = count(TransactionState::waiting);
+    counts.work_bytes = work_bytes_ + held_bytes_;
+    counts.results_bytes = results_bytes_;
+    counts.results_dropped = results_dropped_;
     return counts;
 }
 

@@ -63,7 +63,13 @@ struct Config {
     // A decision that a participant has not acknowledged for so long raises an alarm. 0: never.
     Milliseconds undelivered_alarm{60'000};
     std::size_t reports_max = 10'000;  // ended transactions whose report stays in memory
-    std::uint16_t attempts_max = 5;    // of one branch whose participant restarts meanwhile
+    // Bytes of what statements returned, of all transactions that have ended: the oldest results go
+    // first, their reports stay.
+    std::size_t results_size_max = 256UL << 20U;
+    // Bytes of the work, and of its results, of all transactions that have not ended. New work that
+    // does not fit is refused with `overloaded`.
+    std::size_t work_size_max = 512UL << 20U;
+    std::uint16_t attempts_max = 5;  // of one branch whose participant restarts meanwhile
     // At least this long an idempotency key is remembered; when there are too many, new work with a
     // key is refused. Never forgotten early.
     Milliseconds key_lifetime{3'600'000};
@@ -150,10 +156,13 @@ public:
     [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
 
     struct Counts {
-        std::size_t active = 0;      // not finished
-        std::size_t in_doubt = 0;    // decided commit, not acknowledged everywhere
-        std::size_t waiting = 0;     // for slots
-        std::size_t remembered = 0;  // finished, report still in memory
+        std::size_t active = 0;             // not finished
+        std::size_t in_doubt = 0;           // decided commit, not acknowledged everywhere
+        std::size_t waiting = 0;            // for slots
+        std::size_t remembered = 0;         // finished, report still in memory
+        std::size_t work_bytes = 0;         // see Config::work_size_max
+        std::size_t results_bytes = 0;      // see Config::results_size_max
+        std::uint64_t results_dropped = 0;  // transactions, since the start
     };
     [[nodiscard]] Counts counts() const;
     // Of those in doubt: once for each participant that has not acknowledged.

@@ -9,6 +9,7 @@
 //   phase_two.cc     telling branches, retries, parking, heuristic ends
 //   one_phase.cc     transactions whose only participant decides
 //   answers.cc       reports, waiters, queries
+//   memory.cc        how many bytes all of it may take
 //   keys.cc          idempotency keys
 //   inquiry.cc       what participants in doubt are told
 //   offers.cc        who we are, and what follows when a participant says that we are not
@@ -151,7 +152,10 @@ private:
     void on_deadline(Transaction& txn);
 
     // ---- requests.cc
-    [[nodiscard]] bool refuse_new_work(Ticket ticket, const BeginOptions& options);
+    // `bytes`: of its work and labels.
+    [[nodiscard]] bool refuse_new_work(Ticket ticket,
+                                       const BeginOptions& options,
+                                       std::size_t bytes);
     [[nodiscard]] bool refuse_branches(const SubmitOneShot& input);
     Transaction& open(const BeginOptions& options, protocol::ParticipantNumber one_phase);
     [[nodiscard]] const Branch* same_database(const Transaction& txn, const Enlistment& at) const;
@@ -264,6 +268,13 @@ private:
     void answer_late_waiter(Transaction& txn, const Waiter& waiter);
     void answer_deadline_waiters(Transaction& txn);
     [[nodiscard]] bool issued_here(const protocol::TxnId& id) const;
+
+    // ---- memory.cc
+    [[nodiscard]] bool has_room_for(std::size_t bytes);
+    void count_bytes(Transaction& txn);
+    void keep_results(Transaction& txn);
+    void release_results(Transaction& txn);
+    void erase(Transaction& txn);
 
     // ---- keys.cc
     [[nodiscard]] bool attach_to_key(Ticket ticket, const BeginOptions& options, bool one_shot);
@@ -402,6 +413,12 @@ private:
     std::set<protocol::IdPosition> hold_every_mark_;
     std::deque<protocol::IdPosition> ended_;  // oldest first; their reports are still here
     std::array<std::size_t, kTransactionStates> by_state_{};
+    std::size_t work_bytes_ = 0;
+    std::size_t held_bytes_ = 0;  // of held_work_
+    std::size_t results_bytes_ = 0;
+    std::map<std::uint64_t, protocol::IdPosition> with_results_;  // ended; oldest first
+    std::uint64_t last_results_ = 0;
+    std::uint64_t results_dropped_ = 0;
 
     // What was said of branches that somebody asks about, and should not hold.
     std::set<std::pair<protocol::BranchKey, std::string>> alarmed_branches_;
@@ -438,6 +455,10 @@ private:
     Effects scratch_;
     Effects* out_ = &scratch_;
 };
+
+// Of what a request makes us hold.
+[[nodiscard]] std::size_t bytes_of(const BeginOptions& options);
+[[nodiscard]] std::size_t bytes_of(const SubmitOneShot& input);
 
 [[nodiscard]] protocol::Reason make_reason(std::string_view code, std::string message);
 // A participant refuses our start itself, not something about one message.

@@ -126,6 +126,8 @@ void Machine::Impl::rerun(Transaction& txn, Branch& branch, protocol::Reason why
     }
     add_branch(next, branch.at->number);
     next.branches.front().work = std::move(branch.work);
+    count_bytes(next);
+    count_bytes(txn);
     next.branches.front().options = branch.options;
     next.deadline_timer = std::exchange(txn.deadline_timer, TimerId{});
     next.waiters = std::move(txn.waiters);

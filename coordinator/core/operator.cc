@@ -188,8 +188,7 @@ void Machine::Impl::acknowledgement_recorded(const protocol::AcknowledgedRecord&
                   [&](const auto& told) { return told.first.group == record.txn; });
     answer(ticket, AnswerKind::done, *txn);
     emit(Changed{txn->id, ++txn->version, {}, true});
-    --by_state_[static_cast<std::size_t>(txn->state)];
-    transactions_.erase(txn->position);
+    erase(*txn);
 }
 
 void Machine::Impl::forget_acknowledged() {

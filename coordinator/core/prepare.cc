@@ -144,6 +144,7 @@ void Machine::Impl::on_vote(Transaction& txn, Branch& branch, protocol::ItemResu
             }
             branch.proof = result.proof;
             branch.results = std::move(result.results);
+            count_bytes(txn);
             enter(txn, branch, BranchState::yes);
             count_votes(txn);
             return;
@@ -154,6 +155,7 @@ void Machine::Impl::on_vote(Transaction& txn, Branch& branch, protocol::ItemResu
                 return;
             }
             branch.results = std::move(result.results);
+            count_bytes(txn);
             enter(txn, branch, BranchState::read_only);
             count_votes(txn);
             return;

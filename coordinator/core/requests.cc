@@ -11,7 +11,7 @@ using protocol::ParticipantNumber;
 namespace reason = protocol::reason;
 
 // True: it was answered. Work that was accepted is always finished; only new work is refused.
-bool Machine::Impl::refuse_new_work(Ticket ticket, const BeginOptions& options) {
+bool Machine::Impl::refuse_new_work(Ticket ticket, const BeginOptions& options, std::size_t bytes) {
     if (draining_) {
         answer_plain(ticket,
                      AnswerKind::draining,
@@ -21,6 +21,7 @@ bool Machine::Impl::refuse_new_work(Ticket ticket, const BeginOptions& options) 
     std::string full;
     if (!room_) full = "the log has no room for new work";
     if (counts().active >= config_.transactions_max) full = "too many transactions are in flight";
+    if (!has_room_for(bytes)) full = "too much work is in flight (work_size_max)";
     bool keys_full = options.idempotency && keys_.size() >= config_.keys_max;
     if (keys_full) full = "too many idempotency keys are remembered";
     if (full.empty()) return false;
@@ -84,8 +85,14 @@ void Machine::Impl::add_branch(Transaction& txn, ParticipantNumber participant) 
 }
 
 void Machine::Impl::handle(SubmitOneShot& input) {
-    if (attach_to_key(input.ticket, input.options, true) || held(input)) return;
-    if (refuse_new_work(input.ticket, input.options)) return;
+    if (attach_to_key(input.ticket, input.options, true)) return;
+    // What is held takes room like everything else.
+    std::size_t bytes = bytes_of(input);
+    if (refuse_new_work(input.ticket, input.options, bytes)) return;
+    if (held(input)) {
+        held_bytes_ += bytes;
+        return;
+    }
     if (refuse_branches(input)) return;
     ParticipantNumber one_phase;
     if (input.branches.size() == 1) {
@@ -103,6 +110,7 @@ void Machine::Impl::handle(SubmitOneShot& input) {
         txn.branches.back().work = std::move(request.work);
         txn.branches.back().options = request.options;
     }
+    count_bytes(txn);
     enter(txn, TransactionState::waiting);
     wait(txn,
          {input.ticket, Wish::commit, input.options.wait, TimerId{}, false, true},
@@ -116,9 +124,15 @@ void Machine::Impl::handle(SubmitOneShot& input) {
 }
 
 void Machine::Impl::handle(Begin& input) {
-    if (attach_to_key(input.ticket, input.options, false) || held(input)) return;
-    if (refuse_new_work(input.ticket, input.options)) return;
+    if (attach_to_key(input.ticket, input.options, false)) return;
+    std::size_t bytes = bytes_of(input.options);
+    if (refuse_new_work(input.ticket, input.options, bytes)) return;
+    if (held(input)) {
+        held_bytes_ += bytes;
+        return;
+    }
     Transaction& txn = open(input.options, ParticipantNumber{});
+    count_bytes(txn);
     txn.idle_deadline = input.options.idle_deadline;
     enter(txn, TransactionState::active);
     touch(txn);

@@ -171,6 +171,9 @@ struct Transaction {
     // This id did nothing: the same request was, or is, answered by that one.
     std::optional<protocol::TxnId> answered_by;
     bool key_forced = false;
+    std::size_t bytes = 0;           // of work, labels and results, while it has not ended
+    std::size_t results_bytes = 0;   // since it has ended
+    std::uint64_t results_kept = 0;  // its place among those whose results are kept; 0: none
 
     [[nodiscard]] const protocol::MemberRecord& member() const { return members.front(); }
 };
