@@ -27,7 +27,9 @@ std::string reason_json(const Reason& reason) {
     return out;
 }
 
-std::string branch_json(const BranchReport& branch, const ReportContext& name) {
+enum class Results : std::uint8_t { shown, left_out };
+
+std::string branch_json(const BranchReport& branch, const ReportContext& name, Results results) {
     std::string out = "{";
     json::number(out, "branch", branch.branch);
     json::text(out, "participant", name(branch.participant));
@@ -38,7 +40,8 @@ std::string branch_json(const BranchReport& branch, const ReportContext& name) {
     if (!branch.evidence.empty()) json::text(out, "evidence", branch.evidence);
     if (branch.by_operator) json::flag(out, "by_operator", true);
     if (!branch.reason.empty()) json::raw(out, "reason", reason_json(branch.reason));
-    if (branch.results) json::raw(out, "results", *branch.results);
+    bool is_shown = branch.results && results == Results::shown;
+    if (is_shown) json::raw(out, "results", *branch.results);
     return out + "}";
 }
 
@@ -205,19 +208,9 @@ http::Response ended_response(const Answer& answer, const ReportContext& name) {
     return report_response(200, answer, name);
 }
 
-}  // namespace
-
-ReportContext report_context(const Driver& driver) {
-    return ReportContext(
-        [&driver](protocol::ParticipantNumber number) { return driver.participant_name(number); },
-        [&driver](const protocol::TxnId& txn) {
-            const History& history = driver.history();
-            return ReportTimes{history.age(txn, std::chrono::steady_clock::now()),
-                               history.timeline(txn)};
-        });
-}
-
-std::string report_json(const TransactionReport& report, const ReportContext& name) {
+std::string transaction_json(const TransactionReport& report,
+                             const ReportContext& name,
+                             Results results) {
     ReportTimes times = name.times(report.txn);
     std::string out = "{";
     json::text(out, "id", report.txn.text());
@@ -233,16 +226,35 @@ std::string report_json(const TransactionReport& report, const ReportContext& na
     if (report.blamed_branch != 0) {
         json::number(out, "refused_by_branch", report.blamed_branch);
     }
-    json::array(
-        out, "branches", report.branches, [&name](std::string& to, const BranchReport& branch) {
-            to += branch_json(branch, name);
-        });
+    json::array(out, "branches", report.branches, [&](std::string& to, const BranchReport& branch) {
+        to += branch_json(branch, name, results);
+    });
     if (!report.labels.empty()) {
         std::string labels = "{";
         for (const auto& [label, value] : report.labels) json::foreign_text(labels, label, value);
         json::raw(out, "labels", labels + "}");
     }
     return out + "}";
+}
+
+}  // namespace
+
+ReportContext report_context(const Driver& driver) {
+    return ReportContext(
+        [&driver](protocol::ParticipantNumber number) { return driver.participant_name(number); },
+        [&driver](const protocol::TxnId& txn) {
+            const History& history = driver.history();
+            return ReportTimes{history.age(txn, std::chrono::steady_clock::now()),
+                               history.timeline(txn)};
+        });
+}
+
+std::string report_json(const TransactionReport& report, const ReportContext& name) {
+    return transaction_json(report, name, Results::shown);
+}
+
+std::string listed_json(const TransactionReport& report, const ReportContext& name) {
+    return transaction_json(report, name, Results::left_out);
 }
 
 http::Response terminate_response(const Answer& answer, const ReportContext& name) {

@@ -49,6 +49,8 @@ inline constexpr std::string_view kReplayedField = "Idempotency-Replayed";
 
 // The JSON object of a transaction.
 [[nodiscard]] std::string report_json(const TransactionReport& report, const ReportContext& name);
+// The same without what its statements returned, which may be megabytes: for lists.
+[[nodiscard]] std::string listed_json(const TransactionReport& report, const ReportContext& name);
 
 // The same with its timeline, for those who look at one.
 [[nodiscard]] std::string detailed_json(const TransactionReport& report,

@@ -30,6 +30,8 @@ namespace json = base::json;
 constexpr milliseconds kShortestAsk{1'000};
 // Of "older_than_ms": a year.
 constexpr std::uint64_t kOldestAgeMs = 365ULL * 86'400'000;
+// Reports that are made at a time for a list.
+constexpr std::size_t kListStep = 50;
 
 // A query parameter as a number within [0, highest]; `fallback` when absent.
 base::Result<std::uint64_t> query_number(const Request& request,
@@ -169,10 +171,9 @@ void Api::get(const Request& request, ResponseSink sink) const {
     bool has_since = request.query_parameter("since").has_value();
     std::uint64_t from = has_since ? since.value() : now.report.version;
     auto shared = std::make_shared<ResponseSink>(std::move(sink));
-    WatchId watch =
-        driver_.watch(*id, from, milliseconds(wait.value()), [this, shared, id = *id] {
-            shared->send(query_response(driver_.machine().query(id), context_.names()));
-        });
+    WatchId watch = driver_.watch(*id, from, milliseconds(wait.value()), [this, shared, id = *id] {
+        shared->send(query_response(driver_.machine().query(id), context_.names()));
+    });
     // Who has left gives its connection back: otherwise a few impatient clients would have them
     // all.
     shared->on_closed([this, watch] { driver_.unwatch(watch); });
@@ -246,15 +247,28 @@ void Api::list(const Request& request, ResponseSink sink) const {
         sink.send(body_problem(filter.error()));
         return;
     }
-    auto reports = driver_.machine().list(filter.value());
-    std::string body = "{";
-    json::array(
-        body, "transactions", reports, [this](std::string& out, const TransactionReport& report) {
-            out += report_json(report, context_.names());
-        });
-    if (reports.size() == filter.value().limit) {
-        json::text(body, "next_cursor", reports.back().txn.text());
+    // A page ends where it is large enough: it is built, and sent, while everybody else waits.
+    Machine::ListFilter next = filter.value();
+    std::string page;
+    std::size_t left = next.limit;
+    bool is_last = false;
+    while (!is_last && left > 0 && page.size() < context_.options.list_size_max) {
+        next.limit = std::min(left, kListStep);
+        auto reports = driver_.machine().list(next);
+        is_last = reports.size() < next.limit;
+        for (const TransactionReport& report : reports) {
+            if (page.size() >= context_.options.list_size_max) {
+                is_last = false;
+                break;
+            }
+            if (!page.empty()) page += ',';
+            page += listed_json(report, context_.names());
+            next.after = report.txn;
+            --left;
+        }
     }
+    std::string body = "{\"transactions\":[" + page + ']';
+    if (!is_last && next.after) json::text(body, "next_cursor", next.after->text());
     sink.send(http::json_response(200, body + "}\n"));
 }
 

@@ -16,6 +16,7 @@ struct ApiOptions {
     std::size_t branches_max = 64;
     std::size_t statements_max = 256;  // per branch
     std::size_t labels_max = 16;
+    std::size_t list_size_max = 4UL << 20U;  // bytes of a page, about
     std::chrono::milliseconds deadline_default{30'000};
     std::chrono::milliseconds deadline_max{3'600'000};
     std::chrono::milliseconds wait_max{60'000};  // of a long poll
