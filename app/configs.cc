@@ -32,6 +32,12 @@ HostPort read_listen(ConfigReader& in, const HostPort& fallback) {
     return fallback;
 }
 
+// At least one body must fit, with its buffer.
+std::uint64_t read_bodies_size_max(ConfigReader& in, std::uint64_t fallback, std::uint64_t body) {
+    std::uint64_t lowest = 2 * body + (1U << 20U);
+    return in.integer("bodies_size_max", std::max(fallback, lowest), lowest, kMemoryMax);
+}
+
 void check_bind(ConfigReader& in, const HostPort& listen, bool insecure) {
     if (is_loopback(listen.host) || insecure) return;
     in.fail("listen",
@@ -176,6 +182,7 @@ Result<CoordinatorConfig> load_coordinator_config(const std::string& path) {
     out.outcome_retention = in.duration("outcome_retention", out.outcome_retention, 1s, 8760h);
     out.outcomes_max = in.integer("outcomes_max", out.outcomes_max, 1'000, 10'000'000'000);
     out.body_size_max = in.integer("body_size_max", out.body_size_max, 1024, 64U << 20U);
+    out.bodies_size_max = read_bodies_size_max(in, out.bodies_size_max, out.body_size_max);
     // At least one request must fit.
     out.work_size_max =
         in.integer("work_size_max", out.work_size_max, out.body_size_max, kMemoryMax);
@@ -209,6 +216,7 @@ Result<ParticipantConfig> load_participant_config(const std::string& path) {
     out.lock_timeout = in.duration("lock_timeout", out.lock_timeout, 1ms, 24h);
     out.raw_sql = in.boolean("raw_sql", out.raw_sql);
     out.body_size_max = in.integer("body_size_max", out.body_size_max, 1024, 256U << 20U);
+    out.bodies_size_max = read_bodies_size_max(in, out.bodies_size_max, out.body_size_max);
     bool sqlite = in.has("sqlite") || in.has("sqlite.path");
     bool postgres = in.has("postgres") || in.has("postgres.dsn") || in.has("postgres.dsn_file");
     if (sqlite == postgres) {

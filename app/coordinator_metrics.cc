@@ -1,5 +1,6 @@
 #include "app/coordinator_metrics.h"
 
+#include "app/server_metrics.h"
 #include "app/version.h"
 
 #include <prometheus/counter.h>
@@ -135,6 +136,7 @@ struct CoordinatorMetrics::Impl {
                  "Transactions whose results went before their report, for results_size_max")
             .Add({});
     std::map<std::string, Gauge*> in_doubt_at;
+    ServerMetrics server{registry};
     Gauge& epoch =
         gauges(registry, "twofold_epoch", "Starts of this coordinator on this log").Add({});
 };
@@ -218,8 +220,11 @@ void CoordinatorMetrics::show(const coordinator::Driver& driver) {
     impl_->epoch.Set(machine.epoch());
 }
 
-std::string CoordinatorMetrics::text(const coordinator::Driver& driver, const LogFigures& log) {
+std::string CoordinatorMetrics::text(const coordinator::Driver& driver,
+                                     const LogFigures& log,
+                                     const http::ServerStats& server) {
     show(driver);
+    impl_->server.show(server);
     impl_->wal_bytes.Set(static_cast<double>(log.live_bytes));
     raise_to(impl_->forces, static_cast<double>(log.forces));
     raise_to(impl_->idle_forces, static_cast<double>(log.idle_forces));

@@ -5,6 +5,7 @@
 #include "app/log_adapter.h"
 #include "coordinator/driver.h"
 #include "coordinator/ports.h"
+#include "http/server.h"
 
 #include <chrono>
 #include <memory>
@@ -32,7 +33,9 @@ public:
     void recovery_took(std::chrono::nanoseconds took);
 
     // The text of /metrics: the registry, and the gauges as they are now.
-    [[nodiscard]] std::string text(const coordinator::Driver& driver, const LogFigures& log);
+    [[nodiscard]] std::string text(const coordinator::Driver& driver,
+                                   const LogFigures& log,
+                                   const http::ServerStats& server);
 
 private:
     void show(const coordinator::Driver& driver);

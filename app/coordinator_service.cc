@@ -196,7 +196,7 @@ void CoordinatorService::Impl::make_routes() {
     api.keys_max = config.keys_max;
     api.deadline_default = config.deadline_default;
     api.deadline_max = config.deadline_max;
-    api.metrics_text = [this] { return metrics.text(*driver, log->figures()); };
+    api.metrics_text = [this] { return metrics.text(*driver, log->figures(), server->stats()); };
     api.not_ready_reason = [this] { return not_ready_reason(); };
     coordinator::add_routes(router, *driver, api);
     coordinator::add_operator_routes(router, *driver);
@@ -227,6 +227,7 @@ base::Result<void> CoordinatorService::Impl::listen() {
     options.port = config.listen.port;
     options.allow_insecure_public_bind = config.insecure_public_bind;
     options.body_size_max = config.body_size_max;
+    options.bodies_size_max = config.bodies_size_max;
     TWOFOLD_TRY(server,
                 http::Server::create(loop, options, [this](Request request, ResponseSink sink) {
                     dispatch(std::move(request), std::move(sink));

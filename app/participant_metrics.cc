@@ -1,5 +1,6 @@
 #include "app/participant_metrics.h"
 
+#include "app/server_metrics.h"
 #include "app/version.h"
 
 #include <prometheus/counter.h>
@@ -48,6 +49,7 @@ struct ParticipantMetrics::Impl {
             .Name("twofold_participant_database_total")
             .Help("What the database was asked to do")
             .Register(registry);
+    ServerMetrics server{registry};
 };
 
 ParticipantMetrics::ParticipantMetrics(const std::string& name) : impl_(std::make_unique<Impl>()) {
@@ -71,7 +73,9 @@ void ParticipantMetrics::alarm(std::string_view code) {
 }
 
 std::string ParticipantMetrics::text(const participant::Driver& driver,
-                                     const std::map<std::string, std::uint64_t>& database) {
+                                     const std::map<std::string, std::uint64_t>& database,
+                                     const http::ServerStats& server) {
+    impl_->server.show(server);
     participant::Machine::Counts counts = driver.machine().counts();
     std::chrono::duration<double> oldest = driver.oldest_prepared_age();
     impl_->oldest_prepared.Set(oldest.count());

@@ -2,6 +2,7 @@
 // Thread: the loop's.
 #pragma once
 
+#include "http/server.h"
 #include "participant/driver.h"
 #include "participant/ports.h"
 
@@ -22,7 +23,8 @@ public:
 
     // `database` are counters that the resource keeps itself, by name without prefix and suffix.
     [[nodiscard]] std::string text(const participant::Driver& driver,
-                                   const std::map<std::string, std::uint64_t>& database);
+                                   const std::map<std::string, std::uint64_t>& database,
+                                   const http::ServerStats& server);
 
 private:
     struct Impl;

@@ -69,7 +69,7 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
                                               std::move(options));
     participant::ApiOptions api;
     api.metrics_text = [&self] {
-        return self.metrics.text(*self.driver, self.resource.counters());
+        return self.metrics.text(*self.driver, self.resource.counters(), self.server->stats());
     };
     participant::add_routes(self.router, *self.driver, api);
     add_openapi_route(self.router, contract::participant_document());
@@ -79,6 +79,7 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
     server.port = config.listen.port;
     server.allow_insecure_public_bind = config.insecure_public_bind;
     server.body_size_max = config.body_size_max;
+    server.bodies_size_max = config.bodies_size_max;
     TWOFOLD_TRY(
         self.server,
         http::Server::create(loop, server, [&self](http::Request request, http::ResponseSink sink) {

@@ -26,9 +26,12 @@ struct ServerOptions {
     // bound.
     bool allow_insecure_public_bind = false;
 
-    std::size_t header_size_max = 8UL * 1024;        // request line and fields; above: 431
-    std::size_t header_count_max = 64;               // above: 431
-    std::size_t body_size_max = 1024UL * 1024;       // above: 413
+    std::size_t header_size_max = 8UL * 1024;   // request line and fields; above: 431
+    std::size_t header_count_max = 64;          // above: 431
+    std::size_t body_size_max = 1024UL * 1024;  // above: 413
+    // Of the bodies that are being read, of all connections, with their buffers. Above: 503 and
+    // close.
+    std::size_t bodies_size_max = 256UL * 1024 * 1024;
     std::size_t connections_max = 4096;              // above: 503 and close
     std::size_t requests_per_connection_max = 0;     // 0: no limit
     std::size_t stream_backlog_soft = 256UL * 1024;  // unsent bytes: write() reports backpressure
@@ -47,6 +50,8 @@ struct ServerStats {
     std::uint64_t connections_accepted = 0;
     std::uint64_t connections_refused = 0;  // above connections_max
     std::size_t connections_open = 0;
+    std::size_t body_bytes = 0;          // of bodies that are being read
+    std::uint64_t bodies_refused = 0;    // above bodies_size_max
     std::uint64_t requests = 0;          // handed to the handler
     std::uint64_t requests_refused = 0;  // answered by the server itself (400, 408, 413, …)
 };

@@ -315,6 +315,51 @@ TEST_F(ServerTest, TooManyConnectionsGet503) {
         exchange_until("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "/|").starts_with("HTTP/1.1 200 "));
 }
 
+TEST_F(ServerTest, BodiesThatAreBeingReadHaveALimitInTotal) {
+    ServerOptions options;
+    options.body_size_max = 1024UL * 1024;
+    options.bodies_size_max = 2UL * 1024 * 1024;
+    serve(echo, options);
+    const std::string head =
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: 1048576\r\n\r\n";
+    const std::string most(1000UL * 1024, 'x');
+    std::vector<RawSocket> slow;
+    for (int i = 0; i < 3; ++i) {
+        slow.push_back(RawSocket::connect_to(server->port()));
+        slow.back().send(head);
+        slow.back().send(most);
+        if (i == 0) {
+            ASSERT_TRUE(eventually(loop, [&] { return server->stats().body_bytes > most.size(); }));
+            ASSERT_LE(server->stats().body_bytes, options.bodies_size_max);
+        }
+    }
+    // Whoever goes above it is sent away; those before are read to their end.
+    ASSERT_TRUE(eventually(loop, [&] { return server->stats().bodies_refused > 0; }));
+    pass(50ms);
+    std::size_t refused = 0;
+    for (RawSocket& socket : slow) {
+        if (!socket.has_received("HTTP/1.1 503 ")) {
+            continue;
+        }
+        ++refused;
+        EXPECT_TRUE(socket.has_received("Retry-After: 1\r\n")) << socket.received;
+        EXPECT_TRUE(socket.has_received("Connection: close\r\n")) << socket.received;
+        socket.close();
+    }
+    ASSERT_GE(refused, 1U);
+    ASSERT_LT(refused, 3U);
+    EXPECT_LE(server->stats().body_bytes, options.bodies_size_max);
+    for (RawSocket& socket : slow) {
+        if (socket.received.empty()) {
+            socket.send(std::string(1024UL * 1024 - most.size(), 'x'));
+            EXPECT_TRUE(eventually(loop, [&] { return socket.has_received("HTTP/1.1 200 "); }));
+        }
+    }
+    slow.clear();
+    EXPECT_TRUE(eventually(loop, [&] { return server->stats().connections_open == 0; }));
+    EXPECT_EQ(server->stats().body_bytes, 0U) << "what is released was counted";
+}
+
 TEST_F(ServerTest, AConnectionEndsAfterItsRequests) {
     ServerOptions options;
     options.requests_per_connection_max = 2;

@@ -18,7 +18,7 @@ constexpr std::size_t kBodyReadSize = 64UL * 1024;
 constexpr std::size_t kIdleCapacityMax = 16UL * 1024;
 // Bytes of pipelined requests that wait while one is being answered; above, TCP holds the peer
 // back.
-constexpr std::size_t kPipelineMax = 64UL * 1024;
+constexpr std::size_t kPipelineMax = 16UL * 1024;
 // How long a connection is kept after our last byte, so that the peer can read it: closing with
 // unread input would reset the connection and could take the response away.
 constexpr std::chrono::milliseconds kLinger{1'000};
@@ -70,6 +70,7 @@ void Session::close() {
     output_sent_ = 0;
     stream_data_ = {};
     input_.reset();
+    count_body();
     tell_closed();
     host_->sessions.erase(this);
     if (host_->on_session_closed) {
@@ -97,7 +98,7 @@ void Session::read_more() {
         return;
     }
     reading_ = true;
-    const bool in_body = parser_.progress() == RequestProgress::body;
+    const bool in_body = is_in_body();
     shrink_input();
     const auto room = input_.prepare(in_body ? kBodyReadSize : kReadSize);
     socket_->async_read_some(
@@ -131,8 +132,31 @@ void Session::on_read(const boost::system::error_code& error, std::size_t size) 
     }
     input_.commit(size);
     pump();
+    refuse_body_above_limit();
     read_more();
     update_deadline();
+}
+
+bool Session::is_in_body() const noexcept {
+    return phase_ == Phase::serving && exchange_ == Exchange::none && !close_when_sent_ &&
+           parser_.progress() == RequestProgress::body;
+}
+
+// What arrives counts, not what was announced: announcing costs a peer nothing.
+void Session::count_body() {
+    const std::size_t bytes = is_in_body() ? parser_.body_received() + input_.capacity() : 0;
+    host_->stats.body_bytes = host_->stats.body_bytes - counted_ + bytes;
+    counted_ = bytes;
+}
+
+void Session::refuse_body_above_limit() {
+    count_body();
+    if (counted_ == 0 || host_->stats.body_bytes <= host_->options.bodies_size_max) {
+        return;
+    }
+    ++host_->stats.bodies_refused;
+    fail(problems::kOverloaded, "too many request bodies are being read; try again later");
+    flush();
 }
 
 // The peer sends no more. It may have closed, or only its sending side while it waits for the
@@ -274,6 +298,7 @@ Session::TimePoint Session::deadline_now() const {
 }
 
 void Session::update_deadline() {
+    count_body();
     if (phase_ != Phase::closed) {
         deadline_->arm(deadline_now());
     }

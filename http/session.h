@@ -91,6 +91,9 @@ private:
     bool pump_once();
     void dispatch();
     void fail(const ProblemCode& code, std::string_view detail);
+    [[nodiscard]] bool is_in_body() const noexcept;
+    void count_body();
+    void refuse_body_above_limit();
     void linger();
     void tell_closed();
     [[nodiscard]] TimePoint deadline_now() const;
@@ -119,6 +122,7 @@ private:
 
     RequestParser parser_;
     ReadBuffer input_;
+    std::size_t counted_ = 0;  // of stats.body_bytes: ours
     bool reading_ = false;
     bool pumping_ = false;
     bool peer_ended_ = false;     // it sends no more; it may still read
