@@ -181,6 +181,7 @@ Result<CoordinatorConfig> load_coordinator_config(const std::string& path) {
     out.keys_max = in.integer("keys_max", out.keys_max, 1, 100'000'000);
     out.outcome_retention = in.duration("outcome_retention", out.outcome_retention, 1s, 8760h);
     out.outcomes_max = in.integer("outcomes_max", out.outcomes_max, 1'000, 10'000'000'000);
+    out.connections_max = in.integer("connections_max", out.connections_max, 0, 1'000'000);
     out.body_size_max = in.integer("body_size_max", out.body_size_max, 1024, 64U << 20U);
     out.bodies_size_max = read_bodies_size_max(in, out.bodies_size_max, out.body_size_max);
     // At least one request must fit.
@@ -215,6 +216,7 @@ Result<ParticipantConfig> load_participant_config(const std::string& path) {
     out.statement_timeout = in.duration("statement_timeout", out.statement_timeout, 1ms, 24h);
     out.lock_timeout = in.duration("lock_timeout", out.lock_timeout, 1ms, 24h);
     out.raw_sql = in.boolean("raw_sql", out.raw_sql);
+    out.connections_max = in.integer("connections_max", out.connections_max, 0, 1'000'000);
     out.body_size_max = in.integer("body_size_max", out.body_size_max, 1024, 256U << 20U);
     out.bodies_size_max = read_bodies_size_max(in, out.bodies_size_max, out.body_size_max);
     bool sqlite = in.has("sqlite") || in.has("sqlite.path");

@@ -38,6 +38,7 @@ struct CoordinatorConfig {
     std::uint64_t keys_max = 4'000'000;
     std::chrono::milliseconds outcome_retention{604'800'000};
     std::uint64_t outcomes_max = 640'000'000;
+    std::uint64_t connections_max = 0;  // 0: as many as descriptors are there for
     std::uint64_t body_size_max = 1U << 20U;
     std::uint64_t bodies_size_max = 256U << 20U;
     std::uint64_t work_size_max = 512U << 20U;
@@ -73,6 +74,7 @@ struct ParticipantConfig {
     std::chrono::milliseconds lock_timeout{5'000};
     bool raw_sql = false;
     participant::work::Catalog statements;  // that clients call by name
+    std::uint64_t connections_max = 0;      // 0: as many as descriptors are there for
     std::uint64_t body_size_max = 16U << 20U;
     std::uint64_t bodies_size_max = 256U << 20U;
     std::optional<SqliteConfig> sqlite;

@@ -4,6 +4,7 @@
 #include "app/log_adapter.h"
 #include "app/openapi_route.h"
 #include "app/participant_registry.h"
+#include "app/server_limits.h"
 #include "async/worker_thread.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -32,6 +33,8 @@ using http::Request;
 using http::ResponseSink;
 
 constexpr unsigned kRecoveringRetrySeconds = 1;
+constexpr std::size_t kOtherDescriptors = 512;
+constexpr std::size_t kPerParticipant = 16;
 
 base::Result<recovery::Recovered> read_log(wal::Directory& directory,
                                            const CoordinatorConfig& config) {
@@ -226,6 +229,12 @@ base::Result<void> CoordinatorService::Impl::listen() {
     options.host = config.listen.host;
     options.port = config.listen.port;
     options.allow_insecure_public_bind = config.insecure_public_bind;
+    // Calls to participants, the log, and connections above the limit.
+    options.connections_max = connections_within_limits(
+        config.connections_max, kOtherDescriptors + kPerParticipant * config.participants.size());
+    options.is_urgent = [this](const Request& request) {
+        return is_urgent(router, request) || is_urgent(probes, request);
+    };
     options.body_size_max = config.body_size_max;
     options.bodies_size_max = config.bodies_size_max;
     TWOFOLD_TRY(server,

@@ -4,6 +4,7 @@
 #include "app/openapi_route.h"
 #include "app/participant_metrics.h"
 #include "app/resources.h"
+#include "app/server_limits.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "contract/documents.h"
@@ -35,6 +36,14 @@ participant::Config machine_config(const ParticipantConfig& config) {
     out.inquiry_interval = config.inquiry_interval;
     out.in_doubt_age = config.in_doubt_age;
     return out;
+}
+
+// Of the database, and connections above the limit.
+std::size_t other_descriptors(const ParticipantConfig& config) {
+    constexpr std::size_t kOthers = 512;
+    if (!config.postgres) return kOthers;
+    return kOthers + config.postgres->work_connections + config.postgres->interactive_connections +
+           config.postgres->finish_connections;
 }
 
 }  // namespace
@@ -78,6 +87,11 @@ base::Result<std::unique_ptr<ParticipantService>> ParticipantService::create(
     server.host = config.listen.host;
     server.port = config.listen.port;
     server.allow_insecure_public_bind = config.insecure_public_bind;
+    server.connections_max =
+        connections_within_limits(config.connections_max, other_descriptors(config));
+    server.is_urgent = [&self](const http::Request& request) {
+        return is_urgent(self.router, request);
+    };
     server.body_size_max = config.body_size_max;
     server.bodies_size_max = config.bodies_size_max;
     TWOFOLD_TRY(

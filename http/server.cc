@@ -22,6 +22,8 @@ using Acceptor = async::TcpAcceptor;
 constexpr int kListenBacklog = 4096;
 // Connections above the limit that are still told why; above these they are closed without a word.
 constexpr std::size_t kRefusalsMax = 64;
+// Idle connections that are looked at to make room for a new one.
+constexpr std::size_t kIdleLooksMax = 16;
 constexpr std::chrono::milliseconds kAcceptRetryDelay{100};
 
 std::string text_of(const Tcp::endpoint& endpoint) {
@@ -129,9 +131,15 @@ struct Server::Impl : SessionHost, std::enable_shared_from_this<Server::Impl> {
             return;  // gone already
         }
         ++stats.connections_accepted;
-        const bool refused = sessions.size() >= options.connections_max;
+        if (sessions.size() >= options.connections_max) {
+            make_room();
+        }
+        const std::size_t open = sessions.size();
+        const std::size_t reserved = options.is_urgent ? options.connections_reserved : 0;
+        const bool is_reserved = open >= options.connections_max;
+        const bool refused = open >= options.connections_max + reserved;
         stats.connections_refused += refused ? 1U : 0U;
-        if (sessions.size() >= options.connections_max + kRefusalsMax) {
+        if (open >= options.connections_max + reserved + kRefusalsMax) {
             return;
         }
         const auto session =
@@ -139,8 +147,25 @@ struct Server::Impl : SessionHost, std::enable_shared_from_this<Server::Impl> {
         sessions.emplace(session.get(), session);
         if (refused) {
             session->refuse();
+        } else if (is_reserved) {
+            session->start_reserved();
         } else {
             session->start();
+        }
+    }
+
+    // An idle connection is kept as a favour; the one that has been idle longest is missed least.
+    // Not one whose next request has just arrived.
+    void make_room() {
+        std::size_t looked_at = 0;
+        for (Session* candidate : idle) {
+            if (candidate->has_nothing_unread()) {
+                ++stats.connections_made_room;
+                return sessions.at(candidate)->close();
+            }
+            if (++looked_at == kIdleLooksMax) {
+                return;
+            }
         }
     }
 

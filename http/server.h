@@ -32,9 +32,15 @@ struct ServerOptions {
     // Of the bodies that are being read, of all connections, with their buffers. Above: 503 and
     // close.
     std::size_t bodies_size_max = 256UL * 1024 * 1024;
-    std::size_t connections_max = 4096;              // above: 503 and close
-    std::size_t requests_per_connection_max = 0;     // 0: no limit
-    std::size_t stream_backlog_soft = 256UL * 1024;  // unsent bytes: write() reports backpressure
+    // When there are so many, the one that has been idle longest makes room for a new one; when
+    // none is idle: 503 and close.
+    std::size_t connections_max = 4096;
+    // Above connections_max: for one request each, and only for those that is_urgent lets pass, so
+    // that probes and decisions find a way in while everybody else waits.
+    std::size_t connections_reserved = 64;
+    std::function<bool(const Request&)> is_urgent{};  // empty: none is
+    std::size_t requests_per_connection_max = 0;      // 0: no limit
+    std::size_t stream_backlog_soft = 256UL * 1024;   // unsent bytes: write() reports backpressure
     std::size_t stream_backlog_hard =
         4UL * 1024 * 1024;  // unsent bytes of a stream: the connection is cut
 
@@ -48,7 +54,8 @@ struct ServerOptions {
 
 struct ServerStats {
     std::uint64_t connections_accepted = 0;
-    std::uint64_t connections_refused = 0;  // above connections_max
+    std::uint64_t connections_refused = 0;    // above connections_max
+    std::uint64_t connections_made_room = 0;  // closed for a new one, because idle
     std::size_t connections_open = 0;
     std::size_t body_bytes = 0;          // of bodies that are being read
     std::uint64_t bodies_refused = 0;    // above bodies_size_max

@@ -299,20 +299,85 @@ TEST(ServerLifetime, ASinkMayOutliveTheLoop) {
     EXPECT_FALSE(held.open());
 }
 
-TEST_F(ServerTest, TooManyConnectionsGet503) {
+const std::string kGet = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+TEST_F(ServerTest, TooManyBusyConnectionsGet503) {
     ServerOptions options;
     options.connections_max = 2;
-    serve(echo, options);
+    std::vector<ResponseSink> held;
+    serve([&](const Request&, ResponseSink sink) { held.push_back(std::move(sink)); }, options);
     auto one = RawSocket::connect_to(server->port());
     auto two = RawSocket::connect_to(server->port());
-    ASSERT_TRUE(eventually(loop, [&] { return server->stats().connections_open == 2; }));
-    const std::string refusal = exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    one.send(kGet);
+    two.send(kGet);
+    ASSERT_TRUE(eventually(loop, [&] { return held.size() == 2; }));
+    const std::string refusal = exchange(kGet);
     EXPECT_TRUE(refusal.starts_with("HTTP/1.1 503 ")) << refusal;
     EXPECT_NE(refusal.find("Retry-After: 1\r\n"), std::string::npos) << refusal;
     one.close();
+    held.clear();
     ASSERT_TRUE(eventually(loop, [&] { return server->stats().connections_open == 1; }));
-    EXPECT_TRUE(
-        exchange_until("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "/|").starts_with("HTTP/1.1 200 "));
+    auto next = RawSocket::connect_to(server->port());
+    next.send(kGet);
+    EXPECT_TRUE(eventually(loop, [&] { return held.size() == 1; }));
+}
+
+TEST_F(ServerTest, TheLongestIdleConnectionMakesRoom) {
+    ServerOptions options;
+    options.connections_max = 3;
+    ResponseSink held;
+    serve(
+        [&](const Request& request, ResponseSink sink) {
+            if (request.path == "/held") {
+                held = std::move(sink);
+            } else {
+                echo(request, std::move(sink));
+            }
+        },
+        options);
+    auto busy = RawSocket::connect_to(server->port());
+    busy.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n");
+    ASSERT_TRUE(eventually(loop, [&] { return held.open(); }));
+    auto first = RawSocket::connect_to(server->port());
+    auto second = RawSocket::connect_to(server->port());
+    ASSERT_TRUE(eventually(loop, [&] { return server->stats().connections_open == 3; }));
+    first.send(kGet);  // idle again from here on
+    ASSERT_TRUE(eventually(loop, [&] { return first.has_received("/|"); }));
+    EXPECT_NE(exchange_until(kGet, "/|").find("200 OK"), std::string::npos);
+    EXPECT_TRUE(eventually(loop, [&] { return second.receive(); }))
+        << "it said nothing for longest";
+    EXPECT_FALSE(first.receive());
+    EXPECT_FALSE(busy.receive()) << "it waits for its answer";
+    EXPECT_EQ(server->stats().connections_made_room, 1U);
+    EXPECT_EQ(server->stats().connections_refused, 0U);
+}
+
+TEST_F(ServerTest, UrgentRequestsFindAWayIntoAFullServer) {
+    ServerOptions options;
+    options.connections_max = 1;
+    options.connections_reserved = 2;
+    options.is_urgent = [](const Request& request) { return request.path == "/livez"; };
+    ResponseSink held;
+    serve(
+        [&](const Request& request, ResponseSink sink) {
+            if (request.path == "/held") {
+                held = std::move(sink);
+            } else {
+                echo(request, std::move(sink));
+            }
+        },
+        options);
+    auto busy = RawSocket::connect_to(server->port());
+    busy.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n");
+    ASSERT_TRUE(eventually(loop, [&] { return held.open(); }));
+    const std::string alive = exchange("GET /livez HTTP/1.1\r\nHost: h\r\n\r\n");
+    EXPECT_TRUE(alive.starts_with("HTTP/1.1 200 ")) << alive;
+    EXPECT_NE(alive.find("Connection: close\r\n"), std::string::npos) << alive;
+    const std::string other = exchange(kGet);
+    EXPECT_TRUE(other.starts_with("HTTP/1.1 503 ")) << other;
+    EXPECT_EQ(server->stats().connections_refused, 1U);
+    held.send(text_response(200, "in time"));
+    EXPECT_TRUE(eventually(loop, [&] { return busy.has_received("in time"); }));
 }
 
 TEST_F(ServerTest, BodiesThatAreBeingReadHaveALimitInTotal) {

@@ -22,6 +22,7 @@ constexpr std::size_t kPipelineMax = 16UL * 1024;
 // How long a connection is kept after our last byte, so that the peer can read it: closing with
 // unread input would reset the connection and could take the response away.
 constexpr std::chrono::milliseconds kLinger{1'000};
+constexpr std::string_view kTooMany = "too many connections; try again later";
 
 }  // namespace
 
@@ -42,8 +43,13 @@ void Session::start() {
     update_deadline();
 }
 
+void Session::start_reserved() {
+    reserved_ = true;
+    start();
+}
+
 void Session::refuse() {
-    fail(problems::kOverloaded, "too many connections; try again later");
+    fail(problems::kOverloaded, kTooMany);
     flush();
     if (phase_ == Phase::serving) {
         close();  // not even this fits into the socket
@@ -51,11 +57,35 @@ void Session::refuse() {
 }
 
 void Session::drain() {
-    const bool idle =
-        exchange_ == Exchange::none && waits_for_ == RequestProgress::complete && backlog() == 0;
-    if (phase_ == Phase::serving && idle) {
+    if (is_idle()) {
         close();
     }
+}
+
+bool Session::is_idle() const noexcept {
+    return phase_ == Phase::serving && exchange_ == Exchange::none && !close_when_sent_ &&
+           waits_for_ == RequestProgress::complete && backlog() == 0;
+}
+
+void Session::note_idle() {
+    if (!is_idle()) {
+        return leave_idle();
+    }
+    if (!idle_place_.has_value()) {
+        idle_place_ = host_->idle.insert(host_->idle.end(), this);
+    }
+}
+
+void Session::leave_idle() {
+    if (idle_place_.has_value()) {
+        host_->idle.erase(*idle_place_);
+        idle_place_.reset();
+    }
+}
+
+bool Session::has_nothing_unread() const {
+    boost::system::error_code error;
+    return !socket_.has_value() || (socket_->available(error) == 0 && !error);
 }
 
 void Session::close() {
@@ -64,6 +94,7 @@ void Session::close() {
     }
     phase_ = Phase::closed;
     const auto self = shared_from_this();
+    leave_idle();
     deadline_.reset();
     socket_.reset();
     output_ = {};
@@ -222,6 +253,12 @@ void Session::dispatch() {
     http_1_0_ = parser_.is_http_1_0();
     Request request = parser_.take_request();
     request.peer = peer_;
+    leave_idle();  // if it is idle again in a moment, then since that moment
+    if (reserved_ && !host_->options.is_urgent(request)) {
+        ++host_->stats.connections_refused;
+        return fail(problems::kOverloaded, kTooMany);
+    }
+    keep_alive_ = keep_alive_ && !reserved_;
     to_head_ = request.method == Method::head;
     continue_sent_ = false;
     waits_for_ = RequestProgress::complete;
@@ -292,13 +329,15 @@ Session::TimePoint Session::deadline_now() const {
         case RequestProgress::body:
             return with_rate_floor(phase_began_, options.body_deadline, parser_.body_received());
         case RequestProgress::complete:
-        case RequestProgress::failed: return phase_began_ + options.idle_deadline;
+        case RequestProgress::failed:
+            return phase_began_ + (reserved_ ? options.header_deadline : options.idle_deadline);
     }
     return TimePoint::max();
 }
 
 void Session::update_deadline() {
     count_body();
+    note_idle();
     if (phase_ != Phase::closed) {
         deadline_->arm(deadline_now());
     }

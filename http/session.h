@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,7 @@ struct SessionHost {
     ServerStats stats;
     bool draining = false;
     std::unordered_map<Session*, std::shared_ptr<Session>> sessions;
+    std::list<Session*> idle;  // between requests; the longest first
     async::UniqueFunction<void()> on_session_closed;
 };
 
@@ -54,8 +56,12 @@ public:
     Session(std::shared_ptr<SessionHost> host, Socket socket, std::string peer);
 
     void start();
+    // The same for a connection above the limit: it has one request, and that must be urgent.
+    void start_reserved();
     // Answers 503 without reading anything, and closes.
     void refuse();
+    // Nothing has arrived that was not read: closing it loses no request, as far as we know.
+    [[nodiscard]] bool has_nothing_unread() const;
     // Closes unless a request is under way; then its response says "Connection: close".
     void drain();
     // At once. The caller holds a reference.
@@ -95,6 +101,9 @@ private:
     void count_body();
     void refuse_body_above_limit();
     void linger();
+    [[nodiscard]] bool is_idle() const noexcept;
+    void note_idle();
+    void leave_idle();
     void tell_closed();
     [[nodiscard]] TimePoint deadline_now() const;
     [[nodiscard]] TimePoint with_rate_floor(TimePoint since,
@@ -119,6 +128,8 @@ private:
     std::optional<async::Deadline> deadline_;
     std::string peer_;
     Phase phase_ = Phase::serving;
+    bool reserved_ = false;
+    std::optional<std::list<Session*>::iterator> idle_place_;
 
     RequestParser parser_;
     ReadBuffer input_;
