@@ -128,7 +128,9 @@ void make_old_mark(LogSample& sample, const wal::ReadSummary& summary) {
                           .epoch = summary.last.epoch,
                           .segment = wal::parse_name(batch.file).number,
                           .batch = batch.number,
-                          .lsn = batch.last_lsn};
+                          .lsn = batch.last_lsn,
+                          // This much was forced when the newest segment began.
+                          .newest_segment = summary.last_segment_index};
     base::Bytes slot;
     wal::encode_mark_slot(mark, slot);
     sample.old_mark.assign(wal::kMarkFileSizeBytes, 0);

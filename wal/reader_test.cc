@@ -98,6 +98,23 @@ TEST_F(ReaderTest, refuses_a_missing_segment_wherever_it_was) {
     expect_refused("every segment is missing");
 }
 
+// The mark was forced when the segment got its name, whatever else the power took.
+TEST_F(ReaderTest, refuses_a_missing_newest_segment_after_a_power_loss) {
+    ASSERT_TRUE(log.open());
+    for (int segments = 0; segments < 4; ++segments) {
+        std::string newest = segments_of(disk).back();
+        while (segments_of(disk).back() == newest) ASSERT_TRUE(log.add());
+        log.die();
+        disk.crash_losing_unforced();
+        std::string gone = segment(segments_of(disk).size() - 1);
+        Bytes kept = take(gone);
+        expect_refused(gone);
+        expect_refused("is missing");
+        disk.put(gone, kept);
+        ASSERT_TRUE(log.open()) << log.error;
+    }
+}
+
 TEST_F(ReaderTest, refuses_a_segment_of_another_log) {
     MemoryDisk other;
     auto started = Writer::start(other.directory(),

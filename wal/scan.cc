@@ -411,6 +411,15 @@ bool Scanner::check_mark() {
     if (mark_->incarnation != log_.segments.front().header.incarnation) {
         return refuse_file(file, "the durable mark belongs to another log");
     }
+    // Indexes are never used again, and what goes is always older than what stays.
+    const SegmentFile& newest = log_.segments.back();
+    if (mark_->newest_segment > newest.index) {
+        return refuse(Damage{.file = segment_name(mark_->newest_segment),
+                             .first_lsn_at_risk = chain_.position.lsn + 1,
+                             .what = "the segment is missing: the durable mark knows it, and the "
+                                     "newest one here is " +
+                                     newest.name});
+    }
     if (mark_->epoch < base_epoch_) return true;
     bool reached = mark_->epoch == base_epoch_ && chain_.position.batch >= mark_->batch &&
                    chain_.position.lsn >= mark_->lsn;

@@ -229,6 +229,8 @@ Result<void> Writer::begin_segment(bool starts_epoch, bool begins_checkpoint) {
     ++next_index_;
     ++counters_.segments_begun;
     no_space_ahead_ = false;
+    // Before the first batch of it: a segment that was acknowledged is never forgotten.
+    if (marks_begun_) force_mark();
     TWOFOLD_CRASH_POINT(wal_segment_after_create);
     return base::ok();
 }
@@ -391,7 +393,9 @@ Result<void> Writer::close_clean() {
     TWOFOLD_TRY(write_empty_batch(BatchKind::clean_shutdown));
     closed_ = true;
     // Forced this once: after a clean shutdown even a power loss leaves an exact mark.
-    if (mark_ != nullptr && !mark_->force().has_value()) drop_mark();
+    if (mark_ == nullptr) return base::ok();
+    if (!mark_->force().has_value()) drop_mark();
+    ++counters_.mark_forces;
     return base::ok();
 }
 
@@ -438,8 +442,11 @@ Result<void> Writer::write_checkpoint(std::span<const Bytes> records,
     TWOFOLD_CRASH_POINT(wal_checkpoint_after_force);
     ++counters_.checkpoints;
     // From here on the mark may say that this start exists.
-    marks_begun_ = true;
-    write_mark(false);
+    if (std::exchange(marks_begun_, true)) {
+        write_mark(false);
+    } else {
+        force_mark();
+    }
     TWOFOLD_TRY(or_poison(release_before(first_needed, sealed)));
     TWOFOLD_CRASH_POINT(wal_checkpoint_after_delete);
     return refill_reserve();
@@ -545,14 +552,33 @@ void Writer::open_mark() {
     if (!mark_->write_at(0, zeros).has_value()) drop_mark();
 }
 
+DurableMark Writer::mark_now() const {
+    return {.incarnation = incarnation_,
+            .epoch = epoch_,
+            .segment = last_.segment,
+            .batch = last_.batch,
+            .lsn = last_.lsn,
+            .newest_segment = header_.index};
+}
+
+// Both slots, so that no torn one later leaves an older mark that does not know the segment.
+void Writer::force_mark() {
+    if (mark_ == nullptr) return;
+    encode_mark_slot(mark_now(), scratch_);
+    for (std::uint64_t slot : {0U, 1U}) {
+        if (!mark_->write_at(slot * kMarkSlotDistanceBytes, scratch_).has_value()) {
+            return drop_mark();
+        }
+    }
+    if (!mark_->force().has_value()) return drop_mark();
+    ++counters_.marks_written;
+    ++counters_.mark_forces;
+}
+
 void Writer::write_mark(bool clean_shutdown) {
     if (mark_ == nullptr) return;
-    DurableMark mark{.incarnation = incarnation_,
-                     .epoch = epoch_,
-                     .segment = last_.segment,
-                     .batch = last_.batch,
-                     .lsn = last_.lsn,
-                     .clean_shutdown = clean_shutdown};
+    DurableMark mark = mark_now();
+    mark.clean_shutdown = clean_shutdown;
     encode_mark_slot(mark, scratch_);
     if (!mark_->write_at(mark_slot_offset(mark), scratch_).has_value()) return drop_mark();
     ++counters_.marks_written;

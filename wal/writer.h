@@ -61,6 +61,7 @@ struct WriterCounters {
     std::uint64_t sealed_files = 0;  // written
     std::uint64_t sealed_bytes = 0;
     std::uint64_t marks_written = 0;
+    std::uint64_t mark_forces = 0;    // one for each segment, and one at a clean shutdown
     std::uint64_t mark_failures = 0;  // at most 1: marks stop then, which is always safe
 };
 
@@ -187,6 +188,8 @@ private:
                                                    std::span<const SealedReference> sealed) const;
     void open_mark();
     void write_mark(bool clean_shutdown);
+    void force_mark();
+    [[nodiscard]] DurableMark mark_now() const;
     void drop_mark();
 
     Directory& directory_;

@@ -25,6 +25,7 @@ void encode_mark_slot(const DurableMark& mark, Bytes& out) {
     writer.u64(mark.segment);
     writer.u64(mark.batch);
     writer.u64(mark.lsn);
+    writer.u64(mark.newest_segment);
     out.resize(kMarkCrcOffset, 0);
     writer.u32(base::crc32c(ByteSpan(out).first(kMarkCrcOffset)));
 }
@@ -44,6 +45,7 @@ std::optional<DurableMark> decode_mark_slot(ByteSpan slot) {
     mark.segment = reader.u64();
     mark.batch = reader.u64();
     mark.lsn = reader.u64();
+    mark.newest_segment = reader.u64();
     return mark;
 }
 

@@ -1,6 +1,7 @@
-// The side mark: a small file, written without force after each durable batch. After the death of
-// the process alone it is exact; after a power loss it may be old, never too new. It has two slots,
-// each inside one 512-byte sector and used in turn, so that a torn one leaves the other.
+// The side mark: a small file, written without force after each durable batch, and forced when a
+// segment begins. After the death of the process alone it is exact; after a power loss it may be
+// old, but knows every segment that holds a batch; it is never too new. It has two slots, each
+// inside one 512-byte sector and used in turn, so that a torn one leaves the other.
 #pragma once
 
 #include "wal/core/frame.h"
@@ -20,6 +21,8 @@ struct DurableMark {
     std::uint64_t segment = 0;
     std::uint64_t batch = 0;
     std::uint64_t lsn = 0;
+    // The newest segment whose name the directory holds durably; 0: the writer did not say.
+    std::uint64_t newest_segment = 0;
     bool clean_shutdown = false;
 
     friend bool operator==(const DurableMark&, const DurableMark&) = default;

@@ -110,6 +110,7 @@ TEST(Frame, golden_durable_mark) {
                      .segment = 17,
                      .batch = 42,
                      .lsn = 101,
+                     .newest_segment = 18,
                      .clean_shutdown = true};
     Bytes slot;
     encode_mark_slot(mark, slot);
@@ -117,7 +118,7 @@ TEST(Frame, golden_durable_mark) {
               "54 57 46 4d 01 00 00 00 69 6e 63 61 72 6e 61 74\n"
               "65 64 01 00 03 00 00 00 11 00 00 00 00 00 00 00\n"
               "2a 00 00 00 00 00 00 00 65 00 00 00 00 00 00 00\n"
-              "00 00 00 00 00 00 00 00 00 00 00 00 5e de 65 b2\n");
+              "12 00 00 00 00 00 00 00 00 00 00 00 2d ae af c9\n");
     EXPECT_EQ(decode_mark_slot(slot), mark);
 }
 
