@@ -5,12 +5,12 @@
     tools/run_tidy.py --all                 every file with all that it reaches: half an hour of two cores
     tools/run_tidy.py --record              write down what is clean now
 
-There are two memories. tools/tidy_clean.txt is part of the repository and holds, for each of our files, the content that
-was found clean last: without --all only files with another content are checked, so that a fresh clone does not start
-over. A header is checked with the file that it belongs to. The other memory is build/tidy-cache, or the directory that
-TWOFOLD_TIDY_CACHE names: a file is skipped when it, all of our headers that it reaches, its compiler command,
-.clang-tidy and clang-tidy itself are as they were when it was clean. A changed header may cause a finding in a file that
-has not changed; only --all sees that.
+There are two memories. tools/tidy_clean.txt is part of the repository and holds, for each of our files, the content
+that was found clean last: without --all only files with another content are checked, so that a fresh clone does not
+start over. A header is checked with the file that it belongs to. The other memory is build/tidy-cache, or the directory
+that TWOFOLD_TIDY_CACHE names: a file is skipped when it, all of our headers that it reaches, its compiler command,
+.clang-tidy and clang-tidy itself are as they were when it was clean. A changed header may cause a finding in a file
+that has not changed; only --all sees that.
 """
 
 import argparse
@@ -162,7 +162,8 @@ def main():
     if not options.all and not wanted:
         record = read_record()
         todo = [path for path in todo if any(record.get(part) != fingerprint(part) for part in parts[path])]
-    print(f"tidy: {len(keys)} files, {len(keys) - len(todo)} known to be clean or unchanged, {len(todo)} to check", flush=True)
+    known = len(keys) - len(todo)
+    print(f"tidy: {len(keys)} files, {known} known to be clean or unchanged, {len(todo)} to check", flush=True)
 
     failed = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:

@@ -184,9 +184,10 @@ RawSession::RawSession(const std::string& dsn)
       lookup_(loop_),
       connection_(std::make_unique<Connection>(loop_, deadlines_, counters_)) {
     std::optional<Result<void>> opened;
-    connection_->open(lookup_, dsn, "raw", std::chrono::seconds(10), [&](const Result<void>& result) {
-        opened.emplace(result);
-    });
+    connection_->open(
+        lookup_, dsn, "raw", std::chrono::seconds(10), [&](const Result<void>& result) {
+            opened.emplace(result);
+        });
     EXPECT_TRUE(wait([&] { return opened.has_value(); }));
     if (opened.has_value()) EXPECT_TRUE(opened->has_value()) << opened->error().text();
 }
