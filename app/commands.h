@@ -171,6 +171,6 @@ int verify_wal(const WalOptions& options);
 int dump_wal(const WalOptions& options);
 int check_health(const std::string& address);
 int print_version();
-int list_crash_points();
+int list_crash_points();  // in builds with crash points only
 
 }  // namespace twofold::app

@@ -6,6 +6,7 @@
 #include "app/participant_registry.h"
 #include "app/server_limits.h"
 #include "async/worker_thread.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "contract/documents.h"
@@ -42,6 +43,9 @@ base::Result<recovery::Recovered> read_log(wal::Directory& directory,
     options.incarnation_if_new.bytes = base::random_bytes<10>();
     options.key = base::random_bytes<32>();
     options.writer.segment_size_bytes = config.segment_size_bytes;
+    options.outcome_words_per_file =
+        TWOFOLD_TEST_NUMBER(TWOFOLD_OUTCOME_WORDS_PER_FILE, options.outcome_words_per_file);
+    options.keys_per_file = TWOFOLD_TEST_NUMBER(TWOFOLD_KEYS_PER_FILE, options.keys_per_file);
     return recovery::recover(directory, options);
 }
 
@@ -93,6 +97,7 @@ base::Result<void> CoordinatorService::Impl::open() {
     TWOFOLD_TRY(directory,
                 wal::PosixDirectory::open(config.data_dir, {.create = true, .read_only = false}));
     TWOFOLD_TRY(lock, directory->lock());
+    TWOFOLD_CRASH_POINT(coord_start_after_lock);
     return base::ok();
 }
 
@@ -167,8 +172,14 @@ void CoordinatorService::Impl::make_driver(
     machine.results_size_max = config.results_size_max;
     machine.key_lifetime = config.key_retention;
     machine.keys_max = config.keys_max;
+    machine.keys_per_file = TWOFOLD_TEST_NUMBER(TWOFOLD_KEYS_PER_FILE, machine.keys_per_file);
+    machine.outcome_words_per_file =
+        TWOFOLD_TEST_NUMBER(TWOFOLD_OUTCOME_WORDS_PER_FILE, machine.outcome_words_per_file);
     machine.outcome_retention = config.outcome_retention;
     machine.outcomes_max = config.outcomes_max;
+    // Planted, so that the crash matrix can be seen to fail; false in every release.
+    machine.sabotage.forget_unfinished_on_recovery =
+        TWOFOLD_TEST_NUMBER(TWOFOLD_SABOTAGE_FORGET_UNFINISHED, 0) != 0;
     machine.deadline_default = config.deadline_default;
     machine.deadline_max = config.deadline_max;
     machine.retry_min = config.retry_min;
@@ -248,7 +259,11 @@ base::Result<void> CoordinatorService::Impl::listen() {
 void CoordinatorService::Impl::close_log(std::function<void()> done) {
     if (driver != nullptr) driver->cut_off();
     if (log == nullptr) return done();  // recovery failed: the process is ending already
-    log->close(std::move(done));
+    TWOFOLD_CRASH_POINT(coord_stop_before_close);
+    log->close([done = std::move(done)] {
+        TWOFOLD_CRASH_POINT(coord_stop_after_close);
+        done();
+    });
 }
 
 CoordinatorService::CoordinatorService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -275,6 +290,7 @@ void CoordinatorService::stop(std::function<void()> done) {
     // One limit for all of it: what the driver has used of it, the server cannot have.
     auto end = std::chrono::steady_clock::now() + self.config.drain_limit;
     auto drain_server = [&self, end, done = std::move(done)]() mutable {
+        TWOFOLD_CRASH_POINT(coord_stop_after_drain);
         auto left = std::chrono::ceil<std::chrono::milliseconds>(
             std::max(end - std::chrono::steady_clock::now(), std::chrono::nanoseconds::zero()));
         self.server->drain(

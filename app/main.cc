@@ -2,7 +2,6 @@
 #include "app/command_line.h"
 #include "app/commands.h"
 #include "app/version.h"
-#include "base/crash_point.h"
 
 #include <CLI/CLI.hpp>
 
@@ -48,9 +47,10 @@ void add_about_this_program(CLI::App& app, Choice& choice) {
     auto* version = app.add_subcommand("version", "Print the version");
     version->footer("Example: twofold version");
     version->callback([&choice] { choice.action = &print_version; });
-    if (base::crash_point_names().empty()) return;
+#if defined(TWOFOLD_CRASH_POINTS)
     app.add_subcommand("crash-points", "List the named crash points of this test build")
         ->callback([&choice] { choice.action = &list_crash_points; });
+#endif
 }
 
 int parse_and_run(int argc, char** argv) {

@@ -5,6 +5,7 @@
 #include "app/participant_metrics.h"
 #include "app/resources.h"
 #include "app/server_limits.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "contract/documents.h"
@@ -113,6 +114,7 @@ void ParticipantService::stop(std::function<void()> done) {
     impl_->server->drain(impl_->config.drain_limit, [this, done = std::move(done)]() mutable {
         // Its work, its timers and the coordinators still answer until the process ends.
         impl_->driver->cut_off();
+        TWOFOLD_CRASH_POINT(part_stop_after_drain);
         impl_->resource.port->stop(std::move(done));
     });
 }

@@ -154,10 +154,10 @@ void Driver::execute(Effect&& effect) {
 }
 
 void Driver::handle(Append&& effect) {
+    bool is_end = std::holds_alternative<protocol::EndRecord>(effect.record);
+    if (is_end) TWOFOLD_CRASH_POINT(coord_before_end_appended);
     log_.append(effect.record);
-    if (std::holds_alternative<protocol::EndRecord>(effect.record)) {
-        TWOFOLD_CRASH_POINT(coord_after_end_appended);
-    }
+    if (is_end) TWOFOLD_CRASH_POINT(coord_after_end_appended);
 }
 
 void Driver::handle(AppendForced&& effect) {
@@ -211,6 +211,7 @@ void Driver::handle(AnswerInquiry&& effect) {
     if (found == inquiries_.end()) return;
     InquiryCallback done = std::move(found->second);
     inquiries_.erase(found);
+    TWOFOLD_CRASH_POINT(coord_before_inquiry_answer);
     effect.reply.sender = stamp();
     done(std::move(effect.reply));
 }
@@ -232,6 +233,7 @@ void Driver::handle(Changed&& effect) {
 }
 
 void Driver::handle(Finished&& effect) {
+    TWOFOLD_CRASH_POINT(coord_before_finished);
     auto ended = times_.end(effect.txn, steady_clock::now()).value_or(PhaseTimes::Ended{});
     phase_took("apply", ended.apply);
     // One that waits for a person goes on growing old.
@@ -258,6 +260,7 @@ void Driver::handle(Finished&& effect) {
 // By the configured name, not by who answers there now: two addresses may show the same database
 // for a moment, and a number belongs to one of them.
 void Driver::handle(ParticipantRegistered&& effect) {
+    TWOFOLD_CRASH_POINT(coord_after_registered);
     const protocol::ParticipantRecord& record = machine_.participants().at(effect.number);
     for (auto& peer : peers_) {
         if (peer->status.number == effect.number) peer->status.retired = record.retired;
@@ -311,6 +314,7 @@ void Driver::flush() {
     }
     if (!waiting_for_log_.empty()) {
         std::vector<Input> inputs = std::exchange(waiting_for_log_, {});
+        TWOFOLD_CRASH_POINT(coord_before_force);
         log_.force([this, inputs = std::move(inputs)]() mutable { on_durable(std::move(inputs)); });
     }
     maybe_checkpoint();
@@ -351,6 +355,7 @@ void Driver::look_at_room() {
 void Driver::maybe_checkpoint() {
     if (checkpoint_running_ || !log_.wants_checkpoint()) return;
     checkpoint_running_ = true;
+    TWOFOLD_CRASH_POINT(coord_before_checkpoint);
     log_.checkpoint(machine_.checkpoint(), [this] { checkpoint_running_ = false; });
 }
 
@@ -440,8 +445,10 @@ void Driver::complete(const Peer& peer, protocol::BatchRequest& batch) const {
 
 void Driver::on_result(Peer& peer, protocol::ItemResult result) {
     metrics_.item_answered(peer.status.name, to_string(result.op), to_string(result.status));
-    bool vote = result.op == protocol::ItemOp::execute_prepare;
-    bool ack = result.op == protocol::ItemOp::commit;
+    using protocol::ItemOp;
+    bool vote = result.op == ItemOp::execute_prepare || result.op == ItemOp::prepare;
+    bool ack = result.op == ItemOp::commit;
+    if (result.op == ItemOp::one_phase) TWOFOLD_CRASH_POINT(coord_after_one_phase_result);
     if (vote) TWOFOLD_CRASH_POINT(coord_after_first_vote);
     submit(Reply{peer.status.number, std::move(result)});
     if (vote) TWOFOLD_CRASH_POINT(coord_after_last_vote);

@@ -1,4 +1,5 @@
 // Looking at participants: who answers at an address, who cannot be reached, and offers to them.
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "coordinator/driver_peer.h"
 
@@ -83,6 +84,7 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
         submit(ParticipantSeen{peer.status.number, info.value()});
     } else {
         peer.status.problem = "it answers and is being registered";
+        TWOFOLD_CRASH_POINT(coord_before_registered);
         submit(RegisterParticipant{info.value().uuid, peer.status.name, info.value().identity});
     }
     peer.looked = true;
@@ -105,6 +107,7 @@ void Driver::handle(Offer&& effect) {
     Peer& peer = *found->second;
     protocol::BatchRequest batch;
     complete(peer, batch);
+    TWOFOLD_CRASH_POINT(coord_before_offer_sent);
     peer.port->offer(
         batch,
         options_.offer_deadline,

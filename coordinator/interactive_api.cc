@@ -1,5 +1,6 @@
 #include "coordinator/interactive_api.h"
 
+#include "base/crash_point.h"
 #include "coordinator/interactive_request.h"
 #include "coordinator/keyed_calls.h"
 #include "coordinator/problems.h"
@@ -40,6 +41,7 @@ void enlist(const ApiContext& context,
     context.run(
         std::move(sink),
         [&context, number = status->number](const Answer& answer) {
+            TWOFOLD_CRASH_POINT(coord_before_enlist_answer);
             const TransactionReport& report = answer.report;
             return enlist_response(answer,
                                    context.driver.machine().participants().at(number),
@@ -61,6 +63,7 @@ void commit(const ApiContext& context,
         sink.send(body_problem(body.error()));
         return;
     }
+    TWOFOLD_CRASH_POINT(coord_commit_received);
     CommitRequest input;
     input.txn = id;
     input.wait = body.value().wait;
@@ -93,6 +96,7 @@ void abort(const ApiContext& context,
         sink.send(body_problem(body.error()));
         return;
     }
+    TWOFOLD_CRASH_POINT(coord_abort_received);
     context.run(
         std::move(sink),
         [&context](const Answer& answer) { return abort_response(answer, context.names()); },

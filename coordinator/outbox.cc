@@ -91,6 +91,7 @@ void Outbox::send(Lane lane, Queue items) {
         in_flight->open.insert_or_assign({item.key, item.op}, item);
     }
     if (lane == Lane::decisions) TWOFOLD_CRASH_POINT(coord_before_commit_sent);
+    if (lane == Lane::work) TWOFOLD_CRASH_POINT(coord_before_prepare_sent);
     ++in_flight_;
     port_.send(
         batch,
@@ -108,6 +109,7 @@ void Outbox::send(Lane lane, Queue items) {
             for (const auto& [key, item] : open) on_failure_(item, end);
             flush();
         });
+    if (lane == Lane::decisions) TWOFOLD_CRASH_POINT(coord_after_commit_sent);
     if (lane == Lane::work) TWOFOLD_CRASH_POINT(coord_after_prepare_sent);
 }
 

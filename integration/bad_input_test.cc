@@ -375,7 +375,7 @@ TEST_F(BadEnvironment, ForceFails) {
     TWOFOLD_NEEDS_CRASH_POINTS();
     ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite));
     // Not at the first force, which belongs to the start.
-    ASSERT_TRUE(cluster().start_coordinator({{"TWOFOLD_FAIL_AT", "wal_force_error:6"}}));
+    ASSERT_TRUE(cluster().start_coordinator({{"TWOFOLD_FAULT_AT", "wal_after_write:6=eio"}}));
     ASSERT_TRUE(cluster().wait_participants_up());
     for (int i = 0; i < 20 && cluster().coordinator().running(); ++i) transfer();
     auto status = cluster().coordinator().wait(kPatience);
@@ -392,7 +392,8 @@ TEST_F(BadEnvironment, DiskFull) {
     spec.log_yaml = "{ segment_size_bytes: 65536, checkpoint_bytes: 1048576 }";
     ASSERT_NO_FATAL_FAILURE(start(Databases::sqlite, std::move(spec)));
     // From some segment on no more can be made, and no checkpoint frees old ones for a while.
-    ASSERT_TRUE(cluster().start_coordinator({{"TWOFOLD_FAIL_AT", "wal_write_enospc:3"}}))
+    ASSERT_TRUE(
+        cluster().start_coordinator({{"TWOFOLD_FAULT_AT", "wal_spare_before_create:3=enospc+"}}))
         << cluster().logs();
     ASSERT_TRUE(cluster().wait_participants_up());
     RestReply last;

@@ -1,30 +1,70 @@
-// The crash matrix: every named crash point of the coordinator, the log and the sidecars. A process
-// is killed there in the middle of transfers, started again, and then the books must balance,
-// nothing may be left prepared, and every answer that a client got must still be true.
+// Processes that are killed at crash points in the middle of transfers and started again; then the
+// books must balance, nothing may be left prepared, and every answer that a client got must still
+// be true. Here are the points that simple transfers pass, and deaths that follow each other; the
+// matrix of all points and faults is a program of its own (crash_matrix.cc).
 //
 // Killing a process keeps what it wrote but did not force, so a missing force cannot be seen here:
 // that is the simulator's task, whose disk forgets.
-#include "base/crash_point.h"
 #include "integration/fixture.h"
 
-#include <algorithm>
 #include <csignal>
 #include <tuple>
 
 namespace twofold::integration {
 namespace {
 
-std::vector<std::string> points(std::initializer_list<std::string_view> prefixes,
-                                std::string_view but_not = "(none)") {
-    std::vector<std::string> found;
-    for (std::string_view name : base::crash_point_names()) {
-        bool wanted = std::ranges::any_of(
-            prefixes, [name](std::string_view prefix) { return name.starts_with(prefix); });
-        // These are failures, not crashes; the tests of bad input arm them.
-        bool failure = name == "wal_force_error" || name == "wal_write_enospc";
-        if (wanted && !failure && !name.starts_with(but_not)) found.emplace_back(name);
-    }
-    return found;
+const std::vector<std::string> kCoordinatorPoints = {
+    "coord_after_begin",
+    "coord_after_decision_forced",
+    "coord_after_end_appended",
+    "coord_after_first_commit_ack",
+    "coord_after_first_vote",
+    "coord_after_last_vote",
+    "coord_after_prepare_sent",
+    "coord_before_client_answer",
+    "coord_before_commit_sent",
+    "coord_before_decision_appended",
+    "wal_after_force",
+    "wal_after_write",
+    "wal_before_write",
+    "wal_checkpoint_after_delete",
+    "wal_checkpoint_after_force",
+    "wal_checkpoint_before_write",
+    "wal_mid_batch",
+    "wal_segment_after_create",
+    "wal_segment_before_create",
+};
+const std::vector<std::string> kRecoveryPoints = {
+    "coord_recovery_after_fold",
+    "coord_recovery_after_force",
+    "coord_recovery_after_redrive",
+    "coord_recovery_start",
+};
+const std::vector<std::string> kSidecarPoints = {
+    "part_after_commit_before_reply",
+    "part_after_prepare_before_reply",
+    "part_before_commit",
+    "part_before_prepare",
+};
+const std::vector<std::string> kSqlitePoints = {
+    "part_during_work",
+    "sqlite_after_commit",
+    "sqlite_after_prepare",
+    "sqlite_after_rehearsal",
+    "sqlite_before_commit",
+    "sqlite_before_prepare_commit",
+};
+const std::vector<std::string> kPostgresPoints = {
+    "pg_after_commit_prepared",
+    "pg_after_prepare",
+    "pg_before_commit_prepared",
+    "pg_before_prepare",
+};
+
+std::vector<std::string> both(std::vector<std::string> first,
+                              const std::vector<std::string>& second) {
+    first.insert(first.end(), second.begin(), second.end());
+    return first;
 }
 
 std::string point_name(const ::testing::TestParamInfo<std::string>& test) { return test.param; }
@@ -109,7 +149,7 @@ TEST_P(CoordinatorCrash, RecoversOnSqlite) {
 
 INSTANTIATE_TEST_SUITE_P(Point,
                          CoordinatorCrash,
-                         ::testing::ValuesIn(points({"coord_", "wal_"}, "coord_recovery_")),
+                         ::testing::ValuesIn(kCoordinatorPoints),
                          point_name);
 
 TEST_F(CrashTest, CoordinatorOnPostgres) {
@@ -131,9 +171,8 @@ TEST_F(CrashTest, CoordinatorOnPostgres) {
 // A crash in the recovery from a crash in the recovery from a crash.
 TEST_F(CrashTest, RecoveryItselfCrashes) {
     ASSERT_NO_FATAL_FAILURE(start(Databases::mixed, small_log()));
-    std::vector<std::string> names = points({"coord_recovery_"});
-    for (const std::string& first : names) {
-        for (const std::string& second : names) {
+    for (const std::string& first : kRecoveryPoints) {
+        for (const std::string& second : kRecoveryPoints) {
             SCOPED_TRACE(first + " then " + second);
             ASSERT_TRUE(cluster().start_coordinator(armed("coord_after_decision_forced", 2)));
             ASSERT_TRUE(cluster().wait_participants_up());
@@ -191,15 +230,15 @@ TEST_P(SidecarCrash, RecoversOnSqlite) {
 
 INSTANTIATE_TEST_SUITE_P(Point,
                          SidecarCrash,
-                         ::testing::ValuesIn(points({"part_", "sqlite_"}, "part_recovery_")),
+                         ::testing::ValuesIn(both(kSidecarPoints, kSqlitePoints)),
                          point_name);
 
 TEST_F(CrashTest, SidecarOnPostgres) {
     ASSERT_NO_FATAL_FAILURE(start(Databases::postgres));
     int turn = 0;
-    for (const std::string& point : points({"part_", "pg_"}, "part_recovery_")) {
-        // One message carries all statements and the PREPARE: there is no moment in between.
-        if (point == "part_during_work") continue;
+    // Without part_during_work: one message carries all statements and the PREPARE, there is no
+    // moment in between.
+    for (const std::string& point : both(kSidecarPoints, kPostgresPoints)) {
         crash_participant(static_cast<std::size_t>(turn % 2), point, 1 + turn % 2);
         ++turn;
         if (HasFailure()) break;

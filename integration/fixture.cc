@@ -21,7 +21,7 @@ std::string databases_name(Databases databases) {
 
 void PrintTo(Databases databases, std::ostream* out) { *out << databases_name(databases); }
 
-bool has_crash_points() { return !base::crash_point_names().empty(); }
+bool has_crash_points() { return !base::crash_points().empty(); }
 
 void ClusterTest::TearDown() {
     if (HasFailure() && cluster_) {

@@ -65,6 +65,7 @@ void Driver::cut_off() {
 
 void Driver::try_start() {
     if (cut_off_) return;
+    TWOFOLD_CRASH_POINT(part_start_before_database);
     resource_.start([this](base::Result<protocol::ResourceStart> started) {
         if (cut_off_) return;
         if (started.has_value()) {
@@ -198,17 +199,21 @@ void Driver::handle(RunAndPrepare&& effect) {
 }
 
 void Driver::handle(RunOnePhase&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_one_phase);
     protocol::BranchKey key = effect.work.key;
     resource_.one_phase(std::move(effect.work), [this, key](protocol::WorkResult result) {
+        TWOFOLD_CRASH_POINT(part_after_one_phase_before_reply);
         submit(WorkDone{key, std::move(result)});
     });
 }
 
 void Driver::handle(ExecuteWork&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_execute);
     protocol::BranchKey key = effect.work.key;
     std::uint32_t sequence = effect.sequence;
     resource_.execute(
         std::move(effect.work), sequence, [this, key, sequence](protocol::WorkResult result) {
+            TWOFOLD_CRASH_POINT(part_after_execute_before_reply);
             submit(ExecuteDone{key, sequence, std::move(result)});
         });
 }
@@ -222,7 +227,9 @@ void Driver::handle(PrepareExecuted&& effect) {
 }
 
 void Driver::handle(CancelWork&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_session_end);
     resource_.cancel(effect.key, [this, key = effect.key](const base::Result<void>& done) {
+        TWOFOLD_CRASH_POINT(part_after_session_end);
         submit(CancelDone{key, done.has_value()});
     });
 }
@@ -240,22 +247,28 @@ void Driver::handle(CommitPrepared&& effect) {
 }
 
 void Driver::handle(RollbackPrepared&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_rollback);
     protocol::BranchKey key = effect.request.key;
     resource_.rollback(std::move(effect.request), [this, key](FinishResult result) {
+        TWOFOLD_CRASH_POINT(part_after_rollback_before_reply);
         submit(FinishDone{key, ItemOp::abort, std::move(result)});
     });
 }
 
 void Driver::handle(SettleOnePhase&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_settle);
     resource_.settle_one_phase(
         effect.key, effect.idempotency, [this, key = effect.key](FinishResult result) {
+            TWOFOLD_CRASH_POINT(part_after_settle_before_reply);
             submit(FinishDone{key, ItemOp::settle_one_phase, std::move(result)});
         });
 }
 
 void Driver::handle(PersistSender&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_sender_persisted);
     resource_.persist_sender(
         effect.sender, [this, sender = effect.sender](const base::Result<void>& done) {
+            TWOFOLD_CRASH_POINT(part_after_sender_persisted);
             SenderPersisted persisted{sender, done.has_value(), {}};
             if (!done.has_value() && done.error().code == Errc::timed_out) {
                 persisted.reason = {
@@ -320,6 +333,7 @@ void Driver::probe() {
 // ----------------------------------------------------------------------------
 
 void Driver::handle(SendInquiry&& effect) {
+    TWOFOLD_CRASH_POINT(part_before_inquiry);
     protocol::InquiryRequest request;
     request.participant = started_.uuid;
     request.identity = started_.identity;
@@ -343,6 +357,7 @@ void Driver::handle(SendInquiry&& effect) {
             --round->open;
             if (reply.has_value()) {
                 round->answered = true;
+                TWOFOLD_CRASH_POINT(part_after_inquiry);
                 submit(InquiryAnswered{std::move(reply.value())});
             } else {
                 log_event(LogLevel::info, "inquiry_failed", reply.error().context, {});

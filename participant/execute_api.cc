@@ -1,6 +1,7 @@
 #include "participant/execute_api.h"
 
 #include "async/timer.h"
+#include "base/crash_point.h"
 #include "base/json_writer.h"
 #include "http/problem.h"
 #include "protocol/json.h"
@@ -170,6 +171,7 @@ private:
     }
 
     void handle(AskEnlist&& effect) {
+        TWOFOLD_CRASH_POINT(part_before_enlist);
         EnlistRequest request;
         request.txn = effect.txn;
         request.participant = driver_.name();

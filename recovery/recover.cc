@@ -164,6 +164,7 @@ Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& optio
     Recovered recovered;
     LogReading log(directory);
     TWOFOLD_TRY(wal::ReadSummary summary, log.read());
+    TWOFOLD_CRASH_POINT(coord_recovery_after_read);
 
     protocol::EpochRecord epoch;
     epoch.incarnation = options.incarnation_if_new;
@@ -182,9 +183,11 @@ Result<Recovered> recover(wal::Directory& directory, const RecoverOptions& optio
     // what was read may be in the page cache only, and the checkpoint before that need more files.
     TWOFOLD_TRY(
         wal::remove_sealed_from(directory, coordinator::first_sealed_file(recovered.state.epoch)));
+    TWOFOLD_CRASH_POINT(coord_recovery_before_seal);
     Sealing sealing(directory, options, recovered.state);
     TWOFOLD_TRY(sealing.seal_outcomes());
     TWOFOLD_TRY(sealing.seal_keys());
+    TWOFOLD_CRASH_POINT(coord_recovery_after_seal);
     std::vector<protocol::Record> records = checkpoint_records(recovered.state);
     std::vector<std::uint64_t> files = files_of(records);
     std::vector<base::Bytes> checkpoint = encode(records);

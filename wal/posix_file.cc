@@ -1,5 +1,6 @@
 #include "wal/posix_file.h"
 
+#include "base/crash_point.h"
 #include "wal/core/segment_name.h"
 
 #include <dirent.h>
@@ -61,6 +62,13 @@ base::Error os_error(const std::string& subject, std::string_view doing) {
     return base::fail(errc_of(error), std::move(text));
 }
 
+// True, with errno set, when a test wants the next call to fail.
+bool is_fault_due() {
+    int error = TWOFOLD_IO_ERROR();
+    if (error != 0) errno = error;
+    return error != 0;
+}
+
 template <class Call>
 auto retry_interrupted(Call call) {
     auto result = call();
@@ -74,9 +82,12 @@ public:
 
     Result<void> write_at(std::uint64_t offset, ByteSpan bytes) override {
         while (!bytes.empty()) {
-            ssize_t count = retry_interrupted([&] {
-                return ::pwrite(
-                    descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+            ssize_t count = retry_interrupted([&]() -> ssize_t {
+                if (is_fault_due()) return -1;
+                return ::pwrite(descriptor_.get(),
+                                bytes.data(),
+                                TWOFOLD_IO_SIZE(bytes.size()),
+                                static_cast<off_t>(offset));
             });
             if (count < 0) return os_error(path_, "write");
             if (count == 0)
@@ -105,7 +116,8 @@ public:
 
     // Not repeated on EINTR: a second call could report success for pages that the first one lost.
     Result<void> force() override {
-        if (::fdatasync(descriptor_.get()) != 0) return os_error(path_, "force (fdatasync)");
+        if (is_fault_due() || ::fdatasync(descriptor_.get()) != 0)
+            return os_error(path_, "force (fdatasync)");
         return base::ok();
     }
 
@@ -235,6 +247,7 @@ Result<std::unique_ptr<File>> PosixDirectory::open_file(std::string_view name,
                                                         const char* doing) {
     std::string path = path_ + "/" + std::string(name);
     int value = retry_interrupted([&] {
+        if (is_fault_due()) return -1;
         return ::openat(descriptor_,
                         std::string(name).c_str(),
                         flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
@@ -299,8 +312,11 @@ Result<bool> PosixDirectory::exists(std::string_view name) {
 Result<void> PosixDirectory::rename(std::string_view from, std::string_view to) {
     std::string from_name(from);
     std::string to_name(to);
-    int result =
-        ::renameat2(descriptor_, from_name.c_str(), descriptor_, to_name.c_str(), RENAME_NOREPLACE);
+    int result = -1;
+    if (!is_fault_due()) {
+        result = ::renameat2(
+            descriptor_, from_name.c_str(), descriptor_, to_name.c_str(), RENAME_NOREPLACE);
+    }
     // Some file systems lack the flag. We hold the directory's lock, so looking first is enough.
     if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
         TWOFOLD_TRY(bool taken, exists(to));
@@ -314,14 +330,16 @@ Result<void> PosixDirectory::rename(std::string_view from, std::string_view to) 
 }
 
 Result<void> PosixDirectory::remove(std::string_view name) {
-    if (::unlinkat(descriptor_, std::string(name).c_str(), 0) != 0) {
+    if (is_fault_due() || ::unlinkat(descriptor_, std::string(name).c_str(), 0) != 0) {
         return os_error(path_ + "/" + std::string(name), "remove");
     }
     return base::ok();
 }
 
 Result<void> PosixDirectory::force() {
-    if (::fsync(descriptor_) != 0) return os_error(path_, "force the directory (fsync)");
+    if (is_fault_due() || ::fsync(descriptor_) != 0) {
+        return os_error(path_, "force the directory (fsync)");
+    }
     return base::ok();
 }
 

@@ -1,6 +1,7 @@
 #include "wal/sealed.h"
 
 #include "base/assert.h"
+#include "base/crash_point.h"
 #include "base/crc32c.h"
 #include "wal/core/segment_name.h"
 
@@ -54,9 +55,13 @@ Bytes encode(const SealedFile& file, std::span<const Bytes> records) {
 
 Result<void> write_named(Directory& directory, std::uint64_t number, ByteSpan bytes) {
     std::string unfinished = unfinished_sealed_name(number);
+    TWOFOLD_CRASH_POINT(wal_sealed_before_create);
     TWOFOLD_TRY(auto file, directory.create(unfinished));
+    TWOFOLD_CRASH_POINT(wal_sealed_before_write);
     TWOFOLD_TRY(file->write_at(0, bytes));
+    TWOFOLD_CRASH_POINT(wal_sealed_before_force);
     TWOFOLD_TRY(file->force());
+    TWOFOLD_CRASH_POINT(wal_sealed_before_rename);
     return directory.rename(unfinished, sealed_name(number));
 }
 
@@ -128,7 +133,10 @@ Result<void> write_sealed(Directory& directory,
         static_cast<void>(directory.remove(unfinished_sealed_name(file.number)));
         return written;
     }
-    return directory.force();
+    TWOFOLD_CRASH_POINT(wal_sealed_before_directory_force);
+    TWOFOLD_TRY(directory.force());
+    TWOFOLD_CRASH_POINT(wal_sealed_after_directory_force);
+    return base::ok();
 }
 
 Result<std::vector<Bytes>> read_sealed(Directory& directory,

@@ -39,16 +39,15 @@ Result<void> SegmentPool::adopt() {
     }
     // A process that died in recycle() may have left renames that only the page cache knows. Were a
     // power loss to undo one after the spare got a new header, a segment's name would be on it.
+    TWOFOLD_CRASH_POINT(wal_adopt_before_directory_force);
     TWOFOLD_TRY(directory_.force());
     ++counters_.directory_forces;
     return base::ok();
 }
 
 Result<void> SegmentPool::begin_one() {
-    if (TWOFOLD_FAIL_POINT(wal_write_enospc)) {
-        return base::fail(Errc::disk_full, "fail point wal_write_enospc");
-    }
     unfinished_ = Unfinished{.number = next_number_++};
+    TWOFOLD_CRASH_POINT(wal_spare_before_create);
     TWOFOLD_TRY(unfinished_->file, directory_.create(unfinished_spare_name(unfinished_->number)));
     return base::ok();
 }
@@ -62,14 +61,17 @@ Result<void> SegmentPool::write_zeros(std::uint64_t bytes_max) {
     const Bytes zeros(std::min(end - spare.written_bytes, kZeroChunkBytes));
     while (spare.written_bytes < end) {
         std::uint64_t size = std::min<std::uint64_t>(zeros.size(), end - spare.written_bytes);
+        TWOFOLD_CRASH_POINT(wal_spare_before_write);
         TWOFOLD_TRY(spare.file->write_at(spare.written_bytes, ByteSpan(zeros).first(size)));
         spare.written_bytes += size;
     }
+    TWOFOLD_CRASH_POINT(wal_spare_before_force);
     return spare.file->force();
 }
 
 Result<void> SegmentPool::finish_one() {
     std::string name = spare_name(unfinished_->number);
+    TWOFOLD_CRASH_POINT(wal_spare_before_rename);
     TWOFOLD_TRY(directory_.rename(unfinished_spare_name(unfinished_->number), name));
     spares_.push_back(
         {.name = std::move(name), .recycled = false, .file = std::move(unfinished_->file)});
@@ -116,15 +118,18 @@ Result<void> SegmentPool::recycle(const std::vector<std::string>& segments) {
         TWOFOLD_TRY(bool full_size, has_full_size(segment));
         bool wanted = full_size && spares_.size() + renamed.size() < options_.spare_segments_max;
         if (!wanted) {
+            TWOFOLD_CRASH_POINT(wal_recycle_before_remove);
             TWOFOLD_TRY(directory_.remove(segment));
             ++counters_.segments_removed;
             continue;
         }
         std::string name = spare_name(next_number_++);
+        TWOFOLD_CRASH_POINT(wal_recycle_before_rename);
         TWOFOLD_TRY(directory_.rename(segment, name));
         renamed.push_back({.name = std::move(name), .recycled = true, .file = nullptr});
         ++counters_.segments_recycled;
     }
+    TWOFOLD_CRASH_POINT(wal_recycle_before_directory_force);
     TWOFOLD_TRY(directory_.force());
     ++counters_.directory_forces;
     std::ranges::move(renamed, std::back_inserter(spares_));

@@ -8,13 +8,11 @@
 #include "wal/segment_pool.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <limits>
 #include <map>
 #include <string>
-#include <string_view>
 #include <utility>
 
 namespace twofold::wal {
@@ -75,17 +73,6 @@ std::uint64_t segments_for(std::span<const Bytes> records, const WriterOptions& 
     close_batch();
     return segments;
 }
-
-#if defined(TWOFOLD_CRASH_POINTS)
-// Dying in the middle of a batch needs two writes; without that crash armed there is only one.
-bool is_mid_batch_armed() {
-    static const bool armed = [] {
-        const char* name = std::getenv("TWOFOLD_CRASH_AT");
-        return name != nullptr && std::string_view(name).starts_with("wal_mid_batch");
-    }();
-    return armed;
-}
-#endif
 
 }  // namespace
 
@@ -192,9 +179,13 @@ std::uint64_t Writer::append(ByteSpan record) {
 // that an unsound one is damage and not a crash.
 Result<void> Writer::name_segment(File& file, const std::string& spare) {
     encode_segment_header(header_, scratch_);
+    TWOFOLD_CRASH_POINT(wal_segment_before_header);
     TWOFOLD_TRY(file.write_at(0, scratch_));
+    TWOFOLD_CRASH_POINT(wal_segment_before_header_force);
     TWOFOLD_TRY(file.force());
+    TWOFOLD_CRASH_POINT(wal_segment_before_rename);
     TWOFOLD_TRY(directory_.rename(spare, segment_name(header_.index)));
+    TWOFOLD_CRASH_POINT(wal_segment_before_directory_force);
     TWOFOLD_TRY(directory_.force());
     ++counters_.directory_forces;
     return base::ok();
@@ -277,7 +268,9 @@ Result<void> Writer::refill_reserve() {
 Result<void> Writer::write_and_force(ByteSpan padded) {
     TWOFOLD_CRASH_POINT(wal_before_write);
 #if defined(TWOFOLD_CRASH_POINTS)
-    if (is_mid_batch_armed()) {
+    // Dying in the middle of a batch needs two writes; without that crash armed there is only one.
+    static const bool is_cut = base::is_crash_point_armed("wal_mid_batch");
+    if (is_cut) {
         TWOFOLD_TRY(segment_->write_at(segment_offset_, padded.first(padded.size() / 2)));
         TWOFOLD_CRASH_POINT(wal_mid_batch);
     }
@@ -285,9 +278,6 @@ Result<void> Writer::write_and_force(ByteSpan padded) {
     TWOFOLD_TRY(segment_->write_at(segment_offset_, padded));
     TWOFOLD_CRASH_POINT(wal_after_write);
     TWOFOLD_TRY(segment_->force());
-    if (TWOFOLD_FAIL_POINT(wal_force_error)) {
-        return base::fail(Errc::io_error, "fail point wal_force_error");
-    }
     TWOFOLD_CRASH_POINT(wal_after_force);
     return base::ok();
 }
@@ -382,6 +372,7 @@ Result<void> Writer::heartbeat() {
     // Not worth a segment of the reserve.
     bool needs_segment = segment_offset_ + kBlockSizeBytes > options_.segment_size_bytes;
     if (needs_segment && !has_room_for_new_work()) return base::ok();
+    TWOFOLD_CRASH_POINT(wal_before_heartbeat);
     TWOFOLD_TRY(write_empty_batch(BatchKind::heartbeat));
     ++counters_.heartbeats;
     if (needs_segment) return refill_reserve();
@@ -390,7 +381,9 @@ Result<void> Writer::heartbeat() {
 
 Result<void> Writer::close_clean() {
     TWOFOLD_TRY(force());
+    TWOFOLD_CRASH_POINT(wal_before_clean_shutdown);
     TWOFOLD_TRY(write_empty_batch(BatchKind::clean_shutdown));
+    TWOFOLD_CRASH_POINT(wal_after_clean_shutdown);
     closed_ = true;
     // Forced this once: after a clean shutdown even a power loss leaves an exact mark.
     if (mark_ == nullptr) return base::ok();
@@ -565,11 +558,13 @@ DurableMark Writer::mark_now() const {
 void Writer::force_mark() {
     if (mark_ == nullptr) return;
     encode_mark_slot(mark_now(), scratch_);
+    TWOFOLD_CRASH_POINT(wal_mark_before_write);
     for (std::uint64_t slot : {0U, 1U}) {
         if (!mark_->write_at(slot * kMarkSlotDistanceBytes, scratch_).has_value()) {
             return drop_mark();
         }
     }
+    TWOFOLD_CRASH_POINT(wal_mark_before_force);
     if (!mark_->force().has_value()) return drop_mark();
     ++counters_.marks_written;
     ++counters_.mark_forces;
@@ -580,6 +575,7 @@ void Writer::write_mark(bool clean_shutdown) {
     DurableMark mark = mark_now();
     mark.clean_shutdown = clean_shutdown;
     encode_mark_slot(mark, scratch_);
+    TWOFOLD_CRASH_POINT(wal_before_mark);
     if (!mark_->write_at(mark_slot_offset(mark), scratch_).has_value()) return drop_mark();
     ++counters_.marks_written;
 }

@@ -102,8 +102,8 @@ private:
 // --------------------------------------------------------------------------------------
 
 void Finisher::commit(protocol::FinishRequest request, Callback done) {
-    TWOFOLD_CRASH_POINT(pg_before_commit_prepared);
     std::vector<Statement> statements = {{"COMMIT PREPARED " + quoted_gid(request.gid)}};
+    TWOFOLD_CRASH_POINT(pg_before_commit_prepared);
     finish_.run(std::move(statements),
                 context_.options.limits.finish,
                 [this, request = std::move(request), done = std::move(done)](const Reply& reply) {
@@ -175,6 +175,7 @@ void Finisher::rollback(protocol::FinishRequest request, Callback done) {
          {{context_.options.synchronous_commit}},
          false,
          true}};
+    TWOFOLD_CRASH_POINT(pg_before_rollback_prepared);
     finish_.run(
         std::move(statements),
         context_.options.limits.finish,
@@ -186,6 +187,7 @@ void Finisher::rollback(protocol::FinishRequest request, Callback done) {
                 return done(unknown(reason::kProtocolViolation,
                                     "ROLLBACK PREPARED was answered with " + reply.results[1].tag));
             }
+            TWOFOLD_CRASH_POINT(pg_after_rollback_prepared);
             ++context_.counters.rollbacks;
             done({FinishStatus::aborted, {}});
         });
@@ -254,6 +256,7 @@ void Finisher::settle_one_phase(const std::string& gid,
         {"SELECT w.outcome FROM twofold.witness w WHERE w.gid = $1", {{gid}}},
         key_owner_statement(idempotency),
         {"COMMIT"}};
+    TWOFOLD_CRASH_POINT(pg_before_settle);
     admin_.run(
         std::move(statements),
         context_.options.limits.admin,
@@ -261,6 +264,7 @@ void Finisher::settle_one_phase(const std::string& gid,
             if (!reply.ok() || reply.results[5].tag != "COMMIT") {
                 return done(unknown_after(reply));
             }
+            TWOFOLD_CRASH_POINT(pg_after_settle);
             if (has_warning(reply)) {
                 return done(unknown(reason::kNotReplicated,
                                     "the outcome has not reached a synchronous standby yet"));

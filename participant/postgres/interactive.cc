@@ -78,7 +78,6 @@ void WorkRunner::execute_part(protocol::BranchWork work,
 void WorkRunner::prepare_executed(const protocol::BranchKey& key, ResourcePort::WorkCallback done) {
     RunPtr run = find_idle(key, done);
     if (run == nullptr) return;
-    TWOFOLD_CRASH_POINT(pg_before_prepare);
     run->done = std::move(done);
     run->until = steady_clock::now() + context_.options.limits.branch;
     run->statements.clear();
@@ -108,6 +107,11 @@ void WorkRunner::send_part(const RunPtr& run, ScriptPart part) {
         make_script(context_, {run->work, run->statements, false, part}, run->session->cleanliness);
     Exchange exchange;
     exchange.statements = std::move(run->script.statements);
+    if (part == ScriptPart::prepare) {
+        TWOFOLD_CRASH_POINT(pg_before_prepare);
+    } else {
+        TWOFOLD_CRASH_POINT(pg_before_execute);
+    }
     send(run, std::move(exchange), [this, run](Reply reply) { on_reply(run, std::move(reply)); });
 }
 

@@ -1,11 +1,13 @@
 // The only file that knows libpq.
 #include "async/fd_watch.h"
 #include "base/assert.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "participant/postgres/connection.h"
 
 #include <libpq-fe.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <map>
@@ -270,6 +272,7 @@ void Connection::Impl::run(Exchange next, ReplyCallback done) {
     ++counters.round_trips;
     counters.statements += exchange.statements.size();
     deadline.arm(std::chrono::steady_clock::now() + exchange.limit);
+    if (TWOFOLD_IO_ERROR() != 0) static_cast<void>(::shutdown(PQsocket(handle.get()), SHUT_RDWR));
     for (std::size_t i = 0; i < exchange.statements.size(); ++i) {
         bool last = i + 1 == exchange.statements.size();
         bool sync = last || exchange.statements[i].sync_after;

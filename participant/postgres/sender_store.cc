@@ -1,5 +1,6 @@
 #include "participant/postgres/sender_store.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 
 #include <utility>
@@ -68,6 +69,7 @@ void persist_sender(Context& context,
             report(reply, done);
         });
     };
+    TWOFOLD_CRASH_POINT(pg_before_sender);
     admin.run(
         statements_for(sender),
         context.options.limits.admin,

@@ -1,5 +1,6 @@
 #include "participant/postgres/start.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "participant/postgres/admin.h"
@@ -252,6 +253,7 @@ void StartAttempt::create_tables(bool schema_exists) {
     if (!schema_exists) statements.push_back({std::string(kCreateSchema)});
     for (std::string_view sql : table_definitions()) statements.push_back({std::string(sql)});
     statements.push_back({"COMMIT"});
+    TWOFOLD_CRASH_POINT(pg_before_tables);
     ask(std::move(statements), &StartAttempt::on_created);
 }
 
@@ -268,6 +270,7 @@ void StartAttempt::on_created(const Reply& reply) {
 
 // Committed before anything is ended or listed.
 void StartAttempt::take_epoch() {
+    TWOFOLD_CRASH_POINT(pg_before_epoch);
     ask({{"INSERT INTO twofold.meta (uuid, epoch, version) VALUES ($1, 0, 1) "
           "ON CONFLICT (singleton) DO NOTHING",
           {{context_.options.uuid.value_or(random_uuid()).text()}},
@@ -406,6 +409,7 @@ void StartAttempt::on_backends(const Reply& reply) {
 // ----------------------------------------------------------------------------
 
 void StartAttempt::list() {
+    TWOFOLD_CRASH_POINT(pg_before_listing);
     ask({{"DELETE FROM twofold.session WHERE epoch < $1::bigint",
           {{std::to_string(context_.epoch)}},
           false,

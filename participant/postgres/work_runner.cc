@@ -81,10 +81,14 @@ void WorkRunner::on_session(const RunPtr& run, const Result<SessionPtr>& session
     if (run->part != ScriptPart::whole) return send_part(run, ScriptPart::first_execute);
     run->script = make_script(
         context_, {run->work, run->statements, run->one_phase}, run->session->cleanliness);
-    TWOFOLD_CRASH_POINT(pg_before_prepare);
     Exchange exchange;
     exchange.statements = std::move(run->script.statements);
     arm_probe(run);
+    if (run->one_phase) {
+        TWOFOLD_CRASH_POINT(pg_before_one_phase);
+    } else {
+        TWOFOLD_CRASH_POINT(pg_before_prepare);
+    }
     send(run, std::move(exchange), [this, run](Reply reply) { on_reply(run, std::move(reply)); });
 }
 
@@ -128,6 +132,7 @@ void WorkRunner::on_judged(const RunPtr& run, Verdict verdict) {
     run->key_free = verdict.key_free;
     switch (verdict.finding) {
         case Finding::prepared: TWOFOLD_CRASH_POINT(pg_after_prepare); break;
+        case Finding::committed: TWOFOLD_CRASH_POINT(pg_after_one_phase); break;
         case Finding::examine: return examine(run, verdict.reason);
         default: break;
     }

@@ -104,7 +104,7 @@ FinishStatus expected(Left left, bool commit_it) {
 }
 
 TEST(CrashTest, EveryPointAndBothEnds) {
-    if (base::crash_point_names().empty()) GTEST_SKIP() << "built without crash points";
+    if (base::crash_points().empty()) GTEST_SKIP() << "built without crash points";
     for (const CrashRow& row : kRows) {
         for (bool commit_it : {true, false}) {
             SCOPED_TRACE(std::string(row.point) + (commit_it ? ", commit" : ", rollback"));

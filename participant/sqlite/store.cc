@@ -1,9 +1,11 @@
 // Opening, starting and looking at the store. The steps of a branch are in store_*.cc.
 #include "participant/sqlite/store.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "participant/sqlite/guards.h"
+#include "participant/sqlite/io_fault.h"
 #include "participant/sqlite/store_impl.h"
 
 #include <sqlite3.h>
@@ -70,6 +72,7 @@ Store::Impl::Impl(StoreOptions options) : options_(std::move(options)) {
 }
 
 base::Result<void> Store::Impl::open() {
+    install_io_faults();
     TWOFOLD_TRY(check_library());
     if (options_.vfs.empty()) {
         TWOFOLD_TRY(DatabaseFile file,
@@ -143,6 +146,7 @@ base::Result<void> Store::Impl::create_or_read_meta() {
     // Equal at birth, but two things: a participant may be given a new database later.
     meta_.database_uuid = meta_.participant.text();
     TWOFOLD_TRY(create_own_tables(*r_, meta_));
+    TWOFOLD_CRASH_POINT(sqlite_before_meta_commit);
     return commit_forced(*r_);
 }
 
@@ -234,7 +238,9 @@ base::Result<protocol::ResourceStart> Store::Impl::start() {
         if (!meta.has_value()) return base::fail(Errc::corrupt, "the file has lost its _tc_meta");
         ++meta->epoch;
         TWOFOLD_TRY(set_epoch(*r_, meta->epoch));
+        TWOFOLD_CRASH_POINT(sqlite_before_epoch_commit);
         TWOFOLD_TRY(commit_forced(*r_));
+        TWOFOLD_CRASH_POINT(sqlite_after_epoch);
         meta_ = *meta;
     }
     TWOFOLD_TRY(refresh_schema());
@@ -280,7 +286,10 @@ base::Result<void> Store::Impl::persist_sender(const protocol::SenderStamp& send
     TransactionGuard guard(*r_);
     TWOFOLD_TRY(check_meta(*r_));
     TWOFOLD_TRY(raise_sender(*r_, sender));
-    return commit_forced(*r_);
+    TWOFOLD_CRASH_POINT(sqlite_before_sender_commit);
+    TWOFOLD_TRY(commit_forced(*r_));
+    TWOFOLD_CRASH_POINT(sqlite_after_sender);
+    return base::ok();
 }
 
 base::Result<std::string> Store::Impl::describe_changes(const std::string& gid) {

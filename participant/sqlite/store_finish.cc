@@ -134,7 +134,9 @@ base::Result<FinishResult> Store::Impl::rollback_in(const protocol::FinishReques
     }
     TWOFOLD_TRY(insert_done(*r_, request.key, request.gid, outcome, options_.wall_ms()));
     TWOFOLD_TRY(prune_some(*r_));
+    TWOFOLD_CRASH_POINT(sqlite_before_rollback_commit);
     TWOFOLD_TRY(commit_forced(*r_));
+    TWOFOLD_CRASH_POINT(sqlite_after_rollback);
     if (!record.has_value()) {
         ++counters.tombstones;
         return finished(FinishStatus::not_found);
@@ -164,7 +166,9 @@ base::Result<FinishResult> Store::Impl::settle_in(
     Witness tombstone{gid, Ended::aborted, meta_.counter, std::nullopt, options_.wall_ms()};
     TWOFOLD_TRY(insert_witness(*r_, key, tombstone));
     TWOFOLD_TRY(prune_some(*r_));
+    TWOFOLD_CRASH_POINT(sqlite_before_settle_commit);
     TWOFOLD_TRY(commit_forced(*r_));
+    TWOFOLD_CRASH_POINT(sqlite_after_settle);
     ++counters.tombstones;
     return answer;
 }

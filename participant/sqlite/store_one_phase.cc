@@ -1,5 +1,6 @@
 // A transaction of one branch: work and witness in one SQLite transaction. The witness is the
 // outcome; whoever asks later finds it, or puts a tombstone in its place.
+#include "base/crash_point.h"
 #include "participant/sqlite/store_impl.h"
 
 #include <sqlite3.h>
@@ -49,8 +50,10 @@ Store::Impl::MaybeWork Store::Impl::attempt_one_phase(const protocol::BranchWork
     base::Result<void> witnessed = write_witness(work);
     if (!witnessed.has_value()) return work_failed(witnessed.error(), outcome.executed, false);
     end_work();  // from here on it cannot be cancelled
+    TWOFOLD_CRASH_POINT(sqlite_before_one_phase_commit);
     base::Result<void> committed = commit_forced(*w_);
     if (!committed.has_value()) return work_failed(committed.error(), outcome.executed, true);
+    TWOFOLD_CRASH_POINT(sqlite_after_one_phase);
     ++meta_.counter;
     ++counters.one_phase_commits;
     WorkResult result;
