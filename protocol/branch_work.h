@@ -99,6 +99,9 @@ struct ResourceStart {
     std::map<Incarnation, SenderStamp> senders;  // the newest accepted start of each, durable
     std::vector<PreparedBranch> prepared;
     std::vector<Resolution> resolved;
+    // Per coordinator the mark below which ended branches were forgotten, where that is durable:
+    // what is not found below it was finished, not lost.
+    std::map<Incarnation, IdPosition> forgotten;
 };
 
 }  // namespace twofold::protocol

@@ -95,6 +95,17 @@ TEST(Commit, BelowTheLowWaterMarkWasFinishedEarlier) {
     script.when(abort_of(1)).expect({"reply 2 abort finished_earlier"});
 }
 
+// It has answered before this start, and forgotten that since; the coordinator did not live to note
+// the answer.
+TEST(Commit, BelowWhatWasForgottenBeforeThisStartWasFinishedEarlier) {
+    Script script;
+    ResourceStarted again = started();
+    again.start.forgotten[commit(1).item.key.group.incarnation()] = {kCoordinatorEpoch, 2};
+    script.given(again);
+    script.when(commit(1)).expect({"marks 2 0", "reply 1 commit finished_earlier"});
+    script.when(commit(2)).expect({"commit 2"});
+}
+
 TEST(Commit, BelowTheLowWaterMarkAHeldBranchIsStillFinished) {
     Script script;
     script.given(started(4, {listed(1)}));

@@ -6,6 +6,7 @@
 #include "participant/sqlite/connection.h"
 #include "protocol/branch_work.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -100,6 +101,9 @@ struct PruneMarks {
     std::int64_t keys_until_ms = 0;  // witnesses with an idempotency key that are younger stay
 };
 // Deletes some rows about branches below the marks.
+// The marks that prune() has used, however long ago.
+[[nodiscard]] base::Result<std::map<protocol::Incarnation, protocol::IdPosition>> read_forgotten(
+    Connection& connection);
 [[nodiscard]] base::Result<void> prune(Connection& connection,
                                        const protocol::Incarnation& incarnation,
                                        const PruneMarks& marks);

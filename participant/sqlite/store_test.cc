@@ -358,6 +358,24 @@ TEST_F(StoreTest, ForgettingRidesOnOtherTransactions) {
     EXPECT_EQ(plain.query("SELECT sequence FROM _tc_witness"), "");
 }
 
+// A coordinator that did not live to note the end of a commit tells it again. The row that would
+// answer has gone, and whoever knew the mark may have died.
+TEST_F(StoreTest, HowFarItHasForgottenIsKnownAfterARestart) {
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+        prepare(*store_, i, {"UPDATE accounts SET balance = balance + 1"});
+        commit(*store_, i);
+    }
+    protocol::Incarnation incarnation = key_of(1).group.incarnation();
+    store_->note_marks(incarnation, {1, 3}, {1, 1});
+    prepare(*store_, 4, {"UPDATE accounts SET balance = 1"});
+    reopen();
+    EXPECT_EQ(store_->start().value().forgotten.at(incarnation), (protocol::IdPosition{1, 3}));
+    // An older mark removes nothing, and says nothing.
+    store_->note_marks(incarnation, {1, 2}, {1, 1});
+    commit(*store_, 4);
+    EXPECT_EQ(store_->start().value().forgotten.at(incarnation), (protocol::IdPosition{1, 3}));
+}
+
 TEST_F(StoreTest, ListGivesAgeAndProof) {
     store_.reset();
     std::int64_t now = 1'000;
