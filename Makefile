@@ -11,8 +11,9 @@ SEEDS ?= 1000
 SECONDS ?= 20
 DEMO_FLAGS ?=
 EXPLORE ?=
+CRASH_FLAGS ?=
 
-.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim corrupt images exhaustive fuzz sanitize sanitize-core release clean format
+.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim corrupt images crash exhaustive fuzz sanitize sanitize-core release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
@@ -63,6 +64,11 @@ exhaustive: configure ## every history of one transaction within bounds; EXPLORE
 	@echo "exhaustive: building the search"
 	@cmake --build --preset dev -j $(JOBS) --target twofold-explore
 	@build/dev/bin/twofold-explore $(EXPLORE)
+
+crash: configure ## the crash matrix: every point × fault × database × path on real processes; CELLS=n, EVERY=k: less
+	@echo "crash: building"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-crash
+	@build/dev/bin/twofold-crash $(if $(CELLS),--cells $(CELLS)) $(if $(EVERY),--every $(EVERY)) $(CRASH_FLAGS)
 
 fuzz: deps ## libFuzzer for SECONDS=n on each parser and decoder; FUZZ="target …" for some of them only
 	@tools/configure.sh fuzz
