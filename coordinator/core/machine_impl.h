@@ -298,6 +298,15 @@ private:
         return txn.key_forcing && !txn.key_forced;
     }
     [[nodiscard]] bool is_key_in_question(const Transaction& txn) const;
+    [[nodiscard]] bool can_be_original(const protocol::TxnId& id, const Branch& asked) const;
+    void impossible_original(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
+    void original_committed(const protocol::TxnId& original,
+                            const Branch& asked,
+                            const protocol::Reason& unproven);
+    void contradict_word(const protocol::TxnId& id,
+                         protocol::ParticipantNumber number,
+                         protocol::Outcome word);
+    void wait_for_original(Transaction& txn, Transaction& original);
     void answer_by_original(Transaction& txn,
                             const Branch& branch,
                             const protocol::TxnId& original,

@@ -103,8 +103,13 @@ bool Machine::Impl::note_key(Transaction& txn, Branch& branch, const ItemResult&
     // An old id whose key is not known any more can have done nothing for that reason, too.
     bool is_replay =
         result.status == ItemStatus::committed && result.original && *result.original != txn.id;
-    if (is_replay) replay(txn, branch, *result.original, result.reason);
-    return is_replay;
+    if (!is_replay) return false;
+    if (can_be_original(*result.original, branch)) {
+        replay(txn, branch, *result.original, result.reason);
+    } else {
+        impossible_original(txn, branch, result);
+    }
+    return true;
 }
 
 // Only the database that was enlisted can answer for a branch.
