@@ -43,6 +43,13 @@ struct Participant {
     std::map<protocol::IdPosition, std::uint32_t> outstanding;
     std::set<BranchRef> sleeping;  // wait for their retry timer
     bool undelivered = false;      // an alarm was raised, and it has acknowledged nothing since
+
+    // Another database, or another life of it: its positions count anew.
+    void forget_position() {
+        position = {};
+        logged_position = {};
+        uncovered.clear();
+    }
 };
 
 class Directory {

@@ -239,6 +239,7 @@ private:
                                 const protocol::ItemResult& result);
     [[nodiscard]] bool echo_fits(Transaction& txn, Branch& branch, const Reply& input);
     void note_answer(const Branch& branch, const protocol::ItemResult& result);
+    void went_back(protocol::ParticipantNumber number, const protocol::TxnId& txn);
     void wrong_database(Transaction& txn, Branch& branch, const std::string& text);
 
     // ---- one_phase.cc

@@ -352,6 +352,19 @@ TEST(Rebound, not_while_branches_of_the_former_database_are_unfinished) {
     s.when("now", rebind(s)).expect_one("force participant 2 p2");
 }
 
+// A checkpoint that comes while the record is being forced follows it in the log.
+TEST(Rebound, a_checkpoint_does_not_bring_the_position_of_the_former_database_back) {
+    Script s;
+    s.infos[2].position = {1, 50};
+    s.when("it is seen", s.seen(2));
+    s.infos[2].identity.fields[0] += "9";
+    s.when("another database answers", s.seen(2));
+    s.when("accepted", rebind(s)).expect_one("append position 2 none");
+    EXPECT_TRUE(std::ranges::none_of(s.machine.checkpoint(), [](const protocol::Record& record) {
+        return std::holds_alternative<protocol::PositionRecord>(record);
+    }));
+}
+
 TEST(Rebound, another_participant_is_not_accepted) {
     Script s;
     s.infos[2].uuid.bytes[0] ^= 1;

@@ -139,9 +139,7 @@ void Machine::Impl::participant_recorded(const ParticipantRecord& record) {
         participant.mismatched = false;
         participant.went_back = false;
         participant.found.reset();
-        participant.position = {};
-        participant.logged_position = {};
-        participant.uncovered.clear();
+        participant.forget_position();
         participant.epoch = 0;
     }
     emit(ParticipantRegistered{record.uuid, record.number});

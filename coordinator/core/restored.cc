@@ -269,6 +269,8 @@ void Machine::Impl::handle(AcceptRestore& input) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
     }
+    // At once: a checkpoint that comes before the rest is durable follows this record.
+    participant.forget_position();
     emit(Append{protocol::PositionRecord{input.participant, {}}});
     force(decided_record(input.participant, "restored database accepted", input.reason));
     force(protocol::GivenUpRecord{input.participant, next_position()}, {}, input.ticket);
