@@ -14,6 +14,7 @@ using std::chrono::milliseconds;
 void Driver::look_at(Peer& peer) {
     if (peer.looking || cut_off_) return;
     peer.looking = true;
+    peer.known_epoch = machine_.participant_epoch(peer.status.number);
     const ParticipantPort* asked = peer.port.get();
     peer.port->fetch_info(
         [this, &peer, asked, call = peer.calls](base::Result<protocol::ParticipantInfo> info) {
@@ -80,7 +81,7 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
                                   "), found " + info.value().identity.text() + " (" +
                                   info.value().uuid.text() + ")";
         }
-        submit(ParticipantSeen{peer.status.number, info.value()});
+        submit(ParticipantSeen{peer.status.number, info.value(), peer.known_epoch});
     } else {
         peer.status.problem = "it answers and is being registered";
         submit(RegisterParticipant{info.value().uuid, peer.status.name, info.value().identity});

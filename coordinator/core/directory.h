@@ -24,7 +24,7 @@ struct Participant {
     bool retiring = false;            // its record is being forced: no new work
     std::optional<Enlistment> found;  // who answered instead, when mismatched
     bool went_back = false;           // its database was restored: no new work, no presumed abort
-    std::uint32_t epoch = 0;
+    std::uint32_t epoch = 0;          // the newest known; 0: none
     bool one_phase = false;
     bool keys = false;       // it finds its one-phase commits by their idempotency keys
     bool read_only = false;  // it says that it can vote so

@@ -164,6 +164,9 @@ struct TimerFired {
 struct ParticipantSeen {
     protocol::ParticipantNumber number;
     protocol::ParticipantInfo info;
+    // Machine::participant_epoch() when it was asked: an older one in the answer proves that its
+    // database went back. 0: not known, proves nothing.
+    std::uint32_t known_epoch = 0;
 };
 // It could not be reached, or is another database than enlisted.
 struct ParticipantLost {

@@ -64,6 +64,7 @@ public:
     [[nodiscard]] protocol::Incarnation incarnation() const { return incarnation_; }
     [[nodiscard]] protocol::Epoch epoch() const { return epoch_; }
     [[nodiscard]] const Directory& directory() const { return directory_; }
+    [[nodiscard]] std::uint32_t participant_epoch(protocol::ParticipantNumber number) const;
     [[nodiscard]] std::optional<ParticipantView> look_at(protocol::ParticipantNumber number) const;
     [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
     [[nodiscard]] Counts counts() const;

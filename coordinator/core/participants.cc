@@ -40,6 +40,8 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     participant->read_only = info.read_only;
     participant->exclusive = info.exclusive;
     participant->position = std::max(participant->position, info.position);
+    // Its epochs are kept in its database: a recovery to an earlier time shows by them alone.
+    if (info.epoch < input.known_epoch) went_back(input.number, {});
     if (info.epoch > participant->epoch) {
         participant->epoch = info.epoch;
         lost_sessions(input.number, info.epoch);
@@ -56,6 +58,11 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     }
     // Idle or not, it hears our marks, and we hear when somebody newer has spoken there.
     offer(input.number, false);
+}
+
+std::uint32_t Machine::Impl::participant_epoch(ParticipantNumber number) const {
+    const Participant* participant = directory_.find(number);
+    return participant != nullptr ? participant->epoch : 0;
 }
 
 // New work would only wait for its deadline and hold other participants' slots meanwhile.

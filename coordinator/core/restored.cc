@@ -280,9 +280,11 @@ void Machine::Impl::handle(AcceptRestore& input) {
 void Machine::Impl::restore_accepted(ParticipantNumber number, Ticket ticket) {
     Participant& participant = directory_.at(number);
     participant.went_back = false;
-    participant.position = {};
-    participant.logged_position = {};
-    participant.uncovered.clear();
+    participant.forget_position();
+    // Its epochs count anew, too: from the one in which it is seen next.
+    participant.epoch = 0;
+    participant.seen = false;
+    participant.reachable = false;
     for (const BranchRef& ref : outstanding_at(number)) {
         find_branch(*find(ref.position), ref.branch, ref.attempt)->position_at_send = {};
     }

@@ -362,6 +362,85 @@ TEST(Restored, two_ended_ids_of_one_position_do_not_stop_the_start) {
     }
 }
 
+// ---- a participant whose database was restored ------------------------------------------------
+
+// Its position and its epoch have gone back with it.
+Script restored_database() {
+    Script s;
+    s.infos[1].epoch = 8;
+    s.infos[1].position = {1, 50};
+    s.when("it is seen", s.seen(1));
+    s.when("work comes", s.submit({1, 2}));
+    s.infos[1].epoch = 3;
+    s.when("it was restored", s.reply(1, protocol::ItemStatus::no, {}, [](protocol::ItemResult& r) {
+         r.position = {1, 40};
+     })).expect_one("alarm participant_went_back at 1");
+    return s;
+}
+
+TEST(RestoredDatabase, works_again_in_its_lower_epoch) {
+    Script s = restored_database();
+    s.when("accepted", accept(s, 1)).expect_one("force given up 1 1.2");
+    s.when("durable", s.durable()).expect_one("answer 70 done");
+    s.when("it is not known yet in which epoch it is", s.submit({1}))
+        .expect_one("answer 2 finished aborted (participant_unavailable)");
+    s.when("it is seen", s.seen(1)).quiet();
+    s.when("work comes", s.submit({1})).expect_one("send execute_prepare t1.3/1.1 to 1");
+    EXPECT_EQ(s.all_sent.back().item.participant_epoch, 3U);
+}
+
+TEST(RestoredDatabase, what_was_found_outlives_a_restart) {
+    Script s = restored_database();
+    EXPECT_EQ(std::ranges::count_if(s.effects,
+                                    [](const Effect& effect) {
+                                        auto* append = std::get_if<Append>(&effect);
+                                        return append != nullptr &&
+                                               std::holds_alternative<protocol::PositionRecord>(
+                                                   append->record);
+                                    }),
+              1);
+}
+
+bool has_position(const Machine& machine, std::uint16_t participant) {
+    return std::ranges::any_of(machine.checkpoint(), [&](const protocol::Record& record) {
+        auto* position = std::get_if<protocol::PositionRecord>(&record);
+        return position != nullptr && position->participant.value == participant;
+    });
+}
+
+// A checkpoint that comes while the acceptance is being forced follows it in the log.
+TEST(RestoredDatabase, a_checkpoint_does_not_bring_the_old_position_back) {
+    Script s = restored_database();
+    EXPECT_TRUE(has_position(s.machine, 1));
+    s.when("accepted", accept(s, 1)).expect_one("append position 1 none");
+    EXPECT_FALSE(has_position(s.machine, 1));
+}
+
+// A point-in-time recovery begins a new timeline: only the epoch tells.
+TEST(RestoredDatabase, an_epoch_that_went_back_since_it_was_asked_tells_it) {
+    Script s;
+    s.infos[1].epoch = 8;
+    s.infos[1].position = {1, 50};
+    s.when("it is seen", s.seen(1));
+    s.infos[1].epoch = 3;
+    s.infos[1].position = {2, 40};
+    Input late = s.seen(1);
+    std::get<ParticipantSeen>(late).known_epoch = 3;
+    s.when("the late answer to an older look", late).quiet();
+    Input seen = s.seen(1);
+    std::get<ParticipantSeen>(seen).known_epoch = s.machine.participant_epoch(ParticipantNumber(1));
+    s.when("it was restored", seen)
+        .expect({"alarm participant_went_back at 1", "append position 1"});
+    s.when("once more", seen).quiet();
+    s.when("work comes", s.submit({1}))
+        .expect_one("answer 1 finished aborted (participant_unavailable)");
+    s.when("accepted", accept(s, 1)).expect_one("force given up 1 1.2");
+    s.when("durable", s.durable()).expect_one("answer 70 done");
+    std::get<ParticipantSeen>(seen).known_epoch = s.machine.participant_epoch(ParticipantNumber(1));
+    s.when("it is seen", seen).quiet();
+    s.when("work comes", s.submit({1})).expect_one("send execute_prepare t1.2/1.1 to 1");
+}
+
 TEST(Restored, new_work_is_as_always) {
     Script s(accepted_start(), named_start());
     for (std::uint16_t i = 1; i <= 2; ++i) s.when("it is seen", s.seen(i));
