@@ -223,7 +223,10 @@ void Driver::handle(Changed&& effect) {
         TWOFOLD_CRASH_POINT(coord_after_begin);
     }
     history_.note(effect.txn, effect.state, std::chrono::steady_clock::now());
-    if (effect.forgotten) history_.ended(effect.txn);
+    if (effect.forgotten) {
+        history_.ended(effect.txn);
+        times_.end(effect.txn, steady_clock::now());
+    }
     Event event;
     event.txn = effect.txn;
     event.version = effect.version;

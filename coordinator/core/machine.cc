@@ -294,6 +294,7 @@ void Machine::Impl::handle(TimerFired& input) {
             if (waiter == txn->waiters.end()) return;
             answer_late_waiter(*txn, *waiter);
             txn->waiters.erase(waiter);
+            forget_question(*txn);
             return;
         }
         case TimerKind::retry: {

@@ -173,6 +173,7 @@ private:
     void touch(Transaction& txn);
     void start_commit(Transaction& txn, const CommitRequest& input);
     [[nodiscard]] Transaction* find_or_settle(const protocol::TxnId& id);
+    void forget_question(Transaction& txn);
     [[nodiscard]] Transaction* find_or_answer(Ticket ticket, const protocol::TxnId& id, Wish wish);
 
     // ---- prepare.cc
@@ -270,6 +271,8 @@ private:
     void answer_late_waiter(Transaction& txn, const Waiter& waiter);
     void answer_deadline_waiters(Transaction& txn);
     [[nodiscard]] bool issued_here(const protocol::TxnId& id) const;
+    // One-phase: nobody will ever tell how it ended.
+    [[nodiscard]] bool is_of_retired(const protocol::TxnId& id) const;
 
     // ---- memory.cc
     [[nodiscard]] bool has_room_for(std::size_t bytes);
