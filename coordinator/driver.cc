@@ -211,7 +211,7 @@ void Driver::handle(AnswerInquiry&& effect) {
     if (found == inquiries_.end()) return;
     InquiryCallback done = std::move(found->second);
     inquiries_.erase(found);
-    effect.reply.sender = stamp();
+    if (!machine_.stopped()) effect.reply.sender = stamp();
     done(std::move(effect.reply));
 }
 

@@ -93,6 +93,18 @@ TEST(Restored, a_refusal_outlives_a_restart) {
     next.when("work comes", next.submit({1, 2})).expect({"answer 1 cannot_tell (log_went_back)"});
 }
 
+// The right log, put back, is at an older start than the copies that came meanwhile.
+TEST(Restored, a_stopped_start_does_not_raise_itself_by_its_answers) {
+    Script s = stopped();
+    s.when("south asks", s.inquire(2, {id_of(1, 1), 2, 1}))
+        .expect({"inquiry t1.1/2.1 cannot_tell"});
+    const auto& sender = std::get<AnswerInquiry>(s.effects.back()).reply.sender;
+    EXPECT_EQ(sender.epoch, 1U);
+    EXPECT_EQ(sender.start_nonce, 0U);
+    EXPECT_EQ(sender.position, 0U);
+    EXPECT_EQ(sender.start_position, 0U);
+}
+
 TEST(Restored, what_others_have_heard_is_noted_too) {
     Script s = stopped();
     s.when("south knows less", refusal(s, 2, {{}, 5, 5, 800})).quiet();
