@@ -32,8 +32,9 @@ void Machine::Impl::await_offers() {
 void Machine::Impl::offer(ParticipantNumber number, bool wait) {
     std::uint64_t id = ++last_offer_;
     auto awaited = offers_.find(number);
+    // The first one's answer is awaited: looks may come more often than offers end.
     if (awaited != offers_.end()) {
-        awaited->second = id;
+        if (awaited->second == 0) awaited->second = id;
     } else if (wait) {
         offers_.emplace(number, id);
     }
@@ -53,7 +54,7 @@ void Machine::Impl::handle(OfferAnswered& input) {
         }
     }
     auto awaited = offers_.find(input.participant);
-    if (awaited != offers_.end() && awaited->second == input.offer) offer_over(input.participant);
+    if (awaited != offers_.end() && input.offer >= awaited->second) offer_over(input.participant);
 }
 
 // It has accepted us, or cannot be asked now.
