@@ -40,6 +40,7 @@ void Driver::report_missing() {
         if (is_there) continue;
         submit(ParticipantLost{number, "this participant is not in the configuration"});
     }
+    submit(AddressesLookedAt{});
 }
 
 void Driver::schedule_look(Peer& peer, milliseconds delay) {

@@ -173,6 +173,9 @@ struct ParticipantLost {
     protocol::ParticipantNumber number;
     std::string why;
 };
+// Every address of the configuration has answered, or failed, once since the start: who had not
+// been known has been submitted by then. After a start this comes once.
+struct AddressesLookedAt {};
 // A configured participant without a number yet, or one whose name or uuid was just learned.
 struct RegisterParticipant {
     protocol::ParticipantUuid uuid;
@@ -214,6 +217,7 @@ using Input = std::variant<SubmitOneShot,
                            TimerFired,
                            ParticipantSeen,
                            ParticipantLost,
+                           AddressesLookedAt,
                            RegisterParticipant,
                            Inquire,
                            OfferAnswered,

@@ -117,6 +117,7 @@ private:
     void handle(TimerFired& input);
     void handle(ParticipantSeen& input);
     void handle(ParticipantLost& input);
+    void handle(AddressesLookedAt&) { offer_over(kAddresses); }
     void handle(RegisterParticipant& input);
     void handle(Inquire& input);
     void handle(OfferAnswered& input);
@@ -338,6 +339,8 @@ private:
                                                          const protocol::BranchKey& key);
 
     // ---- offers.cc
+    // Among those whose answer is awaited: the addresses of the configuration. No participant.
+    static constexpr protocol::ParticipantNumber kAddresses{0};
     void await_offers();
     void offer(protocol::ParticipantNumber number, bool wait);
     void offer_over(protocol::ParticipantNumber number);

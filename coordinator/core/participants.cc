@@ -112,6 +112,8 @@ void Machine::Impl::handle(RegisterParticipant& input) {
             return;
         }
         record.number = *number;
+        // The log may be a copy from before it was registered: it has a say, too.
+        if (!may_presume()) offers_.emplace(*number, 0);
     } else if (known->identity != input.identity && !config_.sabotage.skip_identity_check) {
         Participant& participant = directory_.at(known->number);
         participant.found = Enlistment{known->number, input.uuid, input.identity};
