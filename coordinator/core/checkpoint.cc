@@ -265,6 +265,9 @@ RecoveredState Machine::Impl::snapshot() const {
         state.sealed_outcomes.erase(std::prev(state.sealed_outcomes.end()));
     }
     for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);
+    // The same may be on its way twice: the horizon has passed it since the first was durable.
+    std::erase_if(state.acknowledged,
+                  [&](const auto& seen) { return !state.heuristic.contains(seen.first); });
     return state;
 }
 

@@ -245,6 +245,44 @@ TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
     s.when("again", again).expect({"answer 91 done heuristic-hazard"});
 }
 
+// Both are on their way to the disk when the horizon passes it; a checkpoint that repeats the
+// second would be about something that it does not have.
+TEST(Acknowledged, twice_while_the_horizon_passes_it_is_in_no_checkpoint) {
+    Config config;
+    config.outcomes_max = 16;
+    Script s(2, config);
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    s.when("durable", s.decided());
+    s.when("committed", s.reply(1, committed));
+    s.when("nobody can prove it", s.reply(2, hazard, "no_witness"));
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-hazard");
+    protocol::TxnId odd = s.txn;
+    Acknowledge seen = acknowledge(s);
+    s.when("seen", seen).expect_one("force acknowledged t1.1");
+    Input first = s.durable();
+    auto is_forced = [&s] {
+        return std::ranges::any_of(s.effects, [](const Effect& effect) {
+            auto* forced = std::get_if<AppendForced>(&effect);
+            return forced != nullptr &&
+                   std::holds_alternative<protocol::HorizonRecord>(forced->record);
+        });
+    };
+    while (!is_forced()) {
+        s.when("work comes", s.submit({1}));
+        s.when("done", s.reply(1, read_only));
+    }
+    Input horizon = s.durable();
+    s.when("seen once more", seen).expect_one("force acknowledged t1.1");
+    s.when("durable", first).expect_one("answer 90 done heuristic-hazard");
+    s.when("durable", horizon);
+    EXPECT_GT(s.machine.horizon(), odd.position());
+    EXPECT_TRUE(std::ranges::none_of(s.machine.checkpoint(), [](const protocol::Record& record) {
+        return std::holds_alternative<protocol::AcknowledgedRecord>(record);
+    }));
+}
+
 TEST(Acknowledged, only_what_ended_oddly) {
     Script s = parked();
     s.when("not ended", acknowledge(s)).expect({"answer 90 wrong_state committed (bad_request)"});
