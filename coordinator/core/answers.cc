@@ -32,8 +32,9 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
     report.idle_deadline = txn.idle_deadline;
     report.branches.reserve(txn.branches.size());
     for (const Branch& branch : txn.branches) {
-        // A replaced attempt is of interest while something of it may be left.
-        if (branch.replaced && !is_outstanding(branch.state)) continue;
+        // A replaced attempt is of interest while something of it may be left, or ended oddly.
+        bool is_left = is_outstanding(branch.state) || branch.state == BranchState::heuristic;
+        if (branch.replaced && !is_left) continue;
         bool is_durable = branch.state != BranchState::recording;
         report.branches.push_back({branch.branch,
                                    branch.attempt,

@@ -232,6 +232,39 @@ TEST(Resolve, an_aborted_branch_that_a_person_found_committed_is_not_told_abort)
         .expect({"alarm resolved_branch_in_doubt at 1", "inquiry t1.1/1.1 expired"});
 }
 
+// A new attempt was made, because the participant restarted before it saw the work.
+Script with_replaced_attempt() {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(2, yes));
+    s.infos[1].epoch = 2;
+    s.when("it was started since",
+           s.reply(1,
+                   refused,
+                   protocol::reason::kStaleParticipantEpoch,
+                   [](protocol::ItemResult& r) { r.executed = false; }))
+        .expect_one("send abort t1.1/1.1 to 1");
+    s.when("yes", s.reply_to(protocol::ItemOp::execute_prepare, s.key(1, 2), 1, yes));
+    s.when("durable", s.decided()).expect_one("send commit t1.1/1.2 to 1");
+    return s;
+}
+
+TEST(Resolve, a_replaced_attempt_that_was_committed_is_against_the_decision) {
+    Script s = with_replaced_attempt();
+    s.when("committed", s.reply_to(protocol::ItemOp::commit, s.key(1, 2), 1, committed));
+    s.when("committed", s.reply(2, committed));
+    s.when("the first was committed by hand",
+           s.reply_to(protocol::ItemOp::abort, s.key(1), 1, heuristic_commit))
+        .expect({"alarm heuristic at 1", "force outcome t1.1/1.1 heuristic-commit"});
+    s.when("durable", s.durable())
+        .expect({"append end t1.1 heuristic-mixed",
+                 "finished t1.1 heuristic-mixed",
+                 "answer 1 finished heuristic-mixed"});
+    TransactionReport report = s.machine.query(s.txn).report;
+    ASSERT_EQ(report.branches.size(), 3U) << "a person sees which one";
+    EXPECT_EQ(report.branches[2].outcome, Outcome::heuristic_commit);
+}
+
 TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
     Script s = ended_as_hazard();
     EXPECT_EQ(s.machine.list({}).size(), 1U);
