@@ -406,6 +406,10 @@ private:
                            const protocol::PreparingRecord& record,
                            bool is_decided);
     void restore_branch(Transaction& txn, const protocol::BranchRecord& record);
+    void restore_odd_branch(Transaction& txn, const protocol::BranchOutcomeRecord& ended);
+    void restore_replaced(Transaction& txn, const protocol::BranchRecord& record);
+    [[nodiscard]] static std::vector<protocol::BranchRecord> unacknowledged_replaced(
+        const Transaction& txn);
     void save_transaction(const Transaction& txn, RecoveredState& state) const;
     [[nodiscard]] RecoveredState snapshot() const;  // without outcomes and keys
 
