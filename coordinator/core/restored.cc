@@ -226,11 +226,11 @@ void Machine::Impl::list_lost(const protocol::BranchKey& key, ParticipantNumber 
         txn->logged = true;
         txn->sent = true;
         txn->results_lost = true;
-        txn->ended_as = Outcome::heuristic_hazard;
         txn->members.push_back({id, std::nullopt, {}});
         enter(*txn, TransactionState::heuristic);
     }
     if (find_branch(*txn, key.branch, key.attempt) != nullptr) return;
+    txn->ended_as = Outcome::heuristic_hazard;  // whatever was known of its other branches
     Branch branch;
     branch.branch = key.branch;
     branch.attempt = key.attempt;

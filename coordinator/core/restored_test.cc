@@ -271,6 +271,20 @@ TEST(Restored, who_was_added_later_is_not_asked_about_a_lost_id) {
         .expect({"send settle_one_phase t2.4/1.1 to 1"});
 }
 
+// Some of it ended otherwise in the log, and that is not the whole of it.
+TEST(Restored, what_is_listed_beside_an_odd_end_is_a_hazard_in_memory_too) {
+    protocol::TxnId id = id_of(2, 4);
+    RecoveredState state = accepted_start();
+    state.heuristic[id] = Outcome::heuristic_commit;
+    state.branch_outcomes[id] = {
+        {{id, 1, 1}, ParticipantNumber(1), Outcome::heuristic_commit, "seen", true}};
+    Script s(state, named_start());
+    s.when("south asks", s.inquire(2, {id, 2, 1}))
+        .expect_one("append end t2.4 heuristic-hazard")
+        .expect_one("inquiry t2.4/2.1 expired");
+    EXPECT_EQ(s.machine.query(id).report.outcome, Outcome::heuristic_hazard);
+}
+
 // Its mark may be that of a start which knew nothing of this commit.
 TEST(Restored, finished_earlier_proves_no_commit) {
     protocol::TxnId id = id_of(2, 4);
