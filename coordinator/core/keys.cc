@@ -105,6 +105,19 @@ bool Machine::Impl::is_key_in_question(const Transaction& txn) const {
     return directory_.find(txn.branches.front().at->number)->keys;
 }
 
+namespace {
+
+bool is_odd(const Branch& branch) {
+    return branch.state == BranchState::recording || branch.state == BranchState::heuristic;
+}
+
+// Of an original: it has, or comes to, an end of its own, and says so.
+bool tells_itself(const Transaction& original) {
+    return original.state == TransactionState::one_phase || is_odd(original.branches.front());
+}
+
+}  // namespace
+
 // Only what this participant had committed one-phase itself has left a key there; of the ids of
 // this log it is known which those can be. Numbers that a lost log had given are given again, to
 // others.
@@ -152,11 +165,10 @@ void Machine::Impl::original_committed(const TxnId& original,
         return;
     }
     Branch& branch = known->branches.front();
-    bool is_odd = branch.state == BranchState::recording || branch.state == BranchState::heuristic;
-    if (is_odd && !std::exchange(branch.contradicted, true)) {
+    if (is_odd(branch) && !std::exchange(branch.contradicted, true)) {
         contradict_word(original, number, branch.outcome);
     }
-    if (known->state != TransactionState::settling || is_odd) return;
+    if (known->state != TransactionState::settling || is_odd(branch)) return;
     if (branch.state == BranchState::parked) enter(*known, branch, BranchState::settling);
     protocol::ItemResult proof;
     proof.status = protocol::ItemStatus::committed;
@@ -185,9 +197,7 @@ void Machine::Impl::answer_by_original(Transaction& txn,
                                        const TxnId& original,
                                        const protocol::Reason& why) {
     Transaction* first = find(original);
-    if (first != nullptr && first->state != TransactionState::committed) {
-        return wait_for_original(txn, *first);
-    }
+    if (first != nullptr && tells_itself(*first)) return wait_for_original(txn, *first);
     Answer known;
     if (old_heuristic_.contains(original)) {
         known = answer_forgotten(original);

@@ -202,6 +202,25 @@ TEST(Original, of_an_id_that_cannot_be_the_original_is_a_violation) {
     }
 }
 
+// Numbers of a lost log are given again: whom this log would ask about the id cannot tell.
+TEST(Original, of_a_lost_log_is_the_answer_whoever_has_its_number_now) {
+    protocol::EpochRecord first = epoch_record(1);
+    protocol::TxnId original = make_txn_id(
+        first.incarnation, 1, 1, protocol::ParticipantNumber(2), base::KeyedHash(first.key));
+    RecoveredState state = second_start();
+    state.accepted = protocol::RestoreRecord{
+        true, protocol::ParticipantNumber(1), 1, 10, "log_went_back", "why"};
+    Script s(state, {});
+    s.infos[1].one_phase = true;
+    s.when("it is seen", s.seen(1));
+    s.txn = original;
+    s.when("a client asks", s.outcome()).expect({"send settle_one_phase t1.1/1.1 to 2"});
+    s.when("the client repeats", s.submit({1}, keyed())).expect({"send one_phase t2.1/1.1 to 1"});
+    s.when("it was done before", s.reply(1, committed, reason::kKeyReplayed, by(original)))
+        .expect({"answer 2 finished committed", "finished t2.1 aborted"});
+    EXPECT_FALSE(has_bits(s.machine));
+}
+
 // Its abort was told under another key: with a bit the log would contradict itself.
 TEST(Original, of_an_id_that_was_told_as_aborted_is_a_violation) {
     Script s = submitted();
