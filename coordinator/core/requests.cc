@@ -339,9 +339,8 @@ void Machine::Impl::forget_question(Transaction& txn) {
     cancel(branch.undelivered_timer);
     count_outstanding(txn, branch, true, false);
     note_member(undecided_, txn.position, false);
-    --by_state_[static_cast<std::size_t>(txn.state)];
     emit(Changed{txn.id, ++txn.version, {}, true});
-    transactions_.erase(txn.position);
+    erase(txn);
 }
 
 // The transaction in memory, or nothing: the request was answered from what is remembered.
