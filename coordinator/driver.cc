@@ -212,7 +212,7 @@ void Driver::handle(AnswerInquiry&& effect) {
     InquiryCallback done = std::move(found->second);
     inquiries_.erase(found);
     TWOFOLD_CRASH_POINT(coord_before_inquiry_answer);
-    effect.reply.sender = stamp();
+    if (!machine_.stopped()) effect.reply.sender = stamp();
     done(std::move(effect.reply));
 }
 
@@ -224,7 +224,10 @@ void Driver::handle(Changed&& effect) {
         TWOFOLD_CRASH_POINT(coord_after_begin);
     }
     history_.note(effect.txn, effect.state, std::chrono::steady_clock::now());
-    if (effect.forgotten) history_.ended(effect.txn);
+    if (effect.forgotten) {
+        history_.ended(effect.txn);
+        times_.end(effect.txn, steady_clock::now());
+    }
     Event event;
     event.txn = effect.txn;
     event.version = effect.version;

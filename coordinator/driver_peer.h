@@ -5,6 +5,7 @@
 #include "coordinator/driver.h"
 #include "coordinator/outbox.h"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -21,6 +22,7 @@ struct Driver::Peer {
     std::shared_ptr<bool> calls = std::make_shared<bool>();
     bool looking = false;
     bool looked = false;                           // it has answered or failed, once
+    std::uint32_t known_epoch = 0;                 // when it was last looked at
     std::optional<protocol::ParticipantUuid> put;  // who was put there
     // Addresses that it had before: what is on its way there is still answered.
     struct Link {

@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 void Driver::look_at(Peer& peer) {
     if (peer.looking || cut_off_) return;
     peer.looking = true;
+    peer.known_epoch = machine_.participant_epoch(peer.status.number);
     const ParticipantPort* asked = peer.port.get();
     peer.port->fetch_info(
         [this, &peer, asked, call = peer.calls](base::Result<protocol::ParticipantInfo> info) {
@@ -40,6 +41,7 @@ void Driver::report_missing() {
         if (is_there) continue;
         submit(ParticipantLost{number, "this participant is not in the configuration"});
     }
+    submit(AddressesLookedAt{});
 }
 
 void Driver::schedule_look(Peer& peer, milliseconds delay) {
@@ -81,7 +83,7 @@ void Driver::on_info(Peer& peer, base::Result<protocol::ParticipantInfo> info) {
                                   "), found " + info.value().identity.text() + " (" +
                                   info.value().uuid.text() + ")";
         }
-        submit(ParticipantSeen{peer.status.number, info.value()});
+        submit(ParticipantSeen{peer.status.number, info.value(), peer.known_epoch});
     } else {
         peer.status.problem = "it answers and is being registered";
         TWOFOLD_CRASH_POINT(coord_before_registered);

@@ -20,7 +20,7 @@
 
 namespace twofold::protocol {
 
-// A coordinator start. All of them with ids above the horizon are kept in every checkpoint.
+// A coordinator start. All are kept in every checkpoint: old ids are checked with their keys.
 struct EpochRecord {
     Incarnation incarnation;
     Epoch epoch = 0;

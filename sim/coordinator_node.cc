@@ -153,7 +153,7 @@ void CoordinatorNode::handle(coordinator::Answer&& effect) {
 void CoordinatorNode::handle(coordinator::AnswerInquiry&& effect) {
     auto waiting = inquiries_.extract(effect.ticket.value);
     if (waiting.empty()) return;
-    effect.reply.sender = stamp();
+    if (!machine_->stopped()) effect.reply.sender = stamp();
     cluster_.checkers.on_inquiry_answered(effect.reply);
     waiting.mapped()(effect.reply);
 }

@@ -119,7 +119,8 @@ private:
 
     // ---- participants ----
     void look_at(Peer& peer);
-    void on_info(Peer& peer, const protocol::ParticipantInfo& info);
+    void on_info(Peer& peer, const protocol::ParticipantInfo& info, std::uint32_t known_epoch);
+    void looked_at(Peer& peer);
     void send_queue(Peer& peer, bool decisions);
     [[nodiscard]] protocol::BatchRequest new_batch(const Peer& peer) const;
     void send_batch(Peer& peer, std::vector<protocol::Item> items);

@@ -13,7 +13,7 @@ struct CoordinatorNode::Peer {
     std::uint32_t index = 0;
     protocol::ParticipantNumber number;  // 0: never seen
     protocol::ParticipantInfo info;
-    bool looking = false;
+    bool looked = false;  // it has answered, or not, once
     bool send_scheduled = false;
     std::vector<protocol::Item> work;
     std::vector<protocol::Item> decisions;

@@ -21,8 +21,11 @@ protocol::SenderStamp CoordinatorNode::stamp() const {
 void CoordinatorNode::look_at(Peer& peer) {
     auto done = std::make_shared<bool>(false);
     Address to = Cluster::address_of(peer.index);
-    auto on_reply = [this, done, &peer](const protocol::ParticipantInfo& info) {
-        if (!std::exchange(*done, true)) on_info(peer, info);
+    std::uint32_t known_epoch = machine_->participant_epoch(peer.number);
+    auto on_reply = [this, done, &peer, known_epoch](const protocol::ParticipantInfo& info) {
+        if (std::exchange(*done, true)) return;
+        on_info(peer, info, known_epoch);
+        looked_at(peer);
     };
     cluster_.net.send(address_, to, kWorld, [this, to, &peer, on_reply] {
         ParticipantNode& node = *cluster_.participants[peer.index];
@@ -34,15 +37,24 @@ void CoordinatorNode::look_at(Peer& peer) {
     world_.after(ms(400), process_, [this, done, &peer] {
         if (std::exchange(*done, true)) return;
         if (peer.number.value != 0) step(coordinator::ParticipantLost{peer.number, "no answer"});
+        looked_at(peer);
     });
     Time again = cluster_.options.info_interval;
     world_.after(world_.between(again / 2, again), process_, [this, &peer] { look_at(peer); });
 }
 
-void CoordinatorNode::on_info(Peer& peer, const protocol::ParticipantInfo& info) {
+void CoordinatorNode::looked_at(Peer& peer) {
+    if (std::exchange(peer.looked, true)) return;
+    bool is_last = std::ranges::all_of(peers_, [](const auto& other) { return other->looked; });
+    if (is_last) step(coordinator::AddressesLookedAt{});
+}
+
+void CoordinatorNode::on_info(Peer& peer,
+                              const protocol::ParticipantInfo& info,
+                              std::uint32_t known_epoch) {
     peer.info = info;
     if (peer.number.value != 0) {
-        step(coordinator::ParticipantSeen{peer.number, info});
+        step(coordinator::ParticipantSeen{peer.number, info, known_epoch});
     } else if (info.uuid == cluster_.databases[peer.index]->uuid()) {
         // A first registration is looked at by a person: mixed-up addresses come later.
         step(coordinator::RegisterParticipant{info.uuid, info.name, info.identity});

@@ -336,6 +336,7 @@ void ExploredWorld::crash_coordinator(std::size_t lazy) {
     for (const Message& inquiry : waiting) lose(inquiry);
     coordinator::Effects effects;
     coordinator_->machine.start(effects);
+    coordinator_->machine.step(coordinator::AddressesLookedAt{}, effects);
     for (coordinator::Effect& effect : effects) perform(*coordinator_, std::move(effect));
     begin_force(*coordinator_);
     look_at_all(*coordinator_);

@@ -162,11 +162,8 @@ void Nemesis::restore_log() {
 }
 
 void Nemesis::copy_log(std::uint32_t waits) {
-    // Without a log there is nothing to restore: the next start would be another coordinator. And
-    // what is recognised is recognised by the participants that the copy knows.
-    bool has_log =
-        cluster_.coordinator() != nullptr && cluster_.coordinator()->is_ready() &&
-        cluster_.coordinator()->machine().participants().size() == cluster_.databases.size();
+    // Without a log there is nothing to restore: the next start would be another coordinator.
+    bool has_log = cluster_.coordinator() != nullptr && cluster_.coordinator()->is_ready();
     bool prepared = std::ranges::any_of(
         cluster_.databases, [](const auto& database) { return database->prepared() != 0; });
     if (stopped_) return;

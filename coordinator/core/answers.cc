@@ -32,8 +32,9 @@ TransactionReport Machine::Impl::report(const Transaction& txn) const {
     report.idle_deadline = txn.idle_deadline;
     report.branches.reserve(txn.branches.size());
     for (const Branch& branch : txn.branches) {
-        // A replaced attempt is of interest while something of it may be left.
-        if (branch.replaced && !is_outstanding(branch.state)) continue;
+        // A replaced attempt is of interest while something of it may be left, or ended oddly.
+        bool is_left = is_outstanding(branch.state) || branch.state == BranchState::heuristic;
+        if (branch.replaced && !is_left) continue;
         bool is_durable = branch.state != BranchState::recording;
         report.branches.push_back({branch.branch,
                                    branch.attempt,
@@ -216,6 +217,20 @@ bool Machine::Impl::issued_here(const TxnId& id) const {
     return key != epoch_keys_.end() && protocol::tag_matches(id, key->second);
 }
 
+bool Machine::Impl::is_of_retired(const TxnId& id) const {
+    auto record = directory_.records().find(id.participant());
+    return record != directory_.records().end() && record->second.retired;
+}
+
+namespace {
+
+std::string_view state_of(Outcome outcome) {
+    bool is_plain = outcome == Outcome::committed || outcome == Outcome::aborted;
+    return is_plain ? to_string(outcome) : to_string(TransactionState::heuristic);
+}
+
+}  // namespace
+
 // Of an id that is not in memory.
 Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     Answer answer;
@@ -225,8 +240,7 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
     auto finished = [&](Outcome outcome) {
         answer.kind = AnswerKind::finished;
         answer.report.outcome = outcome;
-        bool plain = outcome == Outcome::committed || outcome == Outcome::aborted;
-        answer.report.state = plain ? to_string(outcome) : to_string(TransactionState::heuristic);
+        answer.report.state = state_of(outcome);
     };
     bool this_start = id.epoch() == id_epoch_;
     if (is_stopped()) {
@@ -268,6 +282,9 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
         answer.reason =
             make_reason(reason::kLogWentBack,
                         "the log was restored from a copy that does not tell its outcome");
+    } else if (!this_start && is_of_retired(id)) {
+        answer.kind = AnswerKind::expired;
+        answer.reason = make_reason(reason::kUnavailable, "its only participant was retired");
     } else if (!this_start && id.participant().value != 0) {
         answer.kind = AnswerKind::cannot_tell;
         answer.reason =
@@ -279,9 +296,8 @@ Answer Machine::Impl::answer_forgotten(const TxnId& id) const {
         finished(Outcome::aborted);
         answer.report.recorded = false;
         answer.report.key_open = true;  // its key, if it had one, is not known any more
-        answer.report.reason = make_reason(
-            this_start ? reason::kClientAbort : reason::kCoordinatorRestart, "nothing was changed");
-        if (this_start) answer.report.reason.code.clear();
+        std::string_view code = this_start ? std::string_view() : reason::kCoordinatorRestart;
+        answer.report.reason = make_reason(code, "nothing was changed");
     }
     answer.reason = answer.reason.empty() ? answer.report.reason : answer.reason;
     return answer;

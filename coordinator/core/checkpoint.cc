@@ -133,9 +133,44 @@ void Machine::Impl::restore_commit(const TxnId& id, const UnfinishedGroup& group
         branch.holds_slot = true;
         enter(txn, branch, BranchState::committing);
     }
+    for (const auto& [key, ended] : group.branch_outcomes) {
+        if (find_branch(txn, key.branch, key.attempt) == nullptr) restore_odd_branch(txn, ended);
+    }
+    for (const protocol::BranchRecord& record : group.replaced) {
+        if (find_branch(txn, record.branch, record.attempt) == nullptr) {
+            restore_replaced(txn, record);
+        }
+    }
     // Whatever else is known under its key is older.
     if (txn.member().idempotency) keys_.erase(txn.member().idempotency->key_hash);
     remember_key(txn, true);
+}
+
+// Of an attempt that the decision does not name.
+void Machine::Impl::restore_odd_branch(Transaction& txn,
+                                       const protocol::BranchOutcomeRecord& ended) {
+    Branch branch;
+    branch.branch = ended.key.branch;
+    branch.attempt = ended.key.attempt;
+    branch.replaced = true;
+    branch.at = directory_.at(ended.participant).enlistment;
+    branch.outcome = ended.outcome;
+    branch.evidence = ended.evidence;
+    branch.by_operator = ended.by_operator;
+    txn.branches.push_back(std::move(branch));
+    enter(txn, txn.branches.back(), BranchState::heuristic);
+}
+
+// It may not have heard its abort. The newest attempt at its branch, where the decision does not
+// name that one either, has voted read-only: it is only kept for the next checkpoint.
+void Machine::Impl::restore_replaced(Transaction& txn, const protocol::BranchRecord& record) {
+    restore_branch(txn, record);
+    Branch& branch = txn.branches.back();
+    branch.replaced = true;
+    bool is_replaced = std::ranges::any_of(txn.branches, [&](const Branch& other) {
+        return other.branch == record.branch && other.attempt > record.attempt;
+    });
+    enter(txn, branch, is_replaced ? BranchState::aborting : BranchState::no);
 }
 
 void Machine::Impl::restore_undecided(const TxnId& id,
@@ -265,7 +300,29 @@ RecoveredState Machine::Impl::snapshot() const {
         state.sealed_outcomes.erase(std::prev(state.sealed_outcomes.end()));
     }
     for (const auto& [position, txn] : transactions_) save_transaction(*txn, state);
+    // The same may be on its way twice: the horizon has passed it since the first was durable.
+    std::erase_if(state.acknowledged,
+                  [&](const auto& seen) { return !state.heuristic.contains(seen.first); });
     return state;
+}
+
+// What PREPARING must name, so that the next start aborts it; nothing when all have acknowledged.
+std::vector<protocol::BranchRecord> Machine::Impl::unacknowledged_replaced(const Transaction& txn) {
+    std::vector<protocol::BranchRecord> records;
+    bool is_any = false;
+    for (const Branch& branch : txn.branches) {
+        bool is_left = branch.replaced && is_outstanding(branch.state);
+        bool is_newest = !branch.in_decision && (branch.state == BranchState::read_only ||
+                                                 branch.state == BranchState::no);
+        is_any = is_any || is_left;
+        if (is_left || is_newest) records.push_back(branch_record(branch));
+    }
+    if (!is_any) records.clear();
+    // As PREPARING is read: the newest attempts first, so that a replaced one is known as such.
+    std::ranges::sort(records, [](const auto& a, const auto& b) {
+        return std::pair(a.branch, b.attempt) < std::pair(b.branch, a.attempt);
+    });
+    return records;
 }
 
 void Machine::Impl::save_transaction(const Transaction& txn, RecoveredState& state) const {
@@ -284,6 +341,7 @@ void Machine::Impl::save_transaction(const Transaction& txn, RecoveredState& sta
         case TransactionState::committing: {
             UnfinishedGroup& group = state.unfinished_commits[txn.id];
             group.decision = decision_record(txn);
+            group.replaced = unacknowledged_replaced(txn);
             for (auto& outcome : outcomes) group.branch_outcomes[outcome.key] = std::move(outcome);
             return;
         }

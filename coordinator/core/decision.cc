@@ -168,10 +168,13 @@ Outcome Machine::Impl::outcome_of(const Transaction& txn) {
     for (const Branch& branch : txn.branches) {
         // Not while it is being recorded: what may be lost must not be told.
         if (branch.state == BranchState::heuristic) {
+            bool commit_it = commit && !branch.replaced;
             hazard = hazard || branch.outcome == Outcome::heuristic_hazard;
-            mixed = mixed || branch.outcome == Outcome::heuristic_mixed;
-            bool other =
-                branch.outcome == (commit ? Outcome::heuristic_abort : Outcome::heuristic_commit);
+            bool other = branch.outcome ==
+                         (commit_it ? Outcome::heuristic_abort : Outcome::heuristic_commit);
+            // The newest attempt commits, or has ended oddly itself.
+            mixed = mixed || branch.outcome == Outcome::heuristic_mixed ||
+                    (other && commit && branch.replaced);
             against = against || other;
             on_a_word = on_a_word || (branch.by_operator && !other);
         } else {

@@ -24,7 +24,7 @@ struct Participant {
     bool retiring = false;            // its record is being forced: no new work
     std::optional<Enlistment> found;  // who answered instead, when mismatched
     bool went_back = false;           // its database was restored: no new work, no presumed abort
-    std::uint32_t epoch = 0;
+    std::uint32_t epoch = 0;          // the newest known; 0: none
     bool one_phase = false;
     bool keys = false;       // it finds its one-phase commits by their idempotency keys
     bool read_only = false;  // it says that it can vote so
@@ -43,6 +43,13 @@ struct Participant {
     std::map<protocol::IdPosition, std::uint32_t> outstanding;
     std::set<BranchRef> sleeping;  // wait for their retry timer
     bool undelivered = false;      // an alarm was raised, and it has acknowledged nothing since
+
+    // Another database, or another life of it: its positions count anew.
+    void forget_position() {
+        position = {};
+        logged_position = {};
+        uncovered.clear();
+    }
 };
 
 class Directory {

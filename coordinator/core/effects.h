@@ -125,7 +125,7 @@ struct Changed {
     protocol::TxnId txn;
     std::uint64_t version = 0;
     std::string_view state = {};  // its new one; empty: the state is the same as before
-    bool forgotten = false;       // it has left the memory: a person has seen its odd end
+    bool forgotten = false;       // it has left the memory, with no end of its own
 };
 // For metrics and the log: it reached its outcome.
 struct Finished {

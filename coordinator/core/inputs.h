@@ -164,12 +164,18 @@ struct TimerFired {
 struct ParticipantSeen {
     protocol::ParticipantNumber number;
     protocol::ParticipantInfo info;
+    // Machine::participant_epoch() when it was asked: an older one in the answer proves that its
+    // database went back. 0: not known, proves nothing.
+    std::uint32_t known_epoch = 0;
 };
 // It could not be reached, or is another database than enlisted.
 struct ParticipantLost {
     protocol::ParticipantNumber number;
     std::string why;
 };
+// Every address of the configuration has answered, or failed, once since the start: who had not
+// been known has been submitted by then. After a start this comes once.
+struct AddressesLookedAt {};
 // A configured participant without a number yet, or one whose name or uuid was just learned.
 struct RegisterParticipant {
     protocol::ParticipantUuid uuid;
@@ -211,6 +217,7 @@ using Input = std::variant<SubmitOneShot,
                            TimerFired,
                            ParticipantSeen,
                            ParticipantLost,
+                           AddressesLookedAt,
                            RegisterParticipant,
                            Inquire,
                            OfferAnswered,

@@ -26,7 +26,9 @@ void Machine::Impl::handle(Inquire& input) {
         }
     }
     protocol::InquiryReply reply;
-    reply.sender = stamp(0);
+    // A stopped start says nothing that counts, and must not be the newest that was heard: the
+    // right log, put back, has an older one. The first start of all is newer than nobody.
+    reply.sender = is_stopped() ? protocol::SenderStamp{incarnation_, 1, 0, 0, 0} : stamp(0);
     reply.items.reserve(input.request.items.size());
     for (const InquiryItem& item : input.request.items) {
         if (is_stopped()) {

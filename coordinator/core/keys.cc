@@ -105,18 +105,109 @@ bool Machine::Impl::is_key_in_question(const Transaction& txn) const {
     return directory_.find(txn.branches.front().at->number)->keys;
 }
 
+namespace {
+
+bool is_odd(const Branch& branch) {
+    return branch.state == BranchState::recording || branch.state == BranchState::heuristic;
+}
+
+// Of an original: it has, or comes to, an end of its own, and says so.
+bool tells_itself(const Transaction& original) {
+    return original.state == TransactionState::one_phase || is_odd(original.branches.front());
+}
+
+}  // namespace
+
+// Only what this participant had committed one-phase itself has left a key there; of the ids of
+// this log it is known which those can be. Numbers that a lost log had given are given again, to
+// others.
+bool Machine::Impl::can_be_original(const TxnId& id, const Branch& asked) const {
+    if (id.participant().value == 0) return false;
+    if (!issued_here(id)) return true;
+    bool names_it = id.participant() == asked.at->number || may_be_lost(id);
+    bool is_issued = id.epoch() != id_epoch_ || id.sequence() < next_sequence_;
+    const Transaction* known = find(id);
+    bool is_aborted = keys_.abort_reason(id.position()) != nullptr ||
+                      (known != nullptr && known->state == TransactionState::aborted);
+    return names_it && is_issued && !is_aborted;
+}
+
+// It proves nothing of the branch that was asked for either.
+void Machine::Impl::impossible_original(Transaction& txn,
+                                        Branch& branch,
+                                        const protocol::ItemResult& result) {
+    std::string text = "transaction " + result.original->text() +
+                       " cannot have committed there under an idempotency key";
+    if (branch.state == BranchState::preparing) {
+        on_impossible_vote(txn, branch, result);
+    } else if (branch.state == BranchState::settling) {
+        park(txn, branch, ParkedBecause::violation, text);
+    } else {
+        alarm("protocol_violation", txn.id, branch.at->number, text);
+        settle(txn, branch, make_reason(protocol::reason::kProtocolViolation, std::move(text)));
+    }
+}
+
+// Its participant has proved that it had committed. That is told by its bit, but of one that ended
+// oddly: its record stands, and a log that has both contradicts itself.
+void Machine::Impl::original_committed(const TxnId& original,
+                                       const Branch& asked,
+                                       const protocol::Reason& unproven) {
+    protocol::ParticipantNumber number = asked.at->number;
+    if (!issued_here(original) || original.participant() != number) return;
+    if (auto odd = old_heuristic_.find(original); odd != old_heuristic_.end()) {
+        contradict_word(original, number, odd->second);
+        return;
+    }
+    Transaction* known = find(original);
+    if (known == nullptr) {
+        remember_outcome(original.position(), true);
+        return;
+    }
+    Branch& branch = known->branches.front();
+    if (is_odd(branch) && !std::exchange(branch.contradicted, true)) {
+        contradict_word(original, number, branch.outcome);
+    }
+    if (known->state != TransactionState::settling || is_odd(branch)) return;
+    if (branch.state == BranchState::parked) enter(*known, branch, BranchState::settling);
+    protocol::ItemResult proof;
+    proof.status = protocol::ItemStatus::committed;
+    if (unproven.code == protocol::reason::kNotReplicated) proof.reason = unproven;
+    known->results_lost = true;
+    one_phase_committed(*known, branch, proof);
+}
+
+// Whoever acted on the record must hear that it was wrong.
+void Machine::Impl::contradict_word(const TxnId& id,
+                                    protocol::ParticipantNumber number,
+                                    protocol::Outcome word) {
+    if (word == protocol::Outcome::heuristic_commit) return;
+    alarm("heuristic",
+          id,
+          number,
+          "the transaction is recorded as " + std::string(to_string(word)) + ", but " +
+              directory_.name_of(number) + " proves that it has committed it: correct the data " +
+              "once more");
+}
+
 // Who waits for the key, and not for this id, is told the outcome of the key's first one, and at
 // its branch when a failover may lose that.
 void Machine::Impl::answer_by_original(Transaction& txn,
                                        const Branch& branch,
                                        const TxnId& original,
                                        const protocol::Reason& why) {
+    Transaction* first = find(original);
+    if (first != nullptr && tells_itself(*first)) return wait_for_original(txn, *first);
     Answer known;
-    known.kind = AnswerKind::finished;
-    known.report.txn = original;
-    known.report.outcome = protocol::Outcome::committed;
-    known.report.state = to_string(protocol::Outcome::committed);
-    known.report.results_lost = true;
+    if (old_heuristic_.contains(original)) {
+        known = answer_forgotten(original);
+    } else {
+        known.kind = AnswerKind::finished;
+        known.report.txn = original;
+        known.report.outcome = protocol::Outcome::committed;
+        known.report.state = to_string(protocol::Outcome::committed);
+        known.report.results_lost = true;
+    }
     known.report.labels = txn.member().labels;
     known.repeated = true;
     if (why.code == protocol::reason::kNotReplicated) {
@@ -138,6 +229,18 @@ void Machine::Impl::answer_by_original(Transaction& txn,
     });
 }
 
+// As if they had come while that one was known by the key: they hear what everybody hears of it.
+void Machine::Impl::wait_for_original(Transaction& txn, Transaction& original) {
+    std::erase_if(txn.waiters, [&](Waiter& waiter) {
+        if (!waiter.by_key) return false;
+        waiter.repeated = true;
+        if (waiter.timer.value != 0) timers_.at(waiter.timer).ref.position = original.position;
+        original.waiters.push_back(waiter);
+        return true;
+    });
+    answer_ready_waiters(original);
+}
+
 // The participant has committed this request under its key before: by an id of a former start,
 // which we did not know any more. This id has done nothing; the key belongs to that one.
 void Machine::Impl::replay(Transaction& txn,
@@ -145,7 +248,7 @@ void Machine::Impl::replay(Transaction& txn,
                            const TxnId& original,
                            const protocol::Reason& unproven) {
     txn.answered_by = original;
-    if (issued_here(original)) remember_outcome(original.position(), true);
+    original_committed(original, branch, unproven);
     if (txn.member().idempotency) {
         IdempotencyKey key = *txn.member().idempotency;
         forget_key(txn);

@@ -48,6 +48,9 @@ const std::map<ParticipantNumber, protocol::ParticipantRecord>& Machine::partici
 std::optional<Machine::ParticipantView> Machine::look_at(ParticipantNumber participant) const {
     return impl_->look_at(participant);
 }
+std::uint32_t Machine::participant_epoch(ParticipantNumber participant) const {
+    return impl_->participant_epoch(participant);
+}
 std::vector<protocol::Record> Machine::checkpoint() const { return impl_->checkpoint(); }
 Machine::Counts Machine::counts() const { return impl_->counts(); }
 protocol::SenderStamp Machine::stamp(std::uint64_t durable_position) const {
@@ -291,6 +294,7 @@ void Machine::Impl::handle(TimerFired& input) {
             if (waiter == txn->waiters.end()) return;
             answer_late_waiter(*txn, *waiter);
             txn->waiters.erase(waiter);
+            forget_question(*txn);
             return;
         }
         case TimerKind::retry: {

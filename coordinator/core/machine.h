@@ -142,6 +142,8 @@ public:
         protocol::Identity enlisted;
         bool mismatched = false;  // another database answers
     };
+    // The newest epoch of it that is known; 0: none.
+    [[nodiscard]] std::uint32_t participant_epoch(protocol::ParticipantNumber participant) const;
     [[nodiscard]] std::optional<ParticipantView> look_at(
         protocol::ParticipantNumber participant) const;
 

@@ -64,6 +64,7 @@ public:
     [[nodiscard]] protocol::Incarnation incarnation() const { return incarnation_; }
     [[nodiscard]] protocol::Epoch epoch() const { return epoch_; }
     [[nodiscard]] const Directory& directory() const { return directory_; }
+    [[nodiscard]] std::uint32_t participant_epoch(protocol::ParticipantNumber number) const;
     [[nodiscard]] std::optional<ParticipantView> look_at(protocol::ParticipantNumber number) const;
     [[nodiscard]] std::vector<protocol::Record> checkpoint() const;
     [[nodiscard]] Counts counts() const;
@@ -116,6 +117,7 @@ private:
     void handle(TimerFired& input);
     void handle(ParticipantSeen& input);
     void handle(ParticipantLost& input);
+    void handle(AddressesLookedAt&) { offer_over(kAddresses); }
     void handle(RegisterParticipant& input);
     void handle(Inquire& input);
     void handle(OfferAnswered& input);
@@ -172,6 +174,7 @@ private:
     void touch(Transaction& txn);
     void start_commit(Transaction& txn, const CommitRequest& input);
     [[nodiscard]] Transaction* find_or_settle(const protocol::TxnId& id);
+    void forget_question(Transaction& txn);
     [[nodiscard]] Transaction* find_or_answer(Ticket ticket, const protocol::TxnId& id, Wish wish);
 
     // ---- prepare.cc
@@ -239,6 +242,7 @@ private:
                                 const protocol::ItemResult& result);
     [[nodiscard]] bool echo_fits(Transaction& txn, Branch& branch, const Reply& input);
     void note_answer(const Branch& branch, const protocol::ItemResult& result);
+    void went_back(protocol::ParticipantNumber number, const protocol::TxnId& txn);
     void wrong_database(Transaction& txn, Branch& branch, const std::string& text);
 
     // ---- one_phase.cc
@@ -268,6 +272,8 @@ private:
     void answer_late_waiter(Transaction& txn, const Waiter& waiter);
     void answer_deadline_waiters(Transaction& txn);
     [[nodiscard]] bool issued_here(const protocol::TxnId& id) const;
+    // One-phase: nobody will ever tell how it ended.
+    [[nodiscard]] bool is_of_retired(const protocol::TxnId& id) const;
 
     // ---- memory.cc
     [[nodiscard]] bool has_room_for(std::size_t bytes);
@@ -298,6 +304,15 @@ private:
         return txn.key_forcing && !txn.key_forced;
     }
     [[nodiscard]] bool is_key_in_question(const Transaction& txn) const;
+    [[nodiscard]] bool can_be_original(const protocol::TxnId& id, const Branch& asked) const;
+    void impossible_original(Transaction& txn, Branch& branch, const protocol::ItemResult& result);
+    void original_committed(const protocol::TxnId& original,
+                            const Branch& asked,
+                            const protocol::Reason& unproven);
+    void contradict_word(const protocol::TxnId& id,
+                         protocol::ParticipantNumber number,
+                         protocol::Outcome word);
+    void wait_for_original(Transaction& txn, Transaction& original);
     void answer_by_original(Transaction& txn,
                             const Branch& branch,
                             const protocol::TxnId& original,
@@ -324,6 +339,8 @@ private:
                                                          const protocol::BranchKey& key);
 
     // ---- offers.cc
+    // Among those whose answer is awaited: the addresses of the configuration. No participant.
+    static constexpr protocol::ParticipantNumber kAddresses{0};
     void await_offers();
     void offer(protocol::ParticipantNumber number, bool wait);
     void offer_over(protocol::ParticipantNumber number);
@@ -389,6 +406,10 @@ private:
                            const protocol::PreparingRecord& record,
                            bool is_decided);
     void restore_branch(Transaction& txn, const protocol::BranchRecord& record);
+    void restore_odd_branch(Transaction& txn, const protocol::BranchOutcomeRecord& ended);
+    void restore_replaced(Transaction& txn, const protocol::BranchRecord& record);
+    [[nodiscard]] static std::vector<protocol::BranchRecord> unacknowledged_replaced(
+        const Transaction& txn);
     void save_transaction(const Transaction& txn, RecoveredState& state) const;
     [[nodiscard]] RecoveredState snapshot() const;  // without outcomes and keys
 

@@ -74,7 +74,7 @@ void Machine::Impl::release_results(Transaction& txn) {
     txn.results_bytes = 0;
 }
 
-// One that has ended.
+// One that has ended, or holds nothing.
 void Machine::Impl::erase(Transaction& txn) {
     release_results(txn);
     --by_state_[static_cast<std::size_t>(txn.state)];

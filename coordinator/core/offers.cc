@@ -24,6 +24,8 @@ bool refuses_our_start(std::string_view code) {
 // ones.
 void Machine::Impl::await_offers() {
     if (epochs_.begin()->first >= epoch_) return;
+    // A copy of the log may be older than a participant: who is not known is found by its address.
+    offers_.emplace(kAddresses, 0);
     for (const auto& [number, record] : directory_.records()) {
         if (!record.retired) offers_.emplace(number, 0);
     }
@@ -32,8 +34,9 @@ void Machine::Impl::await_offers() {
 void Machine::Impl::offer(ParticipantNumber number, bool wait) {
     std::uint64_t id = ++last_offer_;
     auto awaited = offers_.find(number);
+    // The first one's answer is awaited: looks may come more often than offers end.
     if (awaited != offers_.end()) {
-        awaited->second = id;
+        if (awaited->second == 0) awaited->second = id;
     } else if (wait) {
         offers_.emplace(number, id);
     }
@@ -53,7 +56,7 @@ void Machine::Impl::handle(OfferAnswered& input) {
         }
     }
     auto awaited = offers_.find(input.participant);
-    if (awaited != offers_.end() && awaited->second == input.offer) offer_over(input.participant);
+    if (awaited != offers_.end() && input.offer >= awaited->second) offer_over(input.participant);
 }
 
 // It has accepted us, or cannot be asked now.
@@ -95,9 +98,11 @@ bool Machine::Impl::held(std::variant<SubmitOneShot, Begin> input) {
 protocol::Reason Machine::Impl::not_ready() const {
     if (is_stopped()) return stopped_;
     if (may_presume()) return {};
+    protocol::ParticipantNumber awaited = offers_.rbegin()->first;
+    std::string whom = awaited == kAddresses ? "whoever answers at the configured addresses"
+                                             : "participant " + directory_.name_of(awaited);
     return make_reason(reason::kNotReady,
-                       "the coordinator has just started and shows itself to participant " +
-                           directory_.name_of(offers_.begin()->first) +
+                       "the coordinator has just started and shows itself to " + whom +
                            " before it concludes anything from its log; ask again soon");
 }
 
@@ -112,9 +117,18 @@ bool Machine::Impl::is_presumed(const Transaction& txn) const {
 // still accepts us, and only its refusal counts.
 void Machine::Impl::note_known_senders(const protocol::InquiryRequest& request) {
     const protocol::ParticipantRecord* record = directory_.find_by_uuid(request.participant);
-    if (record == nullptr || record->identity != request.identity || record->retired) return;
     bool doubtful = std::ranges::any_of(
         request.senders, [this](const SenderStamp& known) { return contradicts_us(known); });
+    if (record == nullptr && doubtful) {
+        protocol::BranchKey about;
+        if (!request.items.empty()) about = request.items.front().key;
+        alarm_in_doubt("log_went_back",
+                       about,
+                       {},
+                       "a participant that this log does not know has heard more of it than it "
+                       "holds: was it restored? Enter the participant into the configuration");
+    }
+    if (record == nullptr || record->identity != request.identity || record->retired) return;
     if (doubtful && !offers_.contains(record->number)) offer(record->number, true);
 }
 

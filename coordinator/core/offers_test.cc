@@ -226,6 +226,81 @@ TEST(Offers, a_refused_item_tells_the_same) {
                  "answer 1 cannot_tell (log_went_back)"});
 }
 
+// It is looked at more often than its offers end: the first that ends counts.
+TEST(Offers, a_later_look_does_not_begin_the_wait_anew) {
+    Restart r(false);
+    Script& s = r.script;
+    r.seen_and_answers(2);
+    s.when("it is seen", s.seen(1));
+    Input first = s.offer_answered(1);
+    std::get<OfferAnswered>(first).reply.reset();
+    s.when("it is seen once more", s.seen(1));
+    EXPECT_FALSE(s.machine.not_ready().empty());
+    s.when("the first offer was not answered in time", first);
+    EXPECT_TRUE(s.machine.not_ready().empty());
+}
+
+// ---- participants that the log does not know ---------------------------------------------
+
+// A copy of the log may be older than a participant: nothing is presumed before every address was
+// looked at, and who answers there and is not known has seen our start, too.
+TEST(Offers, an_unknown_participant_is_shown_our_start_before_anything_is_presumed) {
+    for (bool is_known_to_it : {false, true}) {
+        Restart r(true);
+        Script s(r.state(true), named_start(), false, false);
+        s.when("work comes", s.submit({1}));
+        for (std::uint16_t i = 1; i <= 2; ++i) {
+            s.when("it is seen", s.seen(i));
+            s.when("it accepts", s.offer_answered(i)).quiet();
+        }
+        EXPECT_NE(s.machine.not_ready().message.find("address"), std::string::npos);
+        s.infos[3] = participant_info(3);
+        s.when("another answers",
+               RegisterParticipant{s.infos[3].uuid, s.infos[3].name, s.infos[3].identity})
+            .expect_one("force participant 3 p3");
+        Input durable = s.durable();
+        s.when("every address was looked at", AddressesLookedAt{}).quiet();
+        s.when("durable", durable).expect({"registered 3"});
+        s.when("it is seen", s.seen(3)).quiet();
+        EXPECT_EQ(s.machine.not_ready().code, reason::kNotReady);
+        if (is_known_to_it) {
+            s.when("it has heard more", s.offer_answered(3, reason::kLogWentBack))
+                .expect_one("alarm log_went_back at 3")
+                .expect_one("answer 1 cannot_tell (log_went_back)");
+        } else {
+            s.when("it accepts", s.offer_answered(3))
+                .expect_one("send abort t1.1/1.1 to 1")
+                .expect_one("send execute_prepare t2.1/1.1 to 1");
+        }
+    }
+}
+
+TEST(Offers, an_unknown_participant_that_is_lost_again_is_not_waited_for) {
+    Restart r(false);
+    Script s(r.state(false), named_start(), false, false);
+    for (std::uint16_t i = 1; i <= 2; ++i) s.when("cannot be reached", s.lost(i));
+    s.infos[3] = participant_info(3);
+    s.when("another answers",
+           RegisterParticipant{s.infos[3].uuid, s.infos[3].name, s.infos[3].identity});
+    Input durable = s.durable();
+    s.when("every address was looked at", AddressesLookedAt{});
+    s.when("durable", durable).expect({"registered 3"});
+    s.when("it is lost", s.lost(3));
+    EXPECT_TRUE(s.machine.not_ready().empty());
+}
+
+TEST(Offers, the_claim_of_an_unknown_participant_is_told_to_a_person) {
+    Restart r(false, true);
+    Script& s = r.script;
+    Input asks = s.inquire(1, r.keys[0]);
+    auto& request = std::get<Inquire>(asks).request;
+    request.senders = {{s.machine.incarnation(), 9, 1, 1}};
+    request.participant.bytes.fill(0x77);
+    s.when("a stranger asks", asks).expect_one("alarm log_went_back at 0");
+    s.when("once is enough", asks).expect_none("alarm log_went_back");
+    EXPECT_TRUE(s.machine.not_ready().empty());
+}
+
 // ---- what an inquiry says -------------------------------------------------------------
 
 struct Claim {

@@ -319,7 +319,7 @@ void Machine::Impl::handle(RebindParticipant& input) {
                      AnswerKind::wrong_state,
                      make_reason(reason::kBadRequest, std::move(message)));
     };
-    const Participant& participant = directory_.at(input.participant);
+    Participant& participant = directory_.at(input.participant);
     if (record->retired || participant.retiring) return refuse("the participant is retired");
     if (!participant.mismatched || !participant.found) {
         return refuse("no other database answers there: nothing has to be accepted");
@@ -341,7 +341,9 @@ void Machine::Impl::handle(RebindParticipant& input) {
         return;
     }
     give_up(input.participant, next_position());
-    // The other database counts its positions for itself.
+    // The other database counts its positions for itself. At once: a checkpoint that comes before
+    // the rest is durable follows this record.
+    participant.forget_position();
     emit(Append{protocol::PositionRecord{input.participant, {}}});
     ParticipantRecord bound = decided_record(input.participant, "rebound", input.reason);
     bound.identity = participant.found->identity;

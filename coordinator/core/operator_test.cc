@@ -232,6 +232,39 @@ TEST(Resolve, an_aborted_branch_that_a_person_found_committed_is_not_told_abort)
         .expect({"alarm resolved_branch_in_doubt at 1", "inquiry t1.1/1.1 expired"});
 }
 
+// A new attempt was made, because the participant restarted before it saw the work.
+Script with_replaced_attempt() {
+    Script s;
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(2, yes));
+    s.infos[1].epoch = 2;
+    s.when("it was started since",
+           s.reply(1,
+                   refused,
+                   protocol::reason::kStaleParticipantEpoch,
+                   [](protocol::ItemResult& r) { r.executed = false; }))
+        .expect_one("send abort t1.1/1.1 to 1");
+    s.when("yes", s.reply_to(protocol::ItemOp::execute_prepare, s.key(1, 2), 1, yes));
+    s.when("durable", s.decided()).expect_one("send commit t1.1/1.2 to 1");
+    return s;
+}
+
+TEST(Resolve, a_replaced_attempt_that_was_committed_is_against_the_decision) {
+    Script s = with_replaced_attempt();
+    s.when("committed", s.reply_to(protocol::ItemOp::commit, s.key(1, 2), 1, committed));
+    s.when("committed", s.reply(2, committed));
+    s.when("the first was committed by hand",
+           s.reply_to(protocol::ItemOp::abort, s.key(1), 1, heuristic_commit))
+        .expect({"alarm heuristic at 1", "force outcome t1.1/1.1 heuristic-commit"});
+    s.when("durable", s.durable())
+        .expect({"append end t1.1 heuristic-mixed",
+                 "finished t1.1 heuristic-mixed",
+                 "answer 1 finished heuristic-mixed"});
+    TransactionReport report = s.machine.query(s.txn).report;
+    ASSERT_EQ(report.branches.size(), 3U) << "a person sees which one";
+    EXPECT_EQ(report.branches[2].outcome, Outcome::heuristic_commit);
+}
+
 TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
     Script s = ended_as_hazard();
     EXPECT_EQ(s.machine.list({}).size(), 1U);
@@ -243,6 +276,44 @@ TEST(Acknowledged, it_leaves_the_list_and_keeps_its_outcome) {
     EXPECT_EQ(s.machine.query(s.txn).report.state, "heuristic");
     Acknowledge again{Ticket(91), s.txn, 0, "once more"};
     s.when("again", again).expect({"answer 91 done heuristic-hazard"});
+}
+
+// Both are on their way to the disk when the horizon passes it; a checkpoint that repeats the
+// second would be about something that it does not have.
+TEST(Acknowledged, twice_while_the_horizon_passes_it_is_in_no_checkpoint) {
+    Config config;
+    config.outcomes_max = 16;
+    Script s(2, config);
+    s.when("work comes", s.submit({1, 2}));
+    s.when("yes", s.reply(1, yes));
+    s.when("yes", s.reply(2, yes));
+    s.when("durable", s.decided());
+    s.when("committed", s.reply(1, committed));
+    s.when("nobody can prove it", s.reply(2, hazard, "no_witness"));
+    s.when("durable", s.durable()).expect_one("finished t1.1 heuristic-hazard");
+    protocol::TxnId odd = s.txn;
+    Acknowledge seen = acknowledge(s);
+    s.when("seen", seen).expect_one("force acknowledged t1.1");
+    Input first = s.durable();
+    auto is_forced = [&s] {
+        return std::ranges::any_of(s.effects, [](const Effect& effect) {
+            auto* forced = std::get_if<AppendForced>(&effect);
+            return forced != nullptr &&
+                   std::holds_alternative<protocol::HorizonRecord>(forced->record);
+        });
+    };
+    while (!is_forced()) {
+        s.when("work comes", s.submit({1}));
+        s.when("done", s.reply(1, read_only));
+    }
+    Input horizon = s.durable();
+    s.when("seen once more", seen).expect_one("force acknowledged t1.1");
+    s.when("durable", first).expect_one("answer 90 done heuristic-hazard");
+    s.when("durable", horizon);
+    EXPECT_GT(s.machine.horizon(), odd.position());
+    EXPECT_TRUE(std::ranges::none_of(s.machine.checkpoint(), [](const protocol::Record& record) {
+        return std::holds_alternative<protocol::AcknowledgedRecord>(record);
+    }));
 }
 
 TEST(Acknowledged, only_what_ended_oddly) {
@@ -350,6 +421,19 @@ TEST(Rebound, not_while_branches_of_the_former_database_are_unfinished) {
     s.when("a person looked", resolve(s, 2, Decision::commit));
     s.when("durable", s.durable());
     s.when("now", rebind(s)).expect_one("force participant 2 p2");
+}
+
+// A checkpoint that comes while the record is being forced follows it in the log.
+TEST(Rebound, a_checkpoint_does_not_bring_the_position_of_the_former_database_back) {
+    Script s;
+    s.infos[2].position = {1, 50};
+    s.when("it is seen", s.seen(2));
+    s.infos[2].identity.fields[0] += "9";
+    s.when("another database answers", s.seen(2));
+    s.when("accepted", rebind(s)).expect_one("append position 2 none");
+    EXPECT_TRUE(std::ranges::none_of(s.machine.checkpoint(), [](const protocol::Record& record) {
+        return std::holds_alternative<protocol::PositionRecord>(record);
+    }));
 }
 
 TEST(Rebound, another_participant_is_not_accepted) {

@@ -40,6 +40,8 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     participant->read_only = info.read_only;
     participant->exclusive = info.exclusive;
     participant->position = std::max(participant->position, info.position);
+    // Its epochs are kept in its database: a recovery to an earlier time shows by them alone.
+    if (info.epoch < input.known_epoch) went_back(input.number, {});
     if (info.epoch > participant->epoch) {
         participant->epoch = info.epoch;
         lost_sessions(input.number, info.epoch);
@@ -56,6 +58,11 @@ void Machine::Impl::handle(ParticipantSeen& input) {
     }
     // Idle or not, it hears our marks, and we hear when somebody newer has spoken there.
     offer(input.number, false);
+}
+
+std::uint32_t Machine::Impl::participant_epoch(ParticipantNumber number) const {
+    const Participant* participant = directory_.find(number);
+    return participant != nullptr ? participant->epoch : 0;
 }
 
 // New work would only wait for its deadline and hold other participants' slots meanwhile.
@@ -105,6 +112,8 @@ void Machine::Impl::handle(RegisterParticipant& input) {
             return;
         }
         record.number = *number;
+        // The log may be a copy from before it was registered: it has a say, too.
+        if (!may_presume()) offers_.emplace(*number, 0);
     } else if (known->identity != input.identity && !config_.sabotage.skip_identity_check) {
         Participant& participant = directory_.at(known->number);
         participant.found = Enlistment{known->number, input.uuid, input.identity};
@@ -139,9 +148,7 @@ void Machine::Impl::participant_recorded(const ParticipantRecord& record) {
         participant.mismatched = false;
         participant.went_back = false;
         participant.found.reset();
-        participant.position = {};
-        participant.logged_position = {};
-        participant.uncovered.clear();
+        participant.forget_position();
         participant.epoch = 0;
     }
     emit(ParticipantRegistered{record.uuid, record.number});

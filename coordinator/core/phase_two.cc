@@ -103,8 +103,13 @@ bool Machine::Impl::note_key(Transaction& txn, Branch& branch, const ItemResult&
     // An old id whose key is not known any more can have done nothing for that reason, too.
     bool is_replay =
         result.status == ItemStatus::committed && result.original && *result.original != txn.id;
-    if (is_replay) replay(txn, branch, *result.original, result.reason);
-    return is_replay;
+    if (!is_replay) return false;
+    if (can_be_original(*result.original, branch)) {
+        replay(txn, branch, *result.original, result.reason);
+    } else {
+        impossible_original(txn, branch, result);
+    }
+    return true;
 }
 
 // Only the database that was enlisted can answer for a branch.
@@ -141,13 +146,7 @@ void Machine::Impl::note_answer(const Branch& branch, const ItemResult& result) 
     bool back = now.timeline < branch.position_at_send.timeline ||
                 (now.timeline == branch.position_at_send.timeline &&
                  now.value < branch.position_at_send.value);
-    if (back && !participant.went_back) {
-        participant.went_back = true;
-        alarm("participant_went_back",
-              result.key.group,
-              branch.at->number,
-              "its database is older than before: restored from a backup? It gets no new work");
-    }
+    if (back) went_back(branch.at->number, result.key.group);
     // Its database did something after it was asked, and read the position for that: newer than
     // every commit that was acknowledged before.
     bool worked = result.status == ItemStatus::yes || result.status == ItemStatus::committed;
@@ -158,6 +157,19 @@ void Machine::Impl::note_answer(const Branch& branch, const ItemResult& result) 
         }
     }
     participant.position = std::max(participant.position, now);
+}
+
+// The newest position comes into the log with the alarm: the next start must find out, too.
+void Machine::Impl::went_back(protocol::ParticipantNumber number, const protocol::TxnId& txn) {
+    Participant& participant = directory_.at(number);
+    if (std::exchange(participant.went_back, true)) return;
+    alarm("participant_went_back",
+          txn,
+          number,
+          "its database is older than before: restored from a backup? It gets no new work");
+    if (participant.position == participant.logged_position) return;
+    participant.logged_position = participant.position;
+    emit(Append{protocol::PositionRecord{number, participant.position}});
 }
 
 void Machine::Impl::wrong_database(Transaction& txn, Branch& branch, const std::string& text) {

@@ -1,6 +1,7 @@
 #include "coordinator/core/recovered.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace twofold::coordinator {
@@ -102,6 +103,11 @@ std::vector<Record> checkpoint_records(const RecoveredState& state,
             id, protocol::Decision::abort, record.members, record.branches, {}});
     }
     for (const auto& [id, group] : state.unfinished_commits) {
+        if (!group.replaced.empty()) {
+            protocol::PreparingRecord preparing{id, group.decision.members, group.replaced};
+            std::ranges::copy(group.decision.branches, std::back_inserter(preparing.branches));
+            out.emplace_back(std::move(preparing));
+        }
         out.emplace_back(group.decision);
         for (const auto& [key, outcome] : group.branch_outcomes) out.emplace_back(outcome);
     }

@@ -28,6 +28,9 @@ inline constexpr std::string_view kFinishedElsewhere =
 struct UnfinishedGroup {
     protocol::DecisionRecord decision;
     std::map<protocol::BranchKey, protocol::BranchOutcomeRecord> branch_outcomes;
+    // Attempts that may not have heard that they were replaced, and those that replaced them
+    // without a promise: PREPARING names them, the decision does not. To be aborted.
+    std::vector<protocol::BranchRecord> replaced;
 
     friend bool operator==(const UnfinishedGroup&, const UnfinishedGroup&) = default;
 };

@@ -307,7 +307,7 @@ Transaction* Machine::Impl::find_or_settle(const protocol::TxnId& id) {
     if (Transaction* txn = find(id)) return txn;
     if (answer_forgotten(id).kind != AnswerKind::cannot_tell) return nullptr;
     if (id.epoch() > epoch_ || id.participant().value == 0) return nullptr;
-    if (!names_known_participant(id)) return nullptr;
+    if (!names_known_participant(id) || directory_.is_retired(id.participant())) return nullptr;
     // Its place is taken by a lost id, which is listed until a person has seen it.
     if (find(id.position()) != nullptr) return nullptr;
     // The horizon that is being forced does not wait for it: its participant will have forgotten.
@@ -327,6 +327,20 @@ Transaction* Machine::Impl::find_or_settle(const protocol::TxnId& id) {
     txn.reason = make_reason(reason::kCoordinatorRestart, "nothing was changed");
     drive(txn, branch);
     return &txn;
+}
+
+// Nobody waits for the answer any more. It would be asked for as long as the participant is away,
+// and hold the horizon and a place for new work meanwhile; who wants to know asks again.
+void Machine::Impl::forget_question(Transaction& txn) {
+    bool is_question = txn.recovered && !txn.logged && txn.state == TransactionState::settling;
+    if (!is_question || !txn.waiters.empty()) return;
+    Branch& branch = txn.branches.front();
+    cancel(branch.retry_timer);
+    cancel(branch.undelivered_timer);
+    count_outstanding(txn, branch, true, false);
+    note_member(undecided_, txn.position, false);
+    emit(Changed{txn.id, ++txn.version, {}, true});
+    erase(txn);
 }
 
 // The transaction in memory, or nothing: the request was answered from what is remembered.

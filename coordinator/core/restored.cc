@@ -226,11 +226,11 @@ void Machine::Impl::list_lost(const protocol::BranchKey& key, ParticipantNumber 
         txn->logged = true;
         txn->sent = true;
         txn->results_lost = true;
-        txn->ended_as = Outcome::heuristic_hazard;
         txn->members.push_back({id, std::nullopt, {}});
         enter(*txn, TransactionState::heuristic);
     }
     if (find_branch(*txn, key.branch, key.attempt) != nullptr) return;
+    txn->ended_as = Outcome::heuristic_hazard;  // whatever was known of its other branches
     Branch branch;
     branch.branch = key.branch;
     branch.attempt = key.attempt;
@@ -269,6 +269,8 @@ void Machine::Impl::handle(AcceptRestore& input) {
         answer_plain(input.ticket, AnswerKind::done, {});
         return;
     }
+    // At once: a checkpoint that comes before the rest is durable follows this record.
+    participant.forget_position();
     emit(Append{protocol::PositionRecord{input.participant, {}}});
     force(decided_record(input.participant, "restored database accepted", input.reason));
     force(protocol::GivenUpRecord{input.participant, next_position()}, {}, input.ticket);
@@ -278,9 +280,11 @@ void Machine::Impl::handle(AcceptRestore& input) {
 void Machine::Impl::restore_accepted(ParticipantNumber number, Ticket ticket) {
     Participant& participant = directory_.at(number);
     participant.went_back = false;
-    participant.position = {};
-    participant.logged_position = {};
-    participant.uncovered.clear();
+    participant.forget_position();
+    // Its epochs count anew, too: from the one in which it is seen next.
+    participant.epoch = 0;
+    participant.seen = false;
+    participant.reachable = false;
     for (const BranchRef& ref : outstanding_at(number)) {
         find_branch(*find(ref.position), ref.branch, ref.attempt)->position_at_send = {};
     }

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace twofold::coordinator {
 namespace {
 
@@ -89,6 +91,18 @@ TEST(Restored, a_refusal_outlives_a_restart) {
     EXPECT_NE(next.machine.not_ready().message.find("restored from a copy"), std::string::npos);
     next.when("north is seen", next.seen(1)).quiet();
     next.when("work comes", next.submit({1, 2})).expect({"answer 1 cannot_tell (log_went_back)"});
+}
+
+// The right log, put back, is at an older start than the copies that came meanwhile.
+TEST(Restored, a_stopped_start_does_not_raise_itself_by_its_answers) {
+    Script s = stopped();
+    s.when("south asks", s.inquire(2, {id_of(1, 1), 2, 1}))
+        .expect({"inquiry t1.1/2.1 cannot_tell"});
+    const auto& sender = std::get<AnswerInquiry>(s.effects.back()).reply.sender;
+    EXPECT_EQ(sender.epoch, 1U);
+    EXPECT_EQ(sender.start_nonce, 0U);
+    EXPECT_EQ(sender.position, 0U);
+    EXPECT_EQ(sender.start_position, 0U);
 }
 
 TEST(Restored, what_others_have_heard_is_noted_too) {
@@ -257,6 +271,20 @@ TEST(Restored, who_was_added_later_is_not_asked_about_a_lost_id) {
         .expect({"send settle_one_phase t2.4/1.1 to 1"});
 }
 
+// Some of it ended otherwise in the log, and that is not the whole of it.
+TEST(Restored, what_is_listed_beside_an_odd_end_is_a_hazard_in_memory_too) {
+    protocol::TxnId id = id_of(2, 4);
+    RecoveredState state = accepted_start();
+    state.heuristic[id] = Outcome::heuristic_commit;
+    state.branch_outcomes[id] = {
+        {{id, 1, 1}, ParticipantNumber(1), Outcome::heuristic_commit, "seen", true}};
+    Script s(state, named_start());
+    s.when("south asks", s.inquire(2, {id, 2, 1}))
+        .expect_one("append end t2.4 heuristic-hazard")
+        .expect_one("inquiry t2.4/2.1 expired");
+    EXPECT_EQ(s.machine.query(id).report.outcome, Outcome::heuristic_hazard);
+}
+
 // Its mark may be that of a start which knew nothing of this commit.
 TEST(Restored, finished_earlier_proves_no_commit) {
     protocol::TxnId id = id_of(2, 4);
@@ -358,6 +386,85 @@ TEST(Restored, two_ended_ids_of_one_position_do_not_stop_the_start) {
     for (const auto& [id, outcome] : state.heuristic) {
         EXPECT_EQ(s.machine.query(id).report.outcome, Outcome::heuristic_hazard);
     }
+}
+
+// ---- a participant whose database was restored ------------------------------------------------
+
+// Its position and its epoch have gone back with it.
+Script restored_database() {
+    Script s;
+    s.infos[1].epoch = 8;
+    s.infos[1].position = {1, 50};
+    s.when("it is seen", s.seen(1));
+    s.when("work comes", s.submit({1, 2}));
+    s.infos[1].epoch = 3;
+    s.when("it was restored", s.reply(1, protocol::ItemStatus::no, {}, [](protocol::ItemResult& r) {
+         r.position = {1, 40};
+     })).expect_one("alarm participant_went_back at 1");
+    return s;
+}
+
+TEST(RestoredDatabase, works_again_in_its_lower_epoch) {
+    Script s = restored_database();
+    s.when("accepted", accept(s, 1)).expect_one("force given up 1 1.2");
+    s.when("durable", s.durable()).expect_one("answer 70 done");
+    s.when("it is not known yet in which epoch it is", s.submit({1}))
+        .expect_one("answer 2 finished aborted (participant_unavailable)");
+    s.when("it is seen", s.seen(1)).quiet();
+    s.when("work comes", s.submit({1})).expect_one("send execute_prepare t1.3/1.1 to 1");
+    EXPECT_EQ(s.all_sent.back().item.participant_epoch, 3U);
+}
+
+TEST(RestoredDatabase, what_was_found_outlives_a_restart) {
+    Script s = restored_database();
+    EXPECT_EQ(std::ranges::count_if(s.effects,
+                                    [](const Effect& effect) {
+                                        auto* append = std::get_if<Append>(&effect);
+                                        return append != nullptr &&
+                                               std::holds_alternative<protocol::PositionRecord>(
+                                                   append->record);
+                                    }),
+              1);
+}
+
+bool has_position(const Machine& machine, std::uint16_t participant) {
+    return std::ranges::any_of(machine.checkpoint(), [&](const protocol::Record& record) {
+        auto* position = std::get_if<protocol::PositionRecord>(&record);
+        return position != nullptr && position->participant.value == participant;
+    });
+}
+
+// A checkpoint that comes while the acceptance is being forced follows it in the log.
+TEST(RestoredDatabase, a_checkpoint_does_not_bring_the_old_position_back) {
+    Script s = restored_database();
+    EXPECT_TRUE(has_position(s.machine, 1));
+    s.when("accepted", accept(s, 1)).expect_one("append position 1 none");
+    EXPECT_FALSE(has_position(s.machine, 1));
+}
+
+// A point-in-time recovery begins a new timeline: only the epoch tells.
+TEST(RestoredDatabase, an_epoch_that_went_back_since_it_was_asked_tells_it) {
+    Script s;
+    s.infos[1].epoch = 8;
+    s.infos[1].position = {1, 50};
+    s.when("it is seen", s.seen(1));
+    s.infos[1].epoch = 3;
+    s.infos[1].position = {2, 40};
+    Input late = s.seen(1);
+    std::get<ParticipantSeen>(late).known_epoch = 3;
+    s.when("the late answer to an older look", late).quiet();
+    Input seen = s.seen(1);
+    std::get<ParticipantSeen>(seen).known_epoch = s.machine.participant_epoch(ParticipantNumber(1));
+    s.when("it was restored", seen)
+        .expect({"alarm participant_went_back at 1", "append position 1"});
+    s.when("once more", seen).quiet();
+    s.when("work comes", s.submit({1}))
+        .expect_one("answer 1 finished aborted (participant_unavailable)");
+    s.when("accepted", accept(s, 1)).expect_one("force given up 1 1.2");
+    s.when("durable", s.durable()).expect_one("answer 70 done");
+    std::get<ParticipantSeen>(seen).known_epoch = s.machine.participant_epoch(ParticipantNumber(1));
+    s.when("it is seen", seen).quiet();
+    s.when("work comes", s.submit({1})).expect_one("send execute_prepare t1.2/1.1 to 1");
 }
 
 TEST(Restored, new_work_is_as_always) {

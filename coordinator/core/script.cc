@@ -22,13 +22,14 @@ Script::Script(std::uint16_t participants, Config config)
     note_effects();
 }
 
-Script::Script(RecoveredState state, Config config, bool accept_offers)
+Script::Script(RecoveredState state, Config config, bool accept_offers, bool addresses_looked_at)
     : machine(config, std::move(state)) {
     for (const auto& [number, record] : machine.participants()) {
         infos[number.value] = participant_info(number.value);
     }
     what_ = "the machine starts";
     machine.start(effects);
+    if (addresses_looked_at) machine.step(AddressesLookedAt{}, effects);
     for (const auto& [number, info] : infos) {
         if (!accept_offers) break;
         machine.step(OfferAnswered{ParticipantNumber(number), 0, accepted_by(info)}, effects);

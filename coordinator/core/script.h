@@ -19,7 +19,10 @@ public:
     // With participants 1, 2, … that have all been seen.
     explicit Script(std::uint16_t participants = 2, Config config = {});
     // What a start finds; its offers are accepted, unless they are to be answered one by one.
-    Script(RecoveredState state, Config config, bool accept_offers = true);
+    Script(RecoveredState state,
+           Config config,
+           bool accept_offers = true,
+           bool addresses_looked_at = true);
 
     Script& when(const std::string& what, Input input);
     // Of the last step, exactly.

@@ -307,6 +307,7 @@ void SmallWorld::restart(RecoveredState state) {
     Effects effects;
     machine.start(effects);
     for (Effect& effect : effects) perform(effect);
+    give(AddressesLookedAt{});
     for (auto& [number, peer] : participants) {
         give(ParticipantSeen{ParticipantNumber(number), peer.info});
     }

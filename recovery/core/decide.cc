@@ -53,7 +53,9 @@ constexpr std::array kTable = std::to_array<Row>({
 
     {"odd_branches_only", "nnn.ny..", Action::remember_heuristic,
      "what a checkpoint keeps of an odd end, or a one-phase branch that nobody can prove"},
-    {"odd_but_committed", "nnn.yy..", Action::refuse_inconsistent,
+    {"odd_but_replayed", "nnn.yyy.", Action::remember_heuristic,
+     "an older program set the bit as well, when its participant proved the commit later"},
+    {"odd_but_committed", "nnn.yyn.", Action::refuse_inconsistent,
      "a transaction with an odd branch never gets its bit"},
     {"end_of_a_remembered", "nnnyyn..", Action::refuse_inconsistent,
      "an end follows its decision, and a checkpoint that has the bit repeats neither"},

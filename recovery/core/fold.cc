@@ -294,12 +294,43 @@ Facts Fold::facts_of(const TxnId& id, const Group& group) const {
     return facts;
 }
 
+namespace {
+
+// What PREPARING names and the commit does not, if there were new attempts: the newest attempt
+// first. Otherwise these have voted read-only, and nothing is left of them.
+std::vector<protocol::BranchRecord> not_decided(const protocol::PreparingRecord& preparing,
+                                                const protocol::DecisionRecord& decision) {
+    std::vector<protocol::BranchRecord> rest;
+    bool is_any_replaced = false;
+    for (const protocol::BranchRecord& branch : preparing.branches) {
+        auto is_this = [&](const protocol::BranchRecord& other) {
+            return other.branch == branch.branch && other.attempt == branch.attempt;
+        };
+        if (std::ranges::any_of(decision.branches, is_this)) continue;
+        rest.push_back(branch);
+        is_any_replaced =
+            is_any_replaced || std::ranges::any_of(preparing.branches, [&](const auto& other) {
+                return other.branch == branch.branch && other.attempt > branch.attempt;
+            });
+    }
+    if (!is_any_replaced) rest.clear();
+    std::ranges::sort(rest, [](const auto& a, const auto& b) {
+        return std::pair(a.branch, b.attempt) < std::pair(b.branch, a.attempt);
+    });
+    return rest;
+}
+
+}  // namespace
+
 Result<void> Fold::judge(const TxnId& id, Group& group) {
     const Row& row = decide(facts_of(id, group));
     switch (row.action) {
         case Action::redrive_commit: {
             coordinator::UnfinishedGroup& unfinished = state_.unfinished_commits[id];
             unfinished.decision = std::move(*group.commit);
+            if (group.preparing) {
+                unfinished.replaced = not_decided(*group.preparing, unfinished.decision);
+            }
             for (auto& outcome : group.outcomes) {
                 unfinished.branch_outcomes[outcome.key] = std::move(outcome);
             }
@@ -367,6 +398,7 @@ Result<void> Fold::check_references() const {
     };
     for (const auto& [id, group] : state_.unfinished_commits) {
         TWOFOLD_TRY(check(id, group.decision.branches));
+        TWOFOLD_TRY(check(id, group.replaced));
     }
     for (const auto& [id, record] : state_.undecided) {
         TWOFOLD_TRY(check(id, record.branches));

@@ -74,6 +74,25 @@ protocol::BranchOutcomeRecord hazard_of(const TxnId& id) {
     return {{id, 1, 1}, ParticipantNumber(1), Outcome::heuristic_hazard, "gone", false};
 }
 
+// Older programs set the bit of a one-phase id that had ended on a person's word, when its
+// participant proved the commit later. The record stands.
+TEST(Fold, an_odd_one_phase_id_with_a_bit_stays_odd) {
+    for (std::uint16_t one_phase : {std::uint16_t{1}, std::uint16_t{0}}) {
+        TxnId id = make_id(1, 1, one_phase);
+        coordinator::OutcomeMemory outcomes;
+        outcomes.set_committed(id.position());
+        auto log = base_log();
+        for (auto& bits : outcomes.loose_records({}, outcomes.loose())) log.emplace_back(bits);
+        log.emplace_back(hazard_of(id));
+        log.emplace_back(protocol::EndRecord{id, Outcome::heuristic_hazard});
+        auto state = fold_all(log, 2);
+        EXPECT_EQ(state.has_value(), one_phase != 0);
+        if (!state.has_value()) continue;
+        EXPECT_EQ(state.value().heuristic.at(id), Outcome::heuristic_hazard);
+        EXPECT_TRUE(fold_all(checkpoint_records(state.value()), 3).has_value());
+    }
+}
+
 TEST(Fold, a_commit_without_end_is_driven_again) {
     auto log = base_log();
     log.emplace_back(preparing_of(make_id(1, 1)));
