@@ -57,7 +57,7 @@ sim: configure ## run the simulator over SEEDS=n seeds
 	@echo "sim: building the simulator"
 	@cmake --build --preset dev -j $(JOBS) --target twofold-sim
 	@echo "sim: $(SEEDS) seeds"
-	@build/dev/bin/twofold-sim --seeds $(SEEDS)
+	@build/dev/bin/twofold-sim --situations --seeds 1..$(SEEDS)
 
 exhaustive: configure ## every history of one transaction within bounds; EXPLORE="--duplicates 1 …" for others
 	@echo "exhaustive: building the search"

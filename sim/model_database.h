@@ -37,6 +37,9 @@ public:
     virtual void on_one_phase(std::uint32_t participant, const protocol::BranchKey& key) = 0;
     virtual void on_read_only(std::uint32_t participant, const protocol::BranchKey& key) = 0;
     virtual void on_slots_exceeded(std::uint32_t participant, const protocol::BranchKey& key) = 0;
+    virtual void on_lock_wait(std::uint32_t participant,
+                              const protocol::BranchKey& waiter,
+                              const protocol::BranchKey& holder) = 0;
 };
 
 class ModelDatabase {
@@ -138,6 +141,14 @@ public:
     }
     [[nodiscard]] const std::vector<std::uint32_t>& appended() const { return durable_.appended; }
     [[nodiscard]] const std::vector<std::int64_t>& balances() const { return durable_.balances; }
+    // It is there at the moment of a death: work under way, and branches that are prepared or
+    // committed and whose client has not heard so.
+    struct Unheard {
+        bool running = false;
+        bool prepared = false;
+        bool committed = false;
+    };
+    [[nodiscard]] Unheard unheard_by(ProcessId client) const;
     [[nodiscard]] std::size_t locks() const { return locks_.size(); }
     [[nodiscard]] std::string name() const { return "database" + std::to_string(number_); }
 
@@ -212,6 +223,7 @@ private:
     void begin(Session session, WorkCallback done, std::uint32_t work);
     void run_work(std::uint64_t id, std::uint32_t work);
     [[nodiscard]] bool lock_all(Session& session, const WorkSpec& spec);
+    void note_wait(const Session& session, std::uint64_t holder);
     // Calls `again` when the session stops standing still. False: it does not stand still.
     bool stands_still(const Session& session, Action again);
     [[nodiscard]] bool would_overdraw(const Session& session, const WorkSpec& spec) const;
@@ -261,6 +273,8 @@ private:
     std::map<std::uint64_t, Session> sessions_;
     std::map<std::uint32_t, std::uint64_t> locks_;  // account -> session
     std::map<std::uint64_t, Call> calls_;
+    // Commits whose answer is on its way back.
+    std::map<std::uint64_t, ProcessId> unheard_commits_;
     std::map<std::uint64_t, WorkCallback> work_done_;  // by call
     std::uint64_t next_id_ = 1;
     bool skip_fencing_ = false;

@@ -59,6 +59,19 @@ TEST(Determinism, SameHashInAnotherProcess) {
     EXPECT_EQ(first, second);
 }
 
+// What docs/testing.md says a simulation goes through, it goes through.
+TEST(Situations, AllAreReached) {
+    constexpr std::uint64_t kSeeds = 6'000;
+    SituationHits hits{};
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+        RunReport report = run_seed(seed);
+        for (std::size_t i = 0; i < hits.size(); ++i) hits[i] += report.hits[i];
+    }
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        EXPECT_GT(hits[i], 0U) << kSituations[i].name << ": " << kSituations[i].what;
+    }
+}
+
 TEST(Volume, RunsAreBusy) {
     RunReport sum;
     for (std::uint64_t seed = 1; seed <= 200; ++seed) {
