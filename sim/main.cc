@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "sim/run.h"
 #include "sim/sabotage.h"
+#include "sim/shrink.h"
 
 #include <algorithm>
 #include <charconv>
@@ -25,18 +26,20 @@ struct Arguments {
     bool list = false;
     bool keep_going = false;
     bool situations = false;
+    bool shrink = false;
     std::string sabotage;
 };
 
 constexpr std::string_view kUsage =
     "usage: twofold-sim [--seeds A..B | --seed S] [--trace] [--keep-going] [--sabotage NAME]\n"
-    "                   [--situations] [--list-sabotage]\n"
+    "                   [--situations] [--list-sabotage] [--shrink S]\n"
     "  --seeds A..B     run all seeds from A to B (default 1..1000)\n"
     "  --seed S         run one seed\n"
     "  --trace          print what happens, line by line\n"
     "  --keep-going     one line for each failing seed, instead of stopping at the first\n"
     "  --situations     say how often each situation was reached; exits 1 when one was not, if\n"
     "                   there were enough seeds\n"
+    "  --shrink S       make the run of a failing seed as short as it gets, and print it\n"
     "  --sabotage NAME  plant a bug; exits 1 with the seed at which a check notices it\n"
     "  --list-sabotage  print the names of the bugs\n";
 
@@ -69,6 +72,9 @@ std::optional<Arguments> parse(const std::vector<std::string_view>& words) {
             ++i;
         } else if (word == "--seed" && has_value && parse_number(words[i + 1], out.first)) {
             out.last = out.first;
+            ++i;
+        } else if (word == "--shrink" && has_value && parse_number(words[i + 1], out.first)) {
+            out.shrink = true;
             ++i;
         } else if (word == "--sabotage" && has_value) {
             out.sabotage = words[++i];
@@ -190,6 +196,22 @@ int run_seeds(const Arguments& arguments, const Sabotage& bugs) {
     return 1;
 }
 
+int shrink_seed(std::uint64_t seed, const Sabotage& bugs) {
+    auto shrunk = twofold::sim::shrink(seed, bugs);
+    if (!shrunk.has_value()) {
+        std::printf("sim: seed %llu does not fail\n", static_cast<unsigned long long>(seed));
+        return 2;
+    }
+    std::printf("%s%s\nsim: shrunk seed=%llu events=%llu of %llu runs=%llu\n",
+                shrunk->transcript.c_str(),
+                shrunk->options.text().c_str(),
+                static_cast<unsigned long long>(seed),
+                static_cast<unsigned long long>(shrunk->events),
+                static_cast<unsigned long long>(shrunk->events_before),
+                static_cast<unsigned long long>(shrunk->runs));
+    return 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -213,5 +235,6 @@ int main(int argc, char** argv) {
         }
         bugs = *chosen;
     }
+    if (arguments->shrink) return shrink_seed(arguments->first, bugs);
     return run_seeds(*arguments, bugs);
 }

@@ -42,8 +42,8 @@ public:
         none,
         io_error,   // the operation fails and does nothing
         disk_full,  // the same with Errc::disk_full
-        // Of a force, as Linux does it: it fails, and the system takes the pages for written all the same. Reads see
-        // them, no later force writes them, and crash() decides about them.
+        // Of a force, as Linux does it: it fails, and the system takes the pages for written all
+        // the same. Reads see them, no later force writes them, and crash() decides about them.
         pages_lost,
         // Power is cut during this operation: it is recorded as not forced (crash() decides about
         // it), and it and every later one fails until crash() is called.
