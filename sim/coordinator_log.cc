@@ -35,8 +35,11 @@ void CoordinatorNode::recover_now() {
     auto recovered = recovery::recover(directory, options);
     if (!recovered.has_value()) {
         // Nothing that this disk does may look like damage, but what was done to it by others.
-        bool is_corrupt = recovered.error().code == base::Errc::corrupt;
-        if (is_corrupt && cluster_.disk.mend_flip()) {
+        base::Errc code = recovered.error().code;
+        bool is_corrupt = code == base::Errc::corrupt;
+        // A changed number of the format's version is a refusal as well, with the file's name.
+        bool is_refused = is_corrupt || code == base::Errc::unsupported_version;
+        if (is_refused && cluster_.disk.mend_flip()) {
             world_.reached(Situation::bit_flip_is_refused);
         } else if (is_corrupt) {
             world_.violate("log-honesty", "the log is refused: " + recovered.error().text());

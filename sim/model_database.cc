@@ -106,8 +106,13 @@ bool ModelDatabase::is_running(const protocol::BranchKey& key) const {
 }
 
 protocol::Epoch ModelDatabase::accepted(const protocol::Incarnation& incarnation) const {
-    auto found = durable_.senders.find(incarnation);
-    return found == durable_.senders.end() ? 0 : found->second.epoch;
+    auto found = known_accepted_.find(incarnation);
+    return found == known_accepted_.end() ? 0 : found->second;
+}
+
+void ModelDatabase::note_accepted(const protocol::SenderStamp& sender) {
+    protocol::Epoch& known = known_accepted_[sender.incarnation];
+    known = std::max(known, sender.epoch);
 }
 
 std::uint64_t ModelDatabase::open_work(ProcessId client, WorkCallback done) {

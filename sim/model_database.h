@@ -131,6 +131,7 @@ public:
     [[nodiscard]] std::size_t prepared() const { return durable_.prepared.size(); }
     [[nodiscard]] std::uint32_t slots() const { return options_.slots; }
     [[nodiscard]] bool exclusive() const { return options_.exclusive; }
+    // Durable, and its sidecar knows so: where that answer was lost, nobody was told either.
     [[nodiscard]] protocol::Epoch accepted(const protocol::Incarnation& incarnation) const;
     struct Effect {
         std::vector<std::uint32_t> work;  // entries of the work table
@@ -245,6 +246,7 @@ private:
     bool answer_from_key(Session& session);
     void finish(ProcessId client, FinishCallback done, std::function<protocol::FinishResult()> act);
     [[nodiscard]] std::vector<protocol::PreparedBranch> listing() const;
+    void note_accepted(const protocol::SenderStamp& sender);
     void take_over(ProcessId client, const StartCallback& done, std::uint64_t call);
     void say(const std::string& what) const;
 
@@ -258,6 +260,7 @@ private:
 
     Durable durable_;
     std::optional<Durable> backup_;
+    std::map<protocol::Incarnation, protocol::Epoch> known_accepted_;  // for checkers
 
     // For checkers only.
     std::set<protocol::BranchKey> ever_applied_;

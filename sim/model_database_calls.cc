@@ -59,7 +59,11 @@ void ModelDatabase::take_over(ProcessId client, const StartCallback& done, std::
     start.prepared = listing();
     say("epoch " + std::to_string(durable_.epoch) +
         ", prepared: " + std::to_string(durable_.prepared.size()));
-    answer(call, [done, start = std::move(start)] { done(start); });
+    answer(call, [this, done, start = std::move(start)] {
+        known_accepted_.clear();  // a restored database has accepted less
+        for (const auto& [incarnation, sender] : start.senders) note_accepted(sender);
+        done(start);
+    });
 }
 
 // ---- work -----------------------------------------------------------------------------------
@@ -180,7 +184,6 @@ void ModelDatabase::list(ProcessId client, ListCallback done) {
     later([this, done = std::move(done), call] {
         if (world_.chance(options_.listing_fails)) {
             world_.reached(Situation::listing_fails);
-            world_.reached(Situation::listing_fails);
             answer(call, [done] { done(down()); });
             return;
         }
@@ -199,7 +202,10 @@ void ModelDatabase::persist_sender(ProcessId client,
         std::uint64_t position = std::max(known.position, sender.position);
         if (sender.epoch >= known.epoch) known = sender;
         known.position = position;
-        answer(call, [done] { done(true); });
+        answer(call, [this, accepted = known, done] {
+            note_accepted(accepted);
+            done(true);
+        });
     });
 }
 
