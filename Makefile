@@ -13,7 +13,7 @@ DEMO_FLAGS ?=
 EXPLORE ?=
 CRASH_FLAGS ?=
 
-.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim corrupt images crash exhaustive fuzz sanitize sanitize-core release clean format
+.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim sabotage corrupt images crash exhaustive fuzz sanitize sanitize-core release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
@@ -54,11 +54,21 @@ contract: configure ## lint the OpenAPI documents and test the running servers a
 	@cmake --build --preset dev -j $(JOBS) --target twofold
 	@tools/contract.sh $(if $(SEED),--seed $(SEED))
 
-sim: configure ## run the simulator over SEEDS=n seeds
+sim: configure ## run the simulator over SEEDS=n seeds; says which situations were reached
 	@echo "sim: building the simulator"
 	@cmake --build --preset dev -j $(JOBS) --target twofold-sim
 	@echo "sim: $(SEEDS) seeds"
-	@build/dev/bin/twofold-sim --seeds $(SEEDS)
+	@build/dev/bin/twofold-sim --situations --seeds 1..$(SEEDS)
+
+# Their names without the filters: what tools/sabotage.txt runs.
+SABOTAGE_TARGETS = twofold-sim twofold_sim_explore_test twofold_coordinator_core_test twofold_participant_core_test \
+	twofold_protocol_test twofold_participant_sqlite_test twofold_participant_postgres_test twofold_participant_postgres_unit_test twofold_coordinator_test \
+	twofold_http_test twofold_damage_test twofold-corrupt-without-crc
+
+sabotage: configure ## plant every deliberate bug, one by one: each must be noticed; BUGS='sqlite.*' for some
+	@echo "sabotage: building the tests that must notice"
+	@cmake --build --preset dev -j $(JOBS) --target $(SABOTAGE_TARGETS)
+	@python3 tools/sabotage.py build/dev/bin $(if $(BUGS),'$(BUGS)')
 
 exhaustive: configure ## every history of one transaction within bounds; EXPLORE="--duplicates 1 …" for others
 	@echo "exhaustive: building the search"

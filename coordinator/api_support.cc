@@ -1,5 +1,6 @@
 #include "coordinator/api_support.h"
 
+#include "base/planted_bug.h"
 #include "coordinator/problems.h"
 
 #include <memory>
@@ -87,7 +88,7 @@ std::optional<protocol::TxnId> transaction_of(const http::Request& request,
 base::Result<std::optional<protocol::IdempotencyKey>> idempotency_of(const http::Request& request) {
     std::optional<protocol::IdempotencyKey> key;
     auto field = request.headers.find("Idempotency-Key");
-    if (!field) return key;
+    if (!field || TWOFOLD_PLANTED_BUG("edge.key_is_ignored")) return key;
     TWOFOLD_TRY(key, parse_idempotency_key(*field, request.body));
     return key;
 }

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/planted_bug.h"
 #include "coordinator/driver_peer.h"
 
 #include <algorithm>
@@ -440,6 +441,7 @@ void Driver::complete(const Peer& peer, protocol::BatchRequest& batch) const {
     batch.horizon = machine_.horizon();
     for (protocol::Item& item : batch.items) {
         if (item.deadline_ms == 0) continue;
+        if (TWOFOLD_PLANTED_BUG("edge.deadline_starts_again")) continue;
         milliseconds left = time_left(item.key.group, milliseconds(item.deadline_ms));
         // Zero would mean: no deadline. The abort of what is over is on its way.
         item.deadline_ms = static_cast<std::uint32_t>(std::max(left, milliseconds{1}).count());

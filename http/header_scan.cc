@@ -1,5 +1,7 @@
 #include "http/header_scan.h"
 
+#include "base/planted_bug.h"
+
 namespace twofold::http {
 
 HeaderScan HeaderScanner::scan(std::string_view bytes, std::size_t size_max) noexcept {
@@ -13,7 +15,8 @@ HeaderScan HeaderScanner::scan(std::string_view bytes, std::size_t size_max) noe
         if (scanned_ > size_max) {
             return HeaderScan::too_large;
         }
-        if (line_feed == line_begin_ || bytes[line_feed - 1] != '\r') {
+        const bool is_bare = line_feed == line_begin_ || bytes[line_feed - 1] != '\r';
+        if (is_bare && !TWOFOLD_PLANTED_BUG("http.bare_line_feed")) {
             return HeaderScan::bare_line_feed;
         }
         const char first = bytes[line_begin_];

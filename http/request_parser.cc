@@ -1,5 +1,6 @@
 #include "http/request_parser.h"
 
+#include "base/planted_bug.h"
 #include "http/header_scan.h"
 #include "http/target.h"
 
@@ -94,7 +95,8 @@ private:
             case beast::http::field::host: ++hosts_; break;
             case beast::http::field::content_length:
                 // Beast accepts equal ones and lists of equal ones; a proxy before us might not.
-                if (++content_lengths_ > 1 || view(value).find(',') != std::string_view::npos) {
+                if ((++content_lengths_ > 1 && !TWOFOLD_PLANTED_BUG("http.two_lengths")) ||
+                    view(value).find(',') != std::string_view::npos) {
                     refuse(problems::kBadRequest, "Content-Length is given more than once", ec);
                 }
                 break;

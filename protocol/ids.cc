@@ -1,6 +1,7 @@
 #include "protocol/ids.h"
 
 #include "base/assert.h"
+#include "base/planted_bug.h"
 
 #include <algorithm>
 #include <charconv>
@@ -133,7 +134,9 @@ Bqual make_bqual(const BranchKey& key, const ParticipantUuid& participant) {
 }
 
 std::string make_gid(const BranchKey& key, const ParticipantUuid& participant) {
-    Bqual bqual = make_bqual(key, participant);
+    BranchKey named = key;
+    if (TWOFOLD_PLANTED_BUG("protocol.gid_forgets_the_attempt")) named.attempt = 1;
+    Bqual bqual = make_bqual(named, participant);
     return std::to_string(kXidFormatId) + "_" +
            base::base64_encode(key.group.bytes, base::Base64Alphabet::standard) + "_" +
            base::base64_encode(bqual, base::Base64Alphabet::standard);

@@ -14,6 +14,8 @@ using protocol::ItemStatus;
 void Checkers::on_record_durable(const protocol::Record& record) {
     if (const auto* decision = std::get_if<protocol::DecisionRecord>(&record)) {
         on_decision(*decision);
+    } else if (const auto* end = std::get_if<protocol::EndRecord>(&record)) {
+        groups_[end->group].has_ended = true;
     }
 }
 
@@ -29,6 +31,7 @@ void Checkers::on_decision(const protocol::DecisionRecord& record) {
     world_.mark(1, record.group.sequence(), static_cast<std::uint64_t>(record.decision));
     if (record.decision == Decision::abort) return;
     ++commits_;
+    note_decision(record);
     if (world_.tracing())
         world_.say("log", "commit of " + short_text(record.group) + " is durable");
     if (!record.branches.empty()) {
@@ -81,6 +84,8 @@ void Checkers::check_votes(const protocol::DecisionRecord& record, const Group& 
 void Checkers::on_batch_sent(const protocol::BatchRequest& batch) {
     for (const protocol::Item& item : batch.items) {
         if (world_.tracing() && item.work != nullptr) last_work_sent_ = batch;
+        bool is_decision = item.op == ItemOp::commit || item.op == ItemOp::abort;
+        if (keeps_decisions_ && is_decision) keep_decision(batch, item);
         check_item(item);
         for (std::uint32_t i = 0; i < databases_.size(); ++i) {
             if (databases_[i]->uuid() != batch.participant) continue;
@@ -94,6 +99,7 @@ void Checkers::check_item(const protocol::Item& item) {
     Group& group = groups_[item.key.group];
     switch (item.op) {
         case ItemOp::commit:
+            group.commit_sent = true;
             if (group.decision != Decision::commit || !group.in_decision.contains(item.key)) {
                 violate("write-ahead",
                         "commit of " + short_text(item.key) +
@@ -101,6 +107,7 @@ void Checkers::check_item(const protocol::Item& item) {
             }
             return;
         case ItemOp::abort:
+            group.abort_sent = true;
             if (item.proof.has_value()) {
                 aborts_with_proof_.insert(item.key);
             } else {
@@ -131,6 +138,7 @@ void Checkers::on_inquiry_answered(const protocol::InquiryReply& reply) {
     for (const protocol::InquiryAnswerItem& item : reply.items) {
         Group& group = groups_[item.key.group];
         bool committed = group.decision == Decision::commit && group.in_decision.contains(item.key);
+        note_inquiry_answer(item, committed);
         if (item.answer == protocol::InquiryAnswer::commit && !committed) {
             violate("write-ahead",
                     "an inquiry is answered commit for " + short_text(item.key) +
@@ -178,6 +186,7 @@ void Checkers::on_work_started(std::uint32_t participant,
 void Checkers::on_result_sent(std::uint32_t participant, const protocol::ItemResult& result) {
     const ModelDatabase& database = *databases_[participant];
     const BranchKey& key = result.key;
+    note_result(result);
     bool votes = result.op == ItemOp::execute_prepare || result.op == ItemOp::prepare;
     switch (result.status) {
         case ItemStatus::yes:
@@ -269,6 +278,7 @@ void Checkers::on_rolled_back(std::uint32_t participant, const BranchKey& key) {
 
 void Checkers::on_one_phase(std::uint32_t participant, const BranchKey& key) {
     world_.mark(5, participant, key.group.sequence());
+    world_.reached(Situation::single_branch_in_one_phase);
     check_work_committed(key);
     bool aborted = abort_acknowledged_.contains(key) || told_txn_[key.group] == Told::aborted;
     if (aborted && !restored_) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "coordinator/core/effects.h"
+#include "coordinator/core/machine.h"
 #include "protocol/messages.h"
 #include "protocol/records.h"
 #include "sim/model_database.h"
@@ -54,6 +55,25 @@ public:
     void on_one_phase(std::uint32_t participant, const protocol::BranchKey& key) override;
     void on_read_only(std::uint32_t participant, const protocol::BranchKey& key) override;
     void on_slots_exceeded(std::uint32_t participant, const protocol::BranchKey& key) override;
+    void on_lock_wait(std::uint32_t participant,
+                      const protocol::BranchKey& waiter,
+                      const protocol::BranchKey& holder) override;
+
+    // ---- situations, which are counted and not judged ----
+    // An item reaches the participant in front of this database, in this epoch of it.
+    void note_arrival(const protocol::Item& item,
+                      std::uint32_t participant,
+                      std::uint32_t epoch,
+                      const protocol::SenderStamp& sender);
+    void note_execute(const protocol::BranchKey& key);
+    void on_result_received(const protocol::ItemResult& result);
+    void on_finished(const coordinator::Finished& finished);
+    void on_proposed(const protocol::TxnId& group);
+    void on_coordinator_death(const coordinator::Machine& machine);
+    void on_recovered(const coordinator::RecoveredState& state);
+    // It will not ask any more.
+    void client_vanished(std::uint32_t operation) { vanished_.insert(operation); }
+    void on_answer_of_made_up_id(const coordinator::Answer& answer);
 
     // An operator finishes branches by hand while this is true; they are flagged.
     void operator_acts(bool acting) { operator_acts_ = acting; }
@@ -64,6 +84,8 @@ public:
     // that has reached a participant still holds, and nobody may be told its opposite; what nobody
     // has heard of is gone, and no program could know it.
     void log_restored();
+    // A person has accepted it: ids of later starts are new ones again.
+    void log_accepted(protocol::Epoch epoch) { accepted_epoch_ = epoch; }
     [[nodiscard]] bool is_log_restored() const { return log_restored_; }
     // A participant has heard a commit, and another one has not carried it out.
     [[nodiscard]] bool is_commit_under_way() const;
@@ -89,6 +111,13 @@ public:
     [[nodiscard]] const std::optional<protocol::BatchRequest>& last_work_sent() const {
         return last_work_sent_;
     }
+    // Some decisions that were sent, one in each batch, for whoever forges messages.
+    [[nodiscard]] const std::vector<protocol::BatchRequest>& decisions_sent() const {
+        return decisions_sent_;
+    }
+    void keep_decisions(bool on) { keeps_decisions_ = on; }
+    // No coordinator will speak of it again, or only say once more that it has aborted.
+    [[nodiscard]] bool is_over(const protocol::BranchKey& key) const;
     [[nodiscard]] std::uint64_t commits() const { return commits_; }
 
 private:
@@ -101,8 +130,18 @@ private:
         std::set<std::uint16_t> branches;            // sent or executed
         std::map<protocol::BranchKey, std::uint32_t> participants;
         Time first_sent = 0;  // its work
+        bool proposed = false;
+        bool commit_sent = false;
+        bool abort_sent = false;
+        bool has_ended = false;  // so says the log
     };
-    // What an intention's client was told last, as its outcome: by which id, and when first.
+    struct LockWait {
+        protocol::TxnId holder;
+        std::uint32_t participant = 0;
+        Time at = 0;
+    };
+    // What an intention's client was told last, as its outcome: by which id, and since when that
+    // counts, which is when the coordinator knew it.
     struct ToldRequest {
         Told told = Told::nothing;
         protocol::TxnId txn;
@@ -113,11 +152,20 @@ private:
         std::uint32_t operation = 0;
     };
 
+    void note_result(const protocol::ItemResult& result);
+    void note_answer(std::uint32_t operation, const coordinator::Answer& answer);
+    void note_inquiry_answer(const protocol::InquiryAnswerItem& item, bool committed);
+    void note_decision(const protocol::DecisionRecord& record);
+    void note_death_after_decision(const Group& group);
+    void note_death_undecided(const Group& group);
+
+    void keep_decision(const protocol::BatchRequest& batch, const protocol::Item& item);
     void on_decision(const protocol::DecisionRecord& record);
     void check_votes(const protocol::DecisionRecord& record, const Group& group);
     void check_item(const protocol::Item& item);
     void check_request_aborted(std::uint32_t operation);
     void check_request_told(std::uint32_t operation, const coordinator::Answer& answer, Told told);
+    [[nodiscard]] Time known_since(const protocol::TxnId& txn) const;
     void check_work_committed(const protocol::BranchKey& key);
     void check_not_told_aborted(const protocol::BranchKey& key, std::uint32_t operation);
     // A request that came at `when` had to find the key whose use ended at `ended`. A key may be
@@ -157,9 +205,18 @@ private:
     std::set<std::uint32_t> heuristic_operations_;
     bool operator_acts_ = false;
     std::optional<protocol::BatchRequest> last_work_sent_;  // while tracing
+    std::vector<protocol::BatchRequest> decisions_sent_;
+    bool keeps_decisions_ = false;
     bool restored_ = false;
     bool log_restored_ = false;
+    std::optional<protocol::Epoch> accepted_epoch_;
     std::uint64_t commits_ = 0;
+    std::set<std::pair<protocol::BranchKey, protocol::ItemOp>> work_received_;
+    std::map<std::uint32_t, protocol::TxnId> begun_;  // by operation: the first one
+    std::map<protocol::TxnId, Time> finished_at_;     // where keys are over within a run
+    std::set<std::uint32_t> vanished_;                // operations without a client
+    std::map<protocol::TxnId, LockWait> waits_;       // the newest of each transaction
+    std::vector<protocol::TxnId> unforced_;           // proposed when the coordinator died
 };
 
 }  // namespace twofold::sim

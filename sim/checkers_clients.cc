@@ -95,7 +95,9 @@ void Checkers::check_identity(std::uint32_t operation, const TxnId& txn) {
         violate("unique-ids", short_text(txn) + " was given to two clients");
     }
     auto [issued, first] = issued_.emplace(txn.position(), Issued{txn, operation});
-    if (issued->second.txn != txn && !log_restored_) {
+    bool is_after_restore = accepted_epoch_ && txn.epoch() >= *accepted_epoch_;
+    world_.reached_if(first && is_after_restore, Situation::ids_are_given_after_the_log_went_back);
+    if (issued->second.txn != txn && (!log_restored_ || is_after_restore)) {
         violate("unique-ids", "two ids share the place " + short_text(txn));
     }
 }
@@ -169,6 +171,12 @@ void Checkers::check_not_told_aborted(const BranchKey& key, std::uint32_t operat
                 ", whose client was told that it aborted");
 }
 
+// An answer may be lost, and told again much later: the key counts from the first time on.
+Time Checkers::known_since(const TxnId& txn) const {
+    auto finished = finished_at_.find(txn);
+    return finished == finished_at_.end() ? world_.now() : finished->second;
+}
+
 // The outcome of a request, as its client hears it.
 void Checkers::check_request_told(std::uint32_t operation,
                                   const coordinator::Answer& answer,
@@ -176,7 +184,7 @@ void Checkers::check_request_told(std::uint32_t operation,
     ToldRequest& before = told_[operation];
     const TxnId& txn = answer.report.txn;
     if (before.told == Told::nothing || before.txn == txn) {
-        if (before.told != told) before = {told, txn, world_.now()};
+        if (before.told != told) before = {told, txn, known_since(txn)};
         return;
     }
     bool is_older = txn.position() < before.txn.position();
@@ -188,7 +196,7 @@ void Checkers::check_request_told(std::uint32_t operation,
                 "operation " + std::to_string(operation) + " was told committed as " +
                     short_text(before.txn) + ", then aborted as " + short_text(txn));
     }
-    before = {told, txn, world_.now()};
+    before = {told, txn, known_since(txn)};
 }
 
 void Checkers::on_answer(std::uint32_t operation,
@@ -197,6 +205,7 @@ void Checkers::on_answer(std::uint32_t operation,
     const TxnId& txn = answer.report.txn;
     world_.mark(7, operation, static_cast<std::uint64_t>(answer.kind));
     if (txn == TxnId{}) return;
+    note_answer(operation, answer);
     switch (answer.kind) {
         case AnswerKind::not_found:
             if (operation_of_.contains(txn) && !log_restored_) {

@@ -42,7 +42,8 @@ Clients::Operation Clients::draw() {
     operation.interactive = world_.chance(load.interactive);
     operation.idle = operation.interactive && world_.chance(load.idle_client);
     operation.aborts = operation.interactive && world_.chance(load.client_aborts);
-    operation.both = operation.interactive && world_.chance(50);
+    operation.both = operation.interactive && world_.chance(100);
+    operation.leaves = world_.chance(load.leaving_client);
     bool single = load.participants == 1 || world_.chance(load.one_phase);
     std::uint64_t count = single ? 1 : world_.between(2, std::min(load.participants, 3U));
     std::uint64_t first = world_.rng().below(load.participants);
@@ -55,6 +56,7 @@ Clients::Operation Clients::draw() {
         operation.branches.push_back(
             draw_branch(operation.number, participant, part, operation.interactive));
     }
+    if (operation.interactive && world_.chance(load.empty)) operation.branches.clear();
     auto milliseconds = [](Time time) { return coordinator::Milliseconds(time / 1000); };
     operation.options.deadline = milliseconds(world_.between(load.deadline / 4, load.deadline));
     operation.options.answer_within = milliseconds(load.client_patience / 2);
@@ -91,6 +93,16 @@ void Clients::start() {
 
 void Clients::give_up() {
     for (auto& operation : operations_) finish(*operation, Outcome::unknown);
+}
+
+std::string Clients::open_text() const {
+    std::string out;
+    for (const auto& operation : operations_) {
+        if (operation->done) continue;
+        out += " " + std::to_string(operation->number);
+        if (operation->txn.has_value()) out += " (" + short_text(*operation->txn) + ")";
+    }
+    return out;
 }
 
 // ---- asking and waiting ---------------------------------------------------------------------
@@ -147,6 +159,24 @@ void Clients::finish(Operation& operation, Outcome outcome) {
                    "is done: " + std::string(to_string(outcome)));
     }
     if (outcome == Outcome::committed || outcome == Outcome::aborted) maybe_reuse_key(operation);
+    bool asks = operation.txn.has_value() && world_.chance(cluster_.options.workload.made_up_id);
+    if (asks) ask_made_up_id(*operation.txn);
+}
+
+// Whatever becomes of it, nobody waits for the answer.
+void Clients::leave(Operation& operation) {
+    cluster_.checkers.client_vanished(operation.number);
+    finish(operation, Outcome::unknown);
+}
+
+// Another tag: an id that no coordinator has made.
+void Clients::ask_made_up_id(const protocol::TxnId& like) {
+    CoordinatorNode* node = cluster_.coordinator();
+    if (node == nullptr || !node->is_ready()) return;
+    protocol::TxnId made_up = like;
+    made_up.bytes.back() ^= 1U;
+    coordinator::Answer answer = node->machine().query(made_up);
+    cluster_.checkers.on_answer_of_made_up_id(answer);
 }
 
 // The same request once more: by somebody who repeats it too late, or wants it done again.
@@ -170,7 +200,13 @@ void Clients::maybe_reuse_key(Operation& operation) {
 // neither the client has to live with not knowing.
 void Clients::on_silence(Operation& operation) {
     if (operation.txn.has_value()) return query(operation);
-    if (!operation.options.idempotency.has_value()) return finish(operation, Outcome::unknown);
+    if (!operation.options.idempotency.has_value()) {
+        // Nothing was executed in what a lost begin has opened: it may be begun again.
+        if (operation.interactive && world_.chance(500)) {
+            return again(operation, &Clients::begin_interactive);
+        }
+        return finish(operation, Outcome::unknown);
+    }
     again(operation, operation.interactive ? &Clients::begin_interactive : &Clients::submit);
 }
 
@@ -257,6 +293,7 @@ void Clients::submit(Operation& operation) {
         },
         [this, &operation](const Answer& answer) { on_answer(operation, answer); },
         [this, &operation] { on_silence(operation); });
+    if (operation.leaves) leave(operation);
 }
 
 // ---- interactive ----------------------------------------------------------------------------
@@ -277,6 +314,7 @@ void Clients::execute_next(Operation& operation) {
         return operation.aborts ? abort(operation) : commit(operation);
     }
     if (operation.idle && operation.branch + 1 == operation.branches.size()) {
+        cluster_.checkers.client_vanished(operation.number);
         return finish(operation, Outcome::unknown);
     }
     std::uint64_t turn = ++operation.turn;
@@ -343,6 +381,7 @@ void Clients::commit(Operation& operation) {
                 [](const Answer&) {});
         });
     }
+    if (operation.leaves) leave(operation);
 }
 
 void Clients::abort(Operation& operation) {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace twofold::sim {
@@ -24,6 +25,8 @@ public:
     // Nobody asks any more.
     void give_up();
     [[nodiscard]] bool all_done() const { return open_ == 0; }
+    // Which ones have no answer, for people.
+    [[nodiscard]] std::string open_text() const;
     [[nodiscard]] std::uint32_t committed() const { return committed_; }
     [[nodiscard]] std::uint32_t aborted() const { return aborted_; }
     [[nodiscard]] std::size_t size() const { return operations_.size(); }
@@ -38,6 +41,7 @@ public:
         bool idle = false;    // an interactive client that goes away
         bool aborts = false;  // … that changes its mind
         bool both = false;    // … that sends commit and abort at once
+        bool leaves = false;  // when it has sent its commit
         coordinator::BeginOptions options;
         std::vector<Branch> branches;
         std::optional<protocol::TxnId> txn;
@@ -50,6 +54,8 @@ public:
     // For scripts: one operation, now.
     Operation& add(Operation operation);
     void begin(Operation& operation);
+    // One more of the kind that the options ask for.
+    Operation& add_drawn() { return add(draw()); }
 
 private:
     using Handler = std::function<void(const coordinator::Answer&)>;
@@ -77,6 +83,8 @@ private:
     void on_answer(Operation& operation, const coordinator::Answer& answer);
     void finish(Operation& operation, protocol::Outcome outcome);
     void maybe_reuse_key(Operation& operation);
+    void leave(Operation& operation);
+    void ask_made_up_id(const protocol::TxnId& like);
 
     Cluster& cluster_;
     World& world_;

@@ -23,6 +23,7 @@ Cluster::Cluster(const Options& chosen, const Sabotage& bugs, bool tracing)
         databases.back()->skip_fencing(sabotage.start_without_fencing);
         participants.push_back(std::make_unique<ParticipantNode>(*this, i));
     }
+    checkers.keep_decisions(options.nemesis.forge);
     disk.skip_force(sabotage.log_skips_force);
     disk.skip_directory_force(sabotage.log_skips_directory_force);
     disk.on_durable([this](const protocol::Record& record) { checkers.on_record_durable(record); });
@@ -132,7 +133,15 @@ CoordinatorNode* Cluster::any_coordinator() {
     return coordinator_;
 }
 
+// Neither does any promise depend on it, nor does anybody know of it.
+Time Cluster::clock_rate(Address process) const {
+    bool is_odd = process % 2 == 1;
+    if (healed_ || !is_odd) return ms(1);
+    return options.clock_rate;
+}
+
 void Cluster::on_alarm(const std::string& code, const protocol::TxnId& txn) {
+    world.reached_if(code == "decision_undelivered", Situation::decision_undelivered_for_long);
     world.mark(8, txn.sequence(), code.size());
     ++alarms_[code];
 }

@@ -89,6 +89,8 @@ public:
     [[nodiscard]] std::uint64_t crashes() const { return crashes_; }
     void count_crash() { ++crashes_; }
     [[nodiscard]] bool healed() const { return healed_; }
+    // How long a millisecond of this process's timers takes, in microseconds.
+    [[nodiscard]] Time clock_rate(Address process) const;
     [[nodiscard]] static Address address_of(std::uint32_t participant) { return participant + 1; }
 
     // Bytes for keys, incarnations and nonces: by seed, not from the kernel.

@@ -34,18 +34,31 @@ void CoordinatorNode::recover_now() {
     cluster_.random_bytes(options.key);
     auto recovered = recovery::recover(directory, options);
     if (!recovered.has_value()) {
-        // Nothing that this disk does may look like damage.
-        if (recovered.error().code == base::Errc::corrupt) {
+        // Nothing that this disk does may look like damage, but what was done to it by others.
+        base::Errc code = recovered.error().code;
+        bool is_corrupt = code == base::Errc::corrupt;
+        // A changed number of the format's version is a refusal as well, with the file's name.
+        bool is_refused = is_corrupt || code == base::Errc::unsupported_version;
+        if (is_refused && cluster_.disk.mend_flip()) {
+            world_.reached(Situation::bit_flip_is_refused);
+        } else if (is_corrupt) {
             world_.violate("log-honesty", "the log is refused: " + recovered.error().text());
         }
         return die(recovered.error().text());
     }
+    cluster_.disk.keep_flip();
+    world_.reached_if(recovered.value().summary.torn_tail_discarded,
+                      Situation::torn_tail_is_discarded);
+    world_.reached_if(cluster_.disk.shows_unwritten_pages(),
+                      Situation::recovery_reads_what_a_failed_force_left);
     writer_ = std::move(recovered.value().writer);
     coordinator::RecoveredState state = std::move(recovered.value().state);
     if (cluster_.sabotage.recovery_loses_newest_commit && !state.unfinished_commits.empty()) {
         state.unfinished_commits.erase(std::prev(state.unfinished_commits.end()));
     }
+    cluster_.checkers.on_recovered(state);
     coordinator::Config config;
+    config.transactions_max = cluster_.options.transactions_max;
     config.outcomes_max = cluster_.options.outcomes_max;
     config.keys_per_file = options.keys_per_file;
     config.outcome_words_per_file = options.outcome_words_per_file;
@@ -105,6 +118,7 @@ void CoordinatorNode::flush() {
     maybe_checkpoint();
     if (forcing_ || waiting_for_log_.empty()) return;
     forcing_ = true;
+    force_began_ = world_.now();
     auto inputs = std::exchange(waiting_for_log_, {});
     auto records = std::exchange(appended_, {});
     auto files = std::exchange(sealing_, {});
@@ -140,6 +154,9 @@ void CoordinatorNode::force_now(std::vector<Input> inputs) {
 
 void CoordinatorNode::forced(std::vector<Input> inputs) {
     forcing_ = false;
+    world_.reached_if(
+        !inputs.empty() && world_.now() - force_began_ > cluster_.options.workload.client_patience,
+        Situation::client_loses_patience_during_a_force);
     note_room();
     for (Input& input : inputs) step(std::move(input));
     schedule_flush();
@@ -181,6 +198,7 @@ void CoordinatorNode::maybe_checkpoint() {
     if (!due || !ready_) return;
     checkpoint_wanted_ = false;
     forcing_ = true;
+    force_began_ = world_.now();
     Checkpoint checkpoint = make_checkpoint();
     say("checkpoint of " + std::to_string(checkpoint.records.size()) + " records");
     // The checkpoint covers what was appended before, which it forces first.
@@ -233,6 +251,7 @@ void CoordinatorNode::checkpoint_now(const Checkpoint& checkpoint, std::vector<I
             });
             return;
         }
+        world_.reached(Situation::coordinator_dies_in_a_checkpoint);
         die(result.error().text());
         return;
     }

@@ -39,6 +39,7 @@ bool CoordinatorNode::alive() const { return world_.alive(process_); }
 void CoordinatorNode::kill() {
     if (!alive()) return;
     say("dies");
+    note_death();
     world_.kill(process_);
     ready_ = false;
     lock_.reset();
@@ -47,6 +48,15 @@ void CoordinatorNode::kill() {
     tickets_.clear();
     inquiries_.clear();
     calls_.clear();
+}
+
+void CoordinatorNode::note_death() {
+    if (zombie_ || cluster_.healed()) return;
+    if (ready_) {
+        cluster_.checkers.on_coordinator_death(*machine_);
+    } else {
+        world_.reached_if(cluster_.lives().size() > 1, Situation::coordinator_dies_in_recovery);
+    }
 }
 
 void CoordinatorNode::die(const std::string& why) {
@@ -79,8 +89,11 @@ void CoordinatorNode::step(Input input) {
     std::size_t taken = 0;
     while (taken < inputs_.size()) {  // it grows meanwhile
         Input next = std::move(inputs_[taken++]);
+        bool is_request = std::holds_alternative<coordinator::SubmitOneShot>(next);
         coordinator::Effects effects;
         machine_->step(std::move(next), effects);
+        world_.reached_if(is_request && machine_->counts().waiting > 0,
+                          Situation::one_shot_waits_for_slots);
         for (coordinator::Effect& effect : effects) execute(std::move(effect));
     }
     inputs_.clear();
@@ -115,6 +128,7 @@ void CoordinatorNode::handle(coordinator::Propose&& effect) {
         say("proposes " + std::string(to_string(effect.record.decision)) + " of " +
             short_text(effect.record.group));
     }
+    cluster_.checkers.on_proposed(effect.record.group);
     coordinator::Decided decided{effect.record.group, effect.record.decision};
     append(protocol::Record(std::move(effect.record)));
     if (cluster_.sabotage.reply_before_force) {
@@ -125,8 +139,9 @@ void CoordinatorNode::handle(coordinator::Propose&& effect) {
 }
 
 void CoordinatorNode::handle(coordinator::ArmTimer&& effect) {
-    auto low = static_cast<Time>(effect.delay_min.count()) * 1000;
-    auto high = static_cast<Time>(effect.delay_max.count()) * 1000;
+    Time rate = cluster_.clock_rate(kCoordinatorAddress);
+    Time low = static_cast<Time>(effect.delay_min.count()) * rate;
+    Time high = static_cast<Time>(effect.delay_max.count()) * rate;
     std::uint64_t generation = ++timer_generation_;
     timers_.insert_or_assign(effect.timer, generation);
     world_.after(world_.between(low, std::max(low, high)),
@@ -145,8 +160,23 @@ void CoordinatorNode::handle(coordinator::Answer&& effect) {
     auto waiting = tickets_.extract(effect.ticket.value);
     std::uint32_t operation = waiting.empty() ? kNoOperation : waiting.mapped().operation;
     if (!waiting.empty()) {
+        note_answer(effect);
         cluster_.checkers.on_answer(operation, effect, machine_->horizon());
         waiting.mapped().reply(effect);
+    }
+}
+
+void CoordinatorNode::note_answer(const coordinator::Answer& answer) {
+    if (answer.kind == coordinator::AnswerKind::overloaded && ready_) {
+        bool full = machine_->counts().active >= cluster_.options.transactions_max;
+        world_.reached_if(!room_ && !full, Situation::new_work_refused_for_want_of_log_space);
+        world_.reached_if(full, Situation::new_work_refused_for_want_of_memory);
+    }
+    if (answer.kind != coordinator::AnswerKind::decided) return;
+    for (const coordinator::BranchReport& branch : answer.report.branches) {
+        auto peer = by_number_.find(branch.participant);
+        bool is_away = peer != by_number_.end() && !can_reach(*peer->second);
+        world_.reached_if(is_away, Situation::commit_answered_while_a_participant_is_away);
     }
 }
 
@@ -161,6 +191,7 @@ void CoordinatorNode::handle(coordinator::AnswerInquiry&& effect) {
 void CoordinatorNode::handle(coordinator::Changed&&) {}
 
 void CoordinatorNode::handle(coordinator::Finished&& effect) {
+    cluster_.checkers.on_finished(effect);
     if (world_.tracing()) {
         say("finished " + short_text(effect.txn) + " " + std::string(to_string(effect.outcome)) +
             (effect.reason_code.empty() ? "" : " (" + effect.reason_code + ")"));

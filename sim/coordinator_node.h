@@ -76,6 +76,9 @@ private:
     void recover_now();
     void open_for_business();
     void die(const std::string& why);
+    void note_death();
+    void note_answer(const coordinator::Answer& answer);
+    [[nodiscard]] bool can_reach(const Peer& peer) const;
     void step(coordinator::Input input);
     void execute(coordinator::Effect&& effect);
     void handle(coordinator::Append&& effect);
@@ -160,6 +163,7 @@ private:
     bool room_ = true;
     bool refill_planned_ = false;
     bool checkpoint_wanted_ = false;
+    Time force_began_ = 0;
 };
 
 }  // namespace twofold::sim

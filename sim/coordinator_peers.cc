@@ -133,6 +133,12 @@ void CoordinatorNode::handle(coordinator::Offer&& effect) {
     world_.after(cluster_.options.call_timeout, process_, [answer] { answer(std::nullopt); });
 }
 
+bool CoordinatorNode::can_reach(const Peer& peer) const {
+    Address to = Cluster::address_of(peer.index);
+    return cluster_.participants[peer.index]->alive() && !cluster_.net.is_cut(address_, to) &&
+           !cluster_.net.is_cut(to, address_);
+}
+
 void CoordinatorNode::send_batch(Peer& peer, std::vector<Item> items) {
     protocol::BatchRequest batch = new_batch(peer);
     batch.items = std::move(items);
@@ -146,10 +152,7 @@ void CoordinatorNode::send_batch(Peer& peer, std::vector<Item> items) {
     std::uint64_t id = next_call_++;
     calls_.emplace(id, Call{peer.index, batch.items});
     Address to = Cluster::address_of(peer.index);
-    ParticipantNode& node = *cluster_.participants[peer.index];
-    bool reachable =
-        node.alive() && !cluster_.net.is_cut(address_, to) && !cluster_.net.is_cut(to, address_);
-    if (!reachable && world_.chance(700)) {
+    if (!can_reach(peer) && world_.chance(700)) {
         world_.after(
             ms(1), process_, [this, &peer, id] { end_call(peer, id, CallOutcome::not_sent); });
         return;
@@ -158,6 +161,7 @@ void CoordinatorNode::send_batch(Peer& peer, std::vector<Item> items) {
     cluster_.net.send(address_, to, kWorld, [this, to, id, shared, &peer] {
         ParticipantNode& receiver = *cluster_.participants[peer.index];
         if (!receiver.alive()) return;
+        world_.reached_if(zombie_, Situation::replaced_coordinator_goes_on);
         world_.after(us(1), receiver.process(), [this, to, id, shared, &peer, &receiver] {
             receiver.receive_batch(*shared, [this, to, id, &peer](const auto& result) {
                 cluster_.net.send(to, address_, process_, [this, id, &peer, result] {
@@ -186,6 +190,7 @@ void CoordinatorNode::on_result(Peer& peer,
         if (open.empty()) calls_.erase(found);
     }
     if (!was_open && !world_.chance(cluster_.options.replies_after_failure)) return;
+    cluster_.checkers.on_result_received(result);
     step(coordinator::Reply{peer.number, result});
 }
 
@@ -193,6 +198,11 @@ void CoordinatorNode::end_call(Peer& peer, std::uint64_t call, CallOutcome outco
     auto ended = calls_.extract(call);
     if (ended.empty()) return;
     for (const Item& item : ended.mapped().open) {
+        bool is_prepare = item.op == ItemOp::execute_prepare || item.op == ItemOp::prepare;
+        bool is_unknown = outcome == CallOutcome::unknown;
+        world_.reached_if(is_unknown && is_prepare, Situation::prepare_is_not_answered);
+        world_.reached_if(is_unknown && item.op == ItemOp::commit,
+                          Situation::commit_is_not_answered);
         if (cluster_.sabotage.cut_off_reply_as_success && item.op == ItemOp::commit) {
             protocol::ItemResult result;
             result.op = item.op;

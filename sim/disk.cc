@@ -201,7 +201,10 @@ wal::MemoryDisk::Fault Disk::fault(const wal::MemoryDisk::Call& call) {
     using Operation = wal::MemoryDisk::Operation;
     using Fault = wal::MemoryDisk::Fault;
     // Existing files are pre-written: only a new one needs space.
-    if (full_ && call.operation == Operation::create) return Fault::disk_full;
+    if (full_ && call.operation == Operation::create) {
+        world_.reached(Situation::disk_full_when_a_file_is_made);
+        return Fault::disk_full;
+    }
     if (!faults_) return Fault::none;
     bool changes = call.operation == Operation::write || call.operation == Operation::force ||
                    call.operation == Operation::rename || call.operation == Operation::create ||
@@ -218,16 +221,88 @@ wal::MemoryDisk::Fault Disk::fault(const wal::MemoryDisk::Call& call) {
     }
     if (call.operation == Operation::force && happens(options_.io_error_per_force)) {
         if (world_.tracing()) world_.say("disk", "I/O error at " + std::string(call.name));
-        return Fault::io_error;
+        world_.reached(Situation::force_fails);
+        return Fault::pages_lost;
     }
     return Fault::none;
 }
 
+namespace {
+
+// What a power cut has done to the unforced writes of one file after the other.
+class PowerCut {
+public:
+    explicit PowerCut(World& world) : world_(world) {}
+
+    void note(const wal::MemoryDisk::Unforced& unforced, bool survives) {
+        if (unforced.is_directory_change) {
+            world_.reached_if(!survives, Situation::name_is_lost);
+            return;
+        }
+        world_.reached_if(unforced.is_lost_page && !survives,
+                          Situation::pages_of_a_failed_force_are_lost);
+        if (unforced.name != name_) {
+            name_ = unforced.name;
+            sequence_ = 0;
+            kept_ = lost_ = earlier_is_lost_ = false;
+        }
+        if (unforced.sequence != sequence_) {
+            earlier_is_lost_ = earlier_is_lost_ || lost_;
+            sequence_ = unforced.sequence;
+            lost_ = kept_ = false;
+        }
+        (survives ? kept_ : lost_) = true;
+        world_.reached_if(kept_ && lost_, Situation::write_torn_between_sectors);
+        world_.reached_if(survives && earlier_is_lost_,
+                          Situation::later_write_survives_an_earlier_one);
+    }
+
+private:
+    World& world_;
+    std::string name_;
+    std::uint64_t sequence_ = 0;
+    bool kept_ = false;
+    bool lost_ = false;
+    bool earlier_is_lost_ = false;
+};
+
+}  // namespace
+
 void Disk::crash() {
     power_was_cut_ = false;
+    flip_.reset();
     observer_->forget_unforced();
-    memory_.crash(
-        [this](const wal::MemoryDisk::Unforced&) { return world_.chance(options_.survives); });
+    PowerCut cut(world_);
+    memory_.crash([this, &cut](const wal::MemoryDisk::Unforced& unforced) {
+        bool survives = world_.chance(options_.survives);
+        cut.note(unforced, survives);
+        return survives;
+    });
+}
+
+bool Disk::flip_bit() {
+    std::vector<std::string> segments;
+    for (const std::string& name : memory_.names()) {
+        bool is_segment = wal::parse_name(name).kind == wal::FileKind::segment;
+        if (is_segment && !memory_.content(name).empty()) segments.push_back(name);
+    }
+    if (segments.empty()) return false;
+    const std::string& name = segments[world_.rng().below(segments.size())];
+    // Most of a segment is empty; what was written stands at its beginning.
+    std::uint64_t size = memory_.content(name).size();
+    std::uint64_t offset =
+        world_.rng().below(std::max<std::uint64_t>(size >> world_.rng().below(4), 1));
+    flip_ = Flip{name, offset, static_cast<std::uint8_t>(1U << world_.rng().below(8))};
+    memory_.content(name)[offset] ^= flip_->bit;
+    if (world_.tracing()) world_.say("disk", "a bit of " + name + " has changed");
+    return true;
+}
+
+bool Disk::mend_flip() {
+    if (!flip_.has_value()) return false;
+    Flip flip = *std::exchange(flip_, std::nullopt);
+    if (memory_.has(flip.name)) memory_.content(flip.name)[flip.offset] ^= flip.bit;
+    return true;
 }
 
 void Disk::take_copy() { copy_ = memory_.copy(); }

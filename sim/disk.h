@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,14 @@ public:
     // True once when an operation failed because the power was cut in it.
     [[nodiscard]] bool take_power_cut();
 
+    // Changes one bit of the log, if it has a segment. False: it has none.
+    bool flip_bit();
+    // Undoes that; false: there was none. Or it turned out to be where nothing is read any more.
+    bool mend_flip();
+    void keep_flip() { flip_.reset(); }
+    // A failed force was to write something that reads show.
+    [[nodiscard]] bool shows_unwritten_pages() const { return memory_.has_lost_pages(); }
+
     // Deliberate bugs.
     void skip_force(bool on);
     void skip_directory_force(bool on);
@@ -58,6 +67,12 @@ public:
     struct Observer;
 
 private:
+    struct Flip {
+        std::string name;
+        std::uint64_t offset = 0;
+        std::uint8_t bit = 0;
+    };
+
     wal::MemoryDisk::Fault fault(const wal::MemoryDisk::Call& call);
 
     World& world_;
@@ -66,6 +81,7 @@ private:
     std::shared_ptr<Observer> observer_;
     std::unique_ptr<wal::Directory> directory_;
     std::unique_ptr<wal::MemoryDisk> copy_;
+    std::optional<Flip> flip_;
     bool faults_ = true;
     bool full_ = false;
     bool power_was_cut_ = false;

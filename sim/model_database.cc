@@ -76,10 +76,14 @@ void ModelDatabase::finish(ProcessId client,
     std::uint64_t call = open_call(client, [done] {
         done({FinishStatus::unknown, because(reason::kUnavailable)});
     });
-    later([this, call, done = std::move(done), act = std::move(act)] {
+    later([this, client, call, done = std::move(done), act = std::move(act)] {
         FinishResult result = act();
+        if (result.status == FinishStatus::committed) unheard_commits_.emplace(call, client);
         // The commit is durable; its answer takes another moment, in which a crash can fall.
-        later([this, call, done, result] { answer(call, [done, result] { done(result); }); });
+        later([this, call, done, result] {
+            unheard_commits_.erase(call);
+            answer(call, [done, result] { done(result); });
+        });
     });
 }
 
@@ -102,8 +106,13 @@ bool ModelDatabase::is_running(const protocol::BranchKey& key) const {
 }
 
 protocol::Epoch ModelDatabase::accepted(const protocol::Incarnation& incarnation) const {
-    auto found = durable_.senders.find(incarnation);
-    return found == durable_.senders.end() ? 0 : found->second.epoch;
+    auto found = known_accepted_.find(incarnation);
+    return found == known_accepted_.end() ? 0 : found->second;
+}
+
+void ModelDatabase::note_accepted(const protocol::SenderStamp& sender) {
+    protocol::Epoch& known = known_accepted_[sender.incarnation];
+    known = std::max(known, sender.epoch);
 }
 
 std::uint64_t ModelDatabase::open_work(ProcessId client, WorkCallback done) {
@@ -154,7 +163,9 @@ void ModelDatabase::refuse(Session& session, std::string_view code) {
 bool ModelDatabase::lock_all(Session& session, const WorkSpec& spec) {
     for (const Change& change : spec.changes) {
         auto held = locks_.find(change.account);
-        if (held != locks_.end() && held->second != session.id) return false;
+        if (held == locks_.end() || held->second == session.id) continue;
+        note_wait(session, held->second);
+        return false;
     }
     for (const Change& change : spec.changes) {
         if (locks_.emplace(change.account, session.id).second) {
@@ -162,6 +173,18 @@ bool ModelDatabase::lock_all(Session& session, const WorkSpec& spec) {
         }
     }
     return true;
+}
+
+void ModelDatabase::note_wait(const Session& session, std::uint64_t holder) {
+    auto running = sessions_.find(holder);
+    if (running != sessions_.end() && running->second.stage != Stage::ending) {
+        return observer_.on_lock_wait(number_, session.key, running->second.key);
+    }
+    auto prepared = std::ranges::find_if(
+        durable_.prepared, [&](const auto& entry) { return entry.second.session == holder; });
+    if (prepared == durable_.prepared.end()) return;
+    world_.reached(Situation::work_waits_for_a_prepared_branch);
+    observer_.on_lock_wait(number_, session.key, prepared->first);
 }
 
 bool ModelDatabase::would_overdraw(const Session& session, const WorkSpec& spec) const {
@@ -274,6 +297,7 @@ void ModelDatabase::prepare_point(std::uint64_t id) {
     session->locks.clear();  // the prepared branch holds them now, under the same number
     session->stage = Stage::ending;
     say("prepared " + short_text(key));
+    world_.reached_if(!world_.alive(session->client), Situation::session_outlives_its_participant);
     observer_.on_prepared(number_, key);
     later([this, id, result = std::move(result)] {
         if (Session* ending = find(id)) answer_work(*ending, result);

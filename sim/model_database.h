@@ -37,6 +37,9 @@ public:
     virtual void on_one_phase(std::uint32_t participant, const protocol::BranchKey& key) = 0;
     virtual void on_read_only(std::uint32_t participant, const protocol::BranchKey& key) = 0;
     virtual void on_slots_exceeded(std::uint32_t participant, const protocol::BranchKey& key) = 0;
+    virtual void on_lock_wait(std::uint32_t participant,
+                              const protocol::BranchKey& waiter,
+                              const protocol::BranchKey& holder) = 0;
 };
 
 class ModelDatabase {
@@ -128,6 +131,7 @@ public:
     [[nodiscard]] std::size_t prepared() const { return durable_.prepared.size(); }
     [[nodiscard]] std::uint32_t slots() const { return options_.slots; }
     [[nodiscard]] bool exclusive() const { return options_.exclusive; }
+    // Durable, and its sidecar knows so: where that answer was lost, nobody was told either.
     [[nodiscard]] protocol::Epoch accepted(const protocol::Incarnation& incarnation) const;
     struct Effect {
         std::vector<std::uint32_t> work;  // entries of the work table
@@ -138,6 +142,14 @@ public:
     }
     [[nodiscard]] const std::vector<std::uint32_t>& appended() const { return durable_.appended; }
     [[nodiscard]] const std::vector<std::int64_t>& balances() const { return durable_.balances; }
+    // It is there at the moment of a death: work under way, and branches that are prepared or
+    // committed and whose client has not heard so.
+    struct Unheard {
+        bool running = false;
+        bool prepared = false;
+        bool committed = false;
+    };
+    [[nodiscard]] Unheard unheard_by(ProcessId client) const;
     [[nodiscard]] std::size_t locks() const { return locks_.size(); }
     [[nodiscard]] std::string name() const { return "database" + std::to_string(number_); }
 
@@ -212,6 +224,7 @@ private:
     void begin(Session session, WorkCallback done, std::uint32_t work);
     void run_work(std::uint64_t id, std::uint32_t work);
     [[nodiscard]] bool lock_all(Session& session, const WorkSpec& spec);
+    void note_wait(const Session& session, std::uint64_t holder);
     // Calls `again` when the session stops standing still. False: it does not stand still.
     bool stands_still(const Session& session, Action again);
     [[nodiscard]] bool would_overdraw(const Session& session, const WorkSpec& spec) const;
@@ -233,6 +246,7 @@ private:
     bool answer_from_key(Session& session);
     void finish(ProcessId client, FinishCallback done, std::function<protocol::FinishResult()> act);
     [[nodiscard]] std::vector<protocol::PreparedBranch> listing() const;
+    void note_accepted(const protocol::SenderStamp& sender);
     void take_over(ProcessId client, const StartCallback& done, std::uint64_t call);
     void say(const std::string& what) const;
 
@@ -246,6 +260,7 @@ private:
 
     Durable durable_;
     std::optional<Durable> backup_;
+    std::map<protocol::Incarnation, protocol::Epoch> known_accepted_;  // for checkers
 
     // For checkers only.
     std::set<protocol::BranchKey> ever_applied_;
@@ -261,6 +276,8 @@ private:
     std::map<std::uint64_t, Session> sessions_;
     std::map<std::uint32_t, std::uint64_t> locks_;  // account -> session
     std::map<std::uint64_t, Call> calls_;
+    // Commits whose answer is on its way back.
+    std::map<std::uint64_t, ProcessId> unheard_commits_;
     std::map<std::uint64_t, WorkCallback> work_done_;  // by call
     std::uint64_t next_id_ = 1;
     bool skip_fencing_ = false;

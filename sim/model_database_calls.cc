@@ -44,6 +44,7 @@ void ModelDatabase::start(ProcessId client, StartCallback done) {
 void ModelDatabase::take_over(ProcessId client, const StartCallback& done, std::uint64_t call) {
     (void)client;
     if (world_.chance(options_.listing_fails)) {
+        world_.reached(Situation::listing_fails);
         answer(call, [done] { done(down()); });
         return;
     }
@@ -58,7 +59,11 @@ void ModelDatabase::take_over(ProcessId client, const StartCallback& done, std::
     start.prepared = listing();
     say("epoch " + std::to_string(durable_.epoch) +
         ", prepared: " + std::to_string(durable_.prepared.size()));
-    answer(call, [done, start = std::move(start)] { done(start); });
+    answer(call, [this, done, start = std::move(start)] {
+        known_accepted_.clear();  // a restored database has accepted less
+        for (const auto& [incarnation, sender] : start.senders) note_accepted(sender);
+        done(start);
+    });
 }
 
 // ---- work -----------------------------------------------------------------------------------
@@ -178,6 +183,7 @@ void ModelDatabase::list(ProcessId client, ListCallback done) {
     std::uint64_t call = open_call(client, [done] { done(down()); });
     later([this, done = std::move(done), call] {
         if (world_.chance(options_.listing_fails)) {
+            world_.reached(Situation::listing_fails);
             answer(call, [done] { done(down()); });
             return;
         }
@@ -196,7 +202,10 @@ void ModelDatabase::persist_sender(ProcessId client,
         std::uint64_t position = std::max(known.position, sender.position);
         if (sender.epoch >= known.epoch) known = sender;
         known.position = position;
-        answer(call, [done] { done(true); });
+        answer(call, [this, accepted = known, done] {
+            note_accepted(accepted);
+            done(true);
+        });
     });
 }
 
@@ -220,6 +229,19 @@ void ModelDatabase::note_marks(const protocol::Incarnation& incarnation,
 
 // ---- what the world does to it --------------------------------------------------------------
 
+ModelDatabase::Unheard ModelDatabase::unheard_by(ProcessId client) const {
+    Unheard unheard;
+    for (const auto& [id, session] : sessions_) {
+        if (session.client != client || session.mode == Mode::interactive) continue;
+        unheard.running = unheard.running || session.stage == Stage::running;
+        unheard.prepared = unheard.prepared || session.stage == Stage::ending;
+    }
+    for (const auto& [call, process] : unheard_commits_) {
+        unheard.committed = unheard.committed || process == client;
+    }
+    return unheard;
+}
+
 void ModelDatabase::client_died(ProcessId client) {
     std::erase_if(sessions_, [&](auto& entry) {
         const Session& session = entry.second;
@@ -240,6 +262,9 @@ void ModelDatabase::client_died(ProcessId client) {
 void ModelDatabase::crash() {
     if (!up_) return;
     up_ = false;
+    unheard_commits_.clear();
+    world_.reached_if(!durable_.prepared.empty(),
+                      Situation::database_crashes_with_a_prepared_branch);
     say("crashes");
     world_.kill(process_);
     for (auto& [id, session] : sessions_) unlock(id, session.locks);
@@ -259,6 +284,13 @@ void ModelDatabase::restart() {
 
 void ModelDatabase::restore_backup() {
     if (!backup_.has_value()) return;
+    for (const auto& [key, branch] : durable_.prepared) {
+        bool is_known = backup_->prepared.contains(key) || backup_->ledger.contains(key);
+        world_.reached_if(!is_known, Situation::prepared_branch_vanishes);
+    }
+    for (const auto& [key, branch] : backup_->prepared) {
+        world_.reached_if(!durable_.prepared.contains(key), Situation::finished_branch_reappears);
+    }
     std::uint32_t timeline = durable_.timeline + 1;
     durable_ = *backup_;
     durable_.timeline = timeline;

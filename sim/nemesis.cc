@@ -27,6 +27,8 @@ Nemesis::Nemesis(Cluster& cluster) : cluster_(cluster), world_(cluster.world) {
     add(options.restore_database, [this] { restore_database(); });
     add(options.restore_log, [this] { restore_log(); });
     add(options.foreign_server, [this] { add_foreign_server(); });
+    add(options.flip_bit, [this] { flip_bit(); });
+    add(options.forge, [this] { forge(); });
 }
 
 void Nemesis::start() {
@@ -75,15 +77,18 @@ void Nemesis::crash_database() {
 
 void Nemesis::pause() {
     ProcessId process = cluster_.participants[some_participant()]->process();
+    Situation situation = Situation::participant_stands_still;
     if (world_.chance(500)) {
         if (cluster_.coordinator() == nullptr) return;
         process = cluster_.coordinator()->process();
+        situation = Situation::coordinator_stands_still;
     }
     if (!world_.alive(process)) return;
     if (world_.tracing()) world_.say("nemesis", "a process stands still");
     world_.pause(process);
-    world_.after(
-        world_.between(ms(10), seconds(3)), kWorld, [this, process] { world_.resume(process); });
+    world_.after(world_.between(ms(10), seconds(3)), kWorld, [this, process, situation] {
+        world_.reached_if(world_.resume(process), situation);
+    });
 }
 
 void Nemesis::cut(bool both_ways) {
@@ -194,6 +199,47 @@ void Nemesis::add_foreign_server() {
     database.offer_one_phase(false);
     world_.after(
         world_.between(ms(20), ms(1'500)), kWorld, [&database] { database.offer_one_phase(true); });
+}
+
+// While nobody has the log open. Without a power cut: then the mark of what is durable is exact.
+void Nemesis::flip_bit() {
+    if (cluster_.coordinator() == nullptr || !cluster_.coordinator()->is_ready()) return;
+    cluster_.kill_coordinator(false);
+    (void)cluster_.disk.flip_bit();
+}
+
+// Somebody who has read what was sent says the opposite of it, when it is over.
+void Nemesis::forge() {
+    const auto& decisions = cluster_.checkers.decisions_sent();
+    if (decisions.empty()) return;
+    const protocol::BatchRequest& sent = decisions[world_.rng().below(decisions.size())];
+    protocol::Item item = sent.items.front();
+    if (!cluster_.checkers.is_over(item.key)) return;
+    if (world_.chance(300)) {
+        item.op = protocol::ItemOp::commit;
+        item.key.branch = 99;
+        item.proof.reset();
+        return deliver(sent, item);
+    }
+    if (!item.proof.has_value()) return;
+    bool is_commit = item.op == protocol::ItemOp::commit;
+    item.op = is_commit ? protocol::ItemOp::abort : protocol::ItemOp::commit;
+    deliver(sent, item);
+}
+
+void Nemesis::deliver(const protocol::BatchRequest& batch, const protocol::Item& item) {
+    protocol::BatchRequest forged = batch;
+    forged.items = {item};
+    for (const auto& participant : cluster_.participants) {
+        const ModelDatabase& database = *cluster_.databases[participant->serves()];
+        if (database.uuid() != batch.participant || !participant->alive()) continue;
+        if (world_.tracing())
+            world_.say("nemesis", "forges a message about " + short_text(item.key));
+        world_.after(us(1), participant->process(), [forged, node = participant.get()] {
+            node->receive_batch(forged, [](const protocol::ItemResult&) {});
+        });
+        return;
+    }
 }
 
 }  // namespace twofold::sim

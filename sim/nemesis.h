@@ -31,6 +31,9 @@ private:
     void copy_log(std::uint32_t waits);
     void put_copy_back(std::uint32_t waits);
     void add_foreign_server();
+    void flip_bit();
+    void forge();
+    void deliver(const protocol::BatchRequest& batch, const protocol::Item& item);
     [[nodiscard]] std::uint32_t some_participant();
     Time outage();
 

@@ -13,7 +13,9 @@ void Net::send(Address from, Address to, ProcessId receiver, Action deliver) {
 }
 
 void Net::send_once(Address from, Address to, ProcessId receiver, Action deliver) {
-    if (is_cut(from, to) || world_.chance(options_.loss)) {
+    bool is_lost = is_cut(from, to);
+    world_.reached_if(is_lost && !is_cut(to, from), Situation::cut_in_one_direction);
+    if (is_lost || world_.chance(options_.loss)) {
         ++lost_;
         return;
     }

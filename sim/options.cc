@@ -116,6 +116,23 @@ void draw_keys(SeededRng& rng, Options& options) {
     options.nemesis.restore_log = false;
 }
 
+// Rare, one by one: each is enough to keep a run busy.
+void draw_oddities(SeededRng& rng, Options& options) {
+    NemesisOptions& nemesis = options.nemesis;
+    auto maybe = [&](std::uint32_t per_mille) { return rng.chance_per_mille(per_mille); };
+    // A log that went back is recognised by what was heard last: nothing may end before that.
+    nemesis.flip_bit = maybe(100) && !nemesis.restore_log;
+    nemesis.forge = maybe(100) && !nemesis.restore_log && !nemesis.restore_database;
+    if (maybe(150)) options.transactions_max = rng.between(1, 6);
+    WorkloadOptions& load = options.workload;
+    load.leaving_client = static_cast<std::uint32_t>(maybe(200) ? rng.between(10, 200) : 0);
+    load.empty = static_cast<std::uint32_t>(maybe(200) ? rng.between(20, 200) : 0);
+    load.made_up_id = static_cast<std::uint32_t>(maybe(200) ? rng.between(20, 300) : 0);
+    // How long a key counts is checked by the world's clock.
+    bool counts_time = options.key_lifetime < seconds(3'600);
+    if (maybe(200) && !counts_time) options.clock_rate = us(rng.between(500, 2'000));
+}
+
 }  // namespace
 
 Options options_from_seed(std::uint64_t seed) {
@@ -168,6 +185,7 @@ Options options_from_seed(std::uint64_t seed) {
         options.database.definite_refusal = static_cast<std::uint32_t>(rng.between(0, 300));
     }
     if (rng.chance_per_mille(250)) draw_keys(rng, options);
+    draw_oddities(rng, options);
     return options;
 }
 
@@ -199,6 +217,7 @@ std::string Options::text() const {
         << (nemesis.swap_databases ? " swap-databases" : "")
         << (nemesis.foreign_server ? " foreign-server" : "")
         << (nemesis.restore_database ? " restore-database" : "")
+        << (nemesis.flip_bit ? " flip-bit" : "") << (nemesis.forge ? " forge" : "")
         << (nemesis.restore_log ? " restore-log" : "")
         << (nemesis.restore_log && nemesis.one_away ? " one-away" : "")
         << (nemesis.restore_log && nemesis.restore_twice ? " restore-twice" : "")
@@ -208,7 +227,9 @@ std::string Options::text() const {
         << "ms patience=" << workload.client_patience / 1000 << "ms reports_max=" << reports_max
         << " key_lifetime=" << key_lifetime / 1000 << "ms reuse=" << reuse
         << "/1000 call_timeout=" << call_timeout / 1000 << "ms retry_max=" << retry_max / 1000
-        << "ms";
+        << "ms\n  transactions_max=" << transactions_max << " clock_rate=" << clock_rate
+        << "us clients: leaving=" << workload.leaving_client << "/1000 empty=" << workload.empty
+        << "/1000 made_up_id=" << workload.made_up_id << "/1000";
     return out.str();
 }
 

@@ -66,6 +66,8 @@ struct NemesisOptions {
     bool restore_log = false;       // the coordinator's log goes back; it ends the faults
     bool one_away = false;          // a participant is away then, until the log was accepted
     bool restore_twice = false;     // the same copy comes back when it was accepted
+    bool flip_bit = false;          // of the log of a coordinator that has died
+    bool forge = false;             // messages about branches that have ended, or never were
     Time outage_max = ms(800);
 };
 
@@ -81,6 +83,9 @@ struct WorkloadOptions {
     std::uint32_t wait_decided = 200;
     std::uint32_t client_aborts = 100;
     std::uint32_t idle_client = 50;
+    std::uint32_t leaving_client = 0;  // goes away when it has sent its commit
+    std::uint32_t empty = 0;           // an interactive transaction without branches
+    std::uint32_t made_up_id = 0;      // asked for by a client that is done
     Time deadline = seconds(2);
     Time client_patience = ms(800);
 };
@@ -92,6 +97,9 @@ struct Options {
     DiskOptions disk;
     NemesisOptions nemesis;
     WorkloadOptions workload;
+    // Of every second participant: how many microseconds its timers take for a millisecond.
+    Time clock_rate = ms(1);
+    std::size_t transactions_max = 100'000;  // in flight at the coordinator
     std::uint64_t outcomes_max = 8'000'000;
     std::size_t outcome_words_per_file = 8'192;
     Time outcome_retention = seconds(std::uint64_t{7} * 24 * 3600);

@@ -51,6 +51,10 @@ void ParticipantNode::start_resource() {
 void ParticipantNode::kill() {
     if (!alive()) return;
     say("dies");
+    ModelDatabase::Unheard unheard = database().unheard_by(process_);
+    world_.reached_if(unheard.running, Situation::participant_dies_before_prepare);
+    world_.reached_if(unheard.prepared, Situation::participant_dies_after_prepare);
+    world_.reached_if(unheard.committed, Situation::participant_dies_after_commit);
     world_.kill(process_);
     database().client_died(process_);
     machine_.reset();
@@ -86,6 +90,7 @@ void ParticipantNode::receive_offer(const protocol::BatchRequest& batch, OfferAn
 void ParticipantNode::receive_batch(const protocol::BatchRequest& batch, const ResultReply& reply) {
     cluster_.checkers.on_batch_received(batch);
     for (const protocol::Item& item : batch.items) {
+        cluster_.checkers.note_arrival(item, serves_, epoch_, batch.sender);
         ReplyTicket ticket(next_ticket_++);
         tickets_.emplace(ticket,
                          [reply](const participant::SendReply& sent) { reply(sent.result); });
@@ -169,6 +174,7 @@ void ParticipantNode::execute(std::uint32_t operation,
             [] {});
         return;
     }
+    cluster_.checkers.note_execute(known->second.key);
     ReplyTicket ticket(next_ticket_++);
     tickets_.emplace(ticket, [reply = std::move(reply)](const participant::SendReply& sent) {
         if (sent.execute.has_value()) reply(sent.execute->status);
@@ -353,9 +359,12 @@ void ParticipantNode::handle(participant::AnswerOffer&& effect) {
 }
 
 void ParticipantNode::handle(participant::ArmTimer&& effect) {
-    auto low = static_cast<Time>(effect.delay_min.count()) * 1000;
-    auto high = static_cast<Time>(effect.delay_max.count()) * 1000;
+    Time rate = cluster_.clock_rate(address());
+    Time low = static_cast<Time>(effect.delay_min.count()) * rate;
+    Time high = static_cast<Time>(effect.delay_max.count()) * rate;
     world_.after(world_.between(low, std::max(low, high)), process_, [this, timer = effect.timer] {
+        bool differs = cluster_.clock_rate(address()) != cluster_.clock_rate(kCoordinatorAddress);
+        world_.reached_if(differs, Situation::clocks_run_at_different_rates);
         step(participant::TimerFired{timer});
     });
 }

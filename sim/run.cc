@@ -50,7 +50,7 @@ private:
 
     // What is not settled yet, or nothing.
     [[nodiscard]] std::string unsettled() const {
-        if (!clients_.all_done()) return "a client has no answer";
+        if (!clients_.all_done()) return "no answer has client" + clients_.open_text();
         const CoordinatorNode* coordinator = cluster_.coordinator();
         if (coordinator == nullptr || !coordinator->is_ready()) return "no coordinator is ready";
         if (!coordinator->idle() && !parked()) return "the coordinator has unfinished transactions";
@@ -155,6 +155,7 @@ private:
         pass(seconds(5));
         accept_until_used();
         expect_outcomes_known();
+        expect_new_work_done();
         if (cluster_.options.nemesis.restore_twice) check_second_restore();
     }
 
@@ -162,8 +163,21 @@ private:
     void accept_until_used() {
         for (int i = 0; i < 5 && fine() && stopped_for_good(); ++i) accept_log();
         pass(seconds(10));
-        if (fine() && !cluster_.coordinator()->machine().not_ready().empty()) {
+        if (!fine()) return;
+        if (!cluster_.coordinator()->machine().not_ready().empty()) {
             cluster_.world.violate("log-restored", "the accepted log is not used");
+        }
+        cluster_.checkers.log_accepted(cluster_.coordinator()->machine().epoch());
+    }
+
+    // The accepted log serves as any other. No id of it may be one that was given before.
+    void expect_new_work_done() {
+        if (!fine()) return;
+        for (int i = 0; i < 3; ++i) clients_.begin(clients_.add_drawn());
+        Time limit = cluster_.world.now() + cluster_.options.settle_within;
+        while (fine() && !clients_.all_done() && cluster_.world.now() < limit) pass(ms(50));
+        if (fine() && !clients_.all_done()) {
+            cluster_.world.violate("log-restored", "the accepted log takes no work");
         }
     }
 
@@ -197,6 +211,7 @@ private:
             return false;
         }
         if (!node->machine().stopped()) return false;
+        cluster_.world.reached(Situation::log_goes_back);
         if (!cluster_.alarms().contains(node->machine().not_ready().code)) {
             cluster_.world.violate("log-restored", "it has stopped, and no alarm was raised");
         }
@@ -234,6 +249,8 @@ private:
                          answer.kind == coordinator::AnswerKind::decided ||
                          (answer.kind == coordinator::AnswerKind::finished &&
                           answer.report.outcome != protocol::Outcome::aborted);
+            cluster_.world.reached_if(answer.kind == coordinator::AnswerKind::expired,
+                                      Situation::commit_is_lost_with_the_log);
             if (known) continue;
             cluster_.world.violate(
                 "log-restored",
@@ -265,6 +282,7 @@ private:
         out.committed = clients_.committed();
         out.aborted = clients_.aborted();
         out.hash = cluster_.world.hash();
+        out.hits = cluster_.world.hits();
         out.violation = cluster_.world.violation();
         return out;
     }
@@ -280,6 +298,7 @@ RunReport run(const Options& options,
               const Sabotage& sabotage,
               std::function<void(const std::string&)> listener) {
     Run run(options, sabotage, static_cast<bool>(listener));
+    run.cluster().world.tell_situations(static_cast<bool>(listener));
     run.cluster().world.set_listener(std::move(listener));
     return run.go();
 }

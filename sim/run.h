@@ -19,6 +19,7 @@ struct RunReport {
     std::uint32_t committed = 0;
     std::uint32_t aborted = 0;
     std::uint64_t hash = 0;
+    SituationHits hits{};
     std::optional<Violation> violation;
 };
 

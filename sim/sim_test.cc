@@ -59,6 +59,30 @@ TEST(Determinism, SameHashInAnotherProcess) {
     EXPECT_EQ(first, second);
 }
 
+// Seeds at which a check once complained, whoever was to blame.
+TEST(Regression, SeedsThatOnceFailed) {
+    for (std::uint64_t seed :
+         {1'715U, 2'145U, 4'317U, 4'966U, 12'311U, 13'142U, 16'420U, 17'104U, 32'447U}) {
+        RunReport report = run_seed(seed);
+        EXPECT_FALSE(report.violation.has_value())
+            << "seed " << seed << ": " << report.violation->checker << ": "
+            << report.violation->text;
+    }
+}
+
+// What docs/testing.md says a simulation goes through, it goes through.
+TEST(Situations, AllAreReached) {
+    constexpr std::uint64_t kSeeds = 6'000;
+    SituationHits hits{};
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+        RunReport report = run_seed(seed);
+        for (std::size_t i = 0; i < hits.size(); ++i) hits[i] += report.hits[i];
+    }
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        EXPECT_GT(hits[i], 0U) << kSituations[i].name << ": " << kSituations[i].what;
+    }
+}
+
 TEST(Volume, RunsAreBusy) {
     RunReport sum;
     for (std::uint64_t seed = 1; seed <= 200; ++seed) {

@@ -51,12 +51,13 @@ void World::pause(ProcessId process) {
     if (alive(process)) processes_[process.value] = State::paused;
 }
 
-void World::resume(ProcessId process) {
-    if (!paused(process)) return;
+bool World::resume(ProcessId process) {
+    if (!paused(process)) return false;
     processes_[process.value] = State::running;
     auto held = held_.extract(process);
-    if (held.empty()) return;
+    if (held.empty()) return false;
     for (Action& action : held.mapped()) after(0, process, std::move(action));
+    return true;
 }
 
 bool World::alive(ProcessId process) const { return processes_[process.value] != State::dead; }
@@ -110,6 +111,10 @@ void World::say(std::string_view who, std::string_view what) {
     line.resize(std::max<std::size_t>(line.size() + 1, 26), ' ');
     line += what;
     listener_(line);
+}
+
+void World::tell(Situation situation) {
+    say("*", std::string(kSituations[index_of(situation)].name));
 }
 
 void World::violate(std::string_view checker, std::string text) {

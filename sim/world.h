@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "base/strong_id.h"
+#include "sim/situations.h"
 
 #include <cstdint>
 #include <functional>
@@ -54,7 +55,8 @@ public:
     [[nodiscard]] ProcessId spawn();
     void kill(ProcessId process);
     void pause(ProcessId process);
-    void resume(ProcessId process);
+    // True: something had come meanwhile.
+    bool resume(ProcessId process);
     [[nodiscard]] bool alive(ProcessId process) const;
     [[nodiscard]] bool paused(ProcessId process) const;
 
@@ -77,6 +79,17 @@ public:
         listener_ = std::move(listener);
     }
 
+    // A situation has happened, here and now. Counted, and said in a trace; no part of the hash.
+    void reached(Situation situation) {
+        ++hits_[index_of(situation)];
+        if (tells_situations_) tell(situation);
+    }
+    void reached_if(bool happened, Situation situation) {
+        if (happened) reached(situation);
+    }
+    [[nodiscard]] const SituationHits& hits() const { return hits_; }
+    void tell_situations(bool on) { tells_situations_ = on; }
+
     void violate(std::string_view checker, std::string text);
     [[nodiscard]] const std::optional<Violation>& violation() const { return violation_; }
 
@@ -95,6 +108,7 @@ private:
     enum class State : std::uint8_t { running, paused, dead };
 
     void push(Event event);
+    void tell(Situation situation);
     void run_event(Event event);
 
     base::SeededRng rng_;
@@ -108,6 +122,8 @@ private:
     std::map<ProcessId, std::vector<Action>> held_;  // by those that stand still
     std::function<void(const std::string&)> listener_;
     std::optional<Violation> violation_;
+    SituationHits hits_{};
+    bool tells_situations_ = false;
 };
 
 }  // namespace twofold::sim

@@ -17,6 +17,11 @@ struct UnforcedWrite {
     std::uint64_t offset = 0;
     Bytes bytes;
     bool is_truncate = false;  // to `offset`
+    bool is_lost_page = false;
+
+    [[nodiscard]] bool overlaps(const UnforcedWrite& other) const {
+        return offset < other.offset + other.bytes.size() && other.offset < offset + bytes.size();
+    }
 };
 
 struct Inode {
@@ -96,15 +101,26 @@ struct MemoryDisk::State {
         return used;
     }
 
+    // Whether a force still writes it: a lost page only when it was written to again.
+    static bool is_written(const Inode& inode, const UnforcedWrite& write) {
+        if (!write.is_lost_page) return true;
+        return std::ranges::any_of(inode.unforced, [&](const UnforcedWrite& other) {
+            return !other.is_lost_page && (other.is_truncate || other.overlaps(write));
+        });
+    }
+
     void force_inode(Inode& inode) {
+        std::vector<UnforcedWrite> left;
         for (const UnforcedWrite& write : inode.unforced) {
-            if (write.is_truncate) {
+            if (!is_written(inode, write)) {
+                left.push_back(write);
+            } else if (write.is_truncate) {
                 inode.durable.resize(write.offset);
             } else {
                 apply_write(inode.durable, write.offset, write.bytes);
             }
         }
-        inode.unforced.clear();
+        inode.unforced = std::move(left);
     }
 
     void change_names(NameChange change) {
@@ -170,6 +186,9 @@ public:
 
     Result<void> force() override {
         Fault fault = enter(Operation::force, 0, 0);
+        if (fault == Fault::pages_lost) {
+            for (UnforcedWrite& write : inode_->unforced) write.is_lost_page = true;
+        }
         if (fault != Fault::none) return injected(fault, name_);
         ++state_->forces;
         state_->force_inode(*inode_);
@@ -332,7 +351,7 @@ private:
 // write: a disk tears at its own boundaries.
 void settle_write(Inode& inode, const UnforcedWrite& write, const MemoryDisk::Survives& survives) {
     if (write.is_truncate) {
-        if (survives({false, write.name, write.sequence, write.offset})) {
+        if (survives({false, write.name, write.sequence, write.offset, write.is_lost_page})) {
             inode.durable.resize(write.offset);
         }
         return;
@@ -341,7 +360,7 @@ void settle_write(Inode& inode, const UnforcedWrite& write, const MemoryDisk::Su
     for (std::uint64_t at = write.offset; at < end;) {
         std::uint64_t sector = at / kSectorSizeBytes * kSectorSizeBytes;
         std::uint64_t stop = std::min<std::uint64_t>(end, sector + kSectorSizeBytes);
-        if (survives({false, write.name, write.sequence, sector})) {
+        if (survives({false, write.name, write.sequence, sector, write.is_lost_page})) {
             ByteSpan part = ByteSpan(write.bytes).subspan(at - write.offset, stop - at);
             apply_write(inode.durable, at, part);
         }
@@ -391,6 +410,13 @@ std::vector<std::string> MemoryDisk::names() const {
     std::vector<std::string> names;
     for (const auto& [name, inode] : state_->seen) names.push_back(name);
     return names;
+}
+
+bool MemoryDisk::has_lost_pages() const {
+    return std::ranges::any_of(state_->seen, [](const auto& entry) {
+        return std::ranges::any_of(entry.second->unforced,
+                                   [](const auto& write) { return write.is_lost_page; });
+    });
 }
 
 bool MemoryDisk::has(std::string_view name) const { return state_->seen.contains(name); }

@@ -42,6 +42,9 @@ public:
         none,
         io_error,   // the operation fails and does nothing
         disk_full,  // the same with Errc::disk_full
+        // Of a force, as Linux does it: it fails, and the system takes the pages for written all
+        // the same. Reads see them, no later force writes them, and crash() decides about them.
+        pages_lost,
         // Power is cut during this operation: it is recorded as not forced (crash() decides about
         // it), and it and every later one fails until crash() is called.
         power_cut,
@@ -58,9 +61,10 @@ public:
     // What may survive: a sector of a write, or a change of the directory.
     struct Unforced {
         bool is_directory_change;
-        std::string_view name;   // the file's name when it was written, or the name that changes
-        std::uint64_t sequence;  // of the operation, in the order they were called
-        std::uint64_t offset;    // of the sector in the file; 0 for a directory change
+        std::string_view name;      // the file's name when it was written, or the name that changes
+        std::uint64_t sequence;     // of the operation, in the order they were called
+        std::uint64_t offset;       // of the sector in the file; 0 for a directory change
+        bool is_lost_page = false;  // a failed force was to write it
     };
     using Survives = std::function<bool(const Unforced&)>;
 
@@ -94,6 +98,9 @@ public:
     void erase(std::string_view name);                    // durable at once
     // A deep copy of what a reader would see now, all of it durable.
     [[nodiscard]] std::unique_ptr<MemoryDisk> copy() const;
+
+    // Reads see something that a failed force was to write.
+    [[nodiscard]] bool has_lost_pages() const;
 
     [[nodiscard]] std::uint64_t operations() const;
     [[nodiscard]] std::uint64_t writes() const;

@@ -1,6 +1,7 @@
 #include "coordinator/core/slots.h"
 
 #include "base/assert.h"
+#include "base/planted_bug.h"
 
 #include <algorithm>
 #include <utility>
@@ -18,7 +19,8 @@ bool SlotTable::request(Owner owner, std::span<const Participant> participants) 
     Request request{.order = next_order_++, .lacking = {}, .held = {}};
     for (Participant participant : participants) {
         Queue& queue = queues_[participant];
-        if (queue.waiting.empty() && queue.has_room()) {
+        bool is_free = queue.waiting.empty() && queue.has_room();
+        if (is_free || TWOFOLD_PLANTED_BUG("coordinator.slots_without_end")) {
             ++queue.used;
             request.held.push_back(participant);
         } else {

@@ -3,6 +3,7 @@
 // that an order of the coordinator that says the opposite, should it come after all, is answered as
 // heuristic, and never as done.
 #include "base/assert.h"
+#include "base/planted_bug.h"
 #include "participant/core/machine_impl.h"
 
 #include <algorithm>
@@ -149,7 +150,8 @@ void Machine::Impl::on(CoordinatorsAnswered&& input) {
         emit(std::move(out));
     };
     auto knowing = std::ranges::find_if(evidence, knows);
-    if (knowing != evidence.end()) {
+    bool is_ignored = TWOFOLD_PLANTED_BUG("participant.resolve_what_is_known");
+    if (knowing != evidence.end() && !is_ignored) {
         return answer(ResolveStatus::coordinator_knows,
                       knowing->coordinator + " says " + knowing->answer +
                           ": it finishes the branch by itself");

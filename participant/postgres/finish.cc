@@ -2,6 +2,7 @@
 
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/planted_bug.h"
 #include "participant/postgres/admin.h"
 #include "participant/postgres/error_class.h"
 #include "participant/postgres/key_owner.h"
@@ -114,6 +115,9 @@ void Finisher::commit(protocol::FinishRequest request, Callback done) {
 void Finisher::on_commit_reply(const protocol::FinishRequest& request,
                                const Reply& reply,
                                const Callback& done) {
+    if (is_gone(reply) && TWOFOLD_PLANTED_BUG("postgres.missing_is_committed")) {
+        return done({FinishStatus::committed, {}});
+    }
     if (is_gone(reply)) return ask_proof(request, &prove_commit, done);
     if (!reply.ok()) return done(unknown_after(reply));
     if (reply.results[0].tag != "COMMIT PREPARED") {

@@ -2,6 +2,7 @@
 
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/planted_bug.h"
 #include "base/rng.h"
 #include "participant/postgres/admin.h"
 #include "participant/postgres/schema.h"
@@ -309,6 +310,7 @@ void StartAttempt::on_epoch(const Reply& reply) {
     context_.uuid = *uuid;
     context_.epoch = static_cast<std::uint32_t>(epoch);
     until_ = steady_clock::now() + context_.options.limits.session_end;
+    if (TWOFOLD_PLANTED_BUG("postgres.old_sessions_go_on")) return list();
     ask_backends();
 }
 

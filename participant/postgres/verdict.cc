@@ -1,4 +1,5 @@
 // What the answer to a branch's script means; see script.h.
+#include "base/planted_bug.h"
 #include "participant/postgres/admission.h"
 #include "participant/postgres/error_class.h"
 #include "participant/postgres/script.h"
@@ -64,7 +65,8 @@ private:
         const StatementResult& end = reply_.results[script_.end];
         std::string_view wanted = script_.one_phase ? "COMMIT" : "PREPARE TRANSACTION";
         // PREPARE in a failed transaction is no error: it says ROLLBACK.
-        if (end.tag != wanted || reply_.transaction != TransactionStatus::idle) {
+        bool is_other = end.tag != wanted && !TWOFOLD_PLANTED_BUG("postgres.any_tag_is_prepared");
+        if (is_other || reply_.transaction != TransactionStatus::idle) {
             return find(
                 Finding::examine,
                 reason::kProtocolViolation,
@@ -74,7 +76,8 @@ private:
             return find(Finding::examine, reason::kProtocolViolation, odd);
         }
         read_token();
-        verdict_.replicated = !has_replication_notice();
+        verdict_.replicated =
+            !has_replication_notice() || TWOFOLD_PLANTED_BUG("postgres.unreplicated_is_yes");
         if (script_.one_phase) return on_committed();
         protocol::Reason missed = missed_expectation();
         if (!verdict_.replicated) {

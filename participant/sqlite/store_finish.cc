@@ -3,6 +3,7 @@
 // it).
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/planted_bug.h"
 #include "participant/sqlite/error_class.h"
 #include "participant/sqlite/store_impl.h"
 
@@ -83,7 +84,7 @@ base::Result<std::string> Store::Impl::apply_record(const PreparedRecord& record
             "and the commit is repeated by itself");
     }
     TWOFOLD_TRY(bool untouched, matches_before(*r_, redo.value()));
-    if (!untouched) {
+    if (!untouched && !TWOFOLD_PLANTED_BUG("sqlite.apply_over_changed_rows")) {
         return std::string(
             "another process changed rows of the branch in spite of the guard triggers");
     }
@@ -95,6 +96,9 @@ base::Result<std::string> Store::Impl::apply_record(const PreparedRecord& record
 
 base::Result<FinishResult> Store::Impl::not_prepared(const std::string& gid) {
     TWOFOLD_TRY(std::optional<Ended> ended, find_ended(*r_, gid));
+    if (!ended.has_value() && TWOFOLD_PLANTED_BUG("sqlite.missing_is_committed")) {
+        return finished(FinishStatus::committed);
+    }
     if (!ended.has_value()) {
         return finished(FinishStatus::hazard,
                         reason::kNotPrepared,
@@ -132,7 +136,11 @@ base::Result<FinishResult> Store::Impl::rollback_in(const protocol::FinishReques
             TWOFOLD_TRY(insert_resolution(*r_, request, protocol::Decision::abort));
         }
     }
-    TWOFOLD_TRY(insert_done(*r_, request.key, request.gid, outcome, options_.wall_ms()));
+    bool is_forgotten =
+        outcome == DoneAs::tombstone && TWOFOLD_PLANTED_BUG("sqlite.forget_tombstone");
+    if (!is_forgotten) {
+        TWOFOLD_TRY(insert_done(*r_, request.key, request.gid, outcome, options_.wall_ms()));
+    }
     TWOFOLD_TRY(prune_some(*r_));
     TWOFOLD_CRASH_POINT(sqlite_before_rollback_commit);
     TWOFOLD_TRY(commit_forced(*r_));
