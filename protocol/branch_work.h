@@ -99,6 +99,9 @@ struct ResourceStart {
     std::map<Incarnation, SenderStamp> senders;  // the newest accepted start of each, durable
     std::vector<PreparedBranch> prepared;
     std::vector<Resolution> resolved;
+    // The low-water marks up to which outcomes have been forgotten for good: what is asked about
+    // below them was finished, though nothing says so any more.
+    std::map<Incarnation, IdPosition> forgotten;
 };
 
 }  // namespace twofold::protocol

@@ -75,6 +75,9 @@ void Machine::Impl::adopt(const protocol::ResourceStart& start) {
     epoch_ = start.epoch;
     slots_.set_capacity(start.exclusive ? 1 : start.slots);
     fence_.restore(start.senders);
+    for (const auto& [incarnation, low_water] : start.forgotten) {
+        fence_.raise_marks(incarnation, {low_water, {}});
+    }
     ready_ = true;
     if (is_newer) give_up_older_epoch();
 }

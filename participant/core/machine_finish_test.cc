@@ -95,6 +95,17 @@ TEST(Commit, BelowTheLowWaterMarkWasFinishedEarlier) {
     script.when(abort_of(1)).expect({"reply 2 abort finished_earlier"});
 }
 
+// Its coordinator has died and has lost its END; the memory of the outcome had gone before.
+TEST(Commit, BelowWhatAFormerProcessHasForgottenWasFinishedEarlier) {
+    Script script;
+    ResourceStarted start = started();
+    start.start.forgotten = {{incarnation(), {kCoordinatorEpoch, 2}}};
+    script.given(start);
+    script.when(commit(1)).expect({"marks 2 0", "reply 1 commit finished_earlier"});
+    script.when(abort_of(1)).expect({"reply 2 abort finished_earlier"});
+    script.when(commit(2)).expect({"commit 2"});
+}
+
 TEST(Commit, BelowTheLowWaterMarkAHeldBranchIsStillFinished) {
     Script script;
     script.given(started(4, {listed(1)}));

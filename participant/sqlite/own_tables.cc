@@ -2,6 +2,8 @@
 
 #include "participant/sqlite/schema.h"
 
+#include <sqlite3.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -16,6 +18,8 @@ constexpr int kPruneRows = 64;  // per transaction: forgetting must not make a c
 constexpr std::string_view kSenderPrefix = "sender:";
 constexpr std::string_view kSenderNoncePrefix = "sender_nonce:";
 constexpr std::string_view kSenderPositionPrefix = "sender_position:";
+constexpr std::string_view kForgottenEpochPrefix = "forgotten_epoch:";
+constexpr std::string_view kForgottenSequencePrefix = "forgotten_sequence:";
 constexpr std::string_view kResolvedPrefix = "resolved:";
 
 // Without STRICT: other programs may open the file with an SQLite that is too old for it.
@@ -134,7 +138,8 @@ void bind_mark(Statement& statement,
     statement.bind(4, std::int64_t{kPruneRows});
 }
 
-base::Result<void> prune_table(Connection& connection,
+// True when something was deleted.
+base::Result<bool> prune_table(Connection& connection,
                                std::string_view table,
                                const protocol::Incarnation& incarnation,
                                protocol::IdPosition mark) {
@@ -145,7 +150,8 @@ base::Result<void> prune_table(Connection& connection,
                            " WHERE incarnation = ?1 AND (epoch, sequence) < (?2, ?3)"
                            " LIMIT ?4)"));
     bind_mark(statement, incarnation, mark);
-    return statement.run();
+    TWOFOLD_TRY(statement.run());
+    return sqlite3_changes64(connection.handle()) > 0;
 }
 
 // A witness with an idempotency key stays as long as its client may come again under the key.
@@ -283,6 +289,20 @@ base::Result<Senders> read_senders(Connection& connection) {
                                      senders[id].position = value;
                                  }));
     return senders;
+}
+
+base::Result<Forgotten> read_forgotten(Connection& connection) {
+    Forgotten marks;
+    TWOFOLD_TRY(read_sender_rows(connection,
+                                 kForgottenEpochPrefix,
+                                 [&](const protocol::Incarnation& id, std::uint64_t value) {
+                                     marks[id].epoch = static_cast<protocol::Epoch>(value);
+                                 }));
+    TWOFOLD_TRY(read_sender_rows(
+        connection,
+        kForgottenSequencePrefix,
+        [&](const protocol::Incarnation& id, std::uint64_t value) { marks[id].sequence = value; }));
+    return marks;
 }
 
 base::Result<void> insert_resolution(Connection& connection,
@@ -454,10 +474,32 @@ base::Result<KeyOwner> find_key_owner(Connection& connection,
     return KeyOwner{gid->key.group, false};
 }
 
+namespace {
+
+// Until the coordinator's END is durable it may be asked once more how a branch ended; then this
+// process may be another one, and must not say that nothing proves it.
+base::Result<void> note_forgotten(Connection& connection,
+                                  const protocol::Incarnation& incarnation,
+                                  protocol::IdPosition mark) {
+    TWOFOLD_TRY(Forgotten known, read_forgotten(connection));
+    if (known[incarnation] >= mark) return base::ok();
+    std::string hex = incarnation.text();
+    TWOFOLD_TRY(
+        set_meta(connection, std::string(kForgottenEpochPrefix) + hex, {std::int64_t{mark.epoch}}));
+    return set_meta(connection,
+                    std::string(kForgottenSequencePrefix) + hex,
+                    {static_cast<std::int64_t>(mark.sequence)});
+}
+
+}  // namespace
+
 base::Result<void> prune(Connection& connection,
                          const protocol::Incarnation& incarnation,
                          const PruneMarks& marks) {
-    TWOFOLD_TRY(prune_table(connection, "_tc_done", incarnation, marks.low_water));
+    TWOFOLD_TRY(bool deleted, prune_table(connection, "_tc_done", incarnation, marks.low_water));
+    if (deleted) {
+        TWOFOLD_TRY(note_forgotten(connection, incarnation, marks.low_water));
+    }
     return prune_witnesses(connection, incarnation, marks.horizon, marks.keys_until_ms);
 }
 

@@ -31,6 +31,9 @@ using Senders = std::map<protocol::Incarnation, protocol::SenderStamp>;
 [[nodiscard]] base::Result<void> raise_sender(Connection& connection,
                                               const protocol::SenderStamp& sender);
 [[nodiscard]] base::Result<Senders> read_senders(Connection& connection);
+// Below which outcomes have been deleted.
+using Forgotten = std::map<protocol::Incarnation, protocol::IdPosition>;
+[[nodiscard]] base::Result<Forgotten> read_forgotten(Connection& connection);
 
 // What a person has decided about a branch; kept for ever.
 [[nodiscard]] base::Result<void> insert_resolution(Connection& connection,
@@ -99,7 +102,7 @@ struct PruneMarks {
     protocol::IdPosition horizon;
     std::int64_t keys_until_ms = 0;  // witnesses with an idempotency key that are younger stay
 };
-// Deletes some rows about branches below the marks.
+// Deletes some rows about branches below the marks, and notes how far outcomes have been deleted.
 [[nodiscard]] base::Result<void> prune(Connection& connection,
                                        const protocol::Incarnation& incarnation,
                                        const PruneMarks& marks);

@@ -247,6 +247,7 @@ base::Result<protocol::ResourceStart> Store::Impl::start() {
     start.exclusive = true;
     TWOFOLD_TRY(start.senders, read_senders(*r_));
     TWOFOLD_TRY(start.resolved, read_resolutions(*r_));
+    TWOFOLD_TRY(start.forgotten, read_forgotten(*r_));
     TWOFOLD_TRY(start.prepared, list());
     started_ = true;
     return start;
