@@ -4,7 +4,8 @@
 // A cycle is one kill and the recovery of what was killed: the coordinator, a sidecar, now and then
 // a PostgreSQL server, or two of them at once; every fourth time the recovery is killed too. It
 // ends when everything is back and every branch that was in doubt has been finished. At the end the
-// books, the answers and what is left over are looked at from outside.
+// books, the answers, the log and what is left over are looked at from outside; the log also every
+// twenty cycles, while its coordinator is dead.
 //
 // The last line is "kill: ok …" and the exit code 0 only when nothing was found wrong.
 #include "integration/long_run.h"
@@ -24,6 +25,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
+
+constexpr int kCyclesPerLook = 20;
 
 std::atomic<bool> interrupted{false};
 
@@ -47,6 +50,8 @@ private:
     [[nodiscard]] std::vector<Part> choose();
     [[nodiscard]] Part choose_one(bool with_server);
     [[nodiscard]] std::string bring_back(const std::vector<Part>& victims);
+    [[nodiscard]] std::string copy_log();
+    [[nodiscard]] std::string look_at_log();
     [[nodiscard]] bool wait_resolved(const std::set<PreparedBranch>& doubtful);
     void note_doubtful(const std::vector<Part>& victims, std::set<PreparedBranch>& doubtful);
     void tell_progress(int done) const;
@@ -60,6 +65,8 @@ private:
     std::mt19937_64 random_;
     std::unique_ptr<MixedSystem> system_;
     std::unique_ptr<Workload> load_;
+    std::optional<LogAuditor> auditor_;
+    bool copied_ = false;  // the log, while its coordinator was dead: not looked at yet
     Clock::time_point begin_ = Clock::now();
     int cycles_ = 0;
     std::map<std::string, int> kills_;
@@ -153,7 +160,8 @@ std::string KillRun::cycle() {
     auto killed = Clock::now();
     std::set<PreparedBranch> doubtful;
     note_doubtful(victims, doubtful);
-    std::string problem = bring_back(victims);
+    std::string problem = copy_log();
+    if (problem.empty()) problem = bring_back(victims);
     if (!problem.empty()) return problem;
     note_doubtful(victims, doubtful);
     in_doubt_ += doubtful.size();
@@ -162,7 +170,22 @@ std::string KillRun::cycle() {
         return "branches are still in doubt:\n" + system_->cluster().logs();
     }
     recovery_ms_.push_back(std::chrono::duration_cast<milliseconds>(Clock::now() - killed).count());
-    return "";
+    return look_at_log();
+}
+
+// Now and then, while nobody writes to it.
+std::string KillRun::copy_log() {
+    bool wanted = cycles_ / kCyclesPerLook >= auditor_->looks();
+    if (!wanted || system_->running({Part::Kind::coordinator, 0})) return "";
+    auto copied = auditor_->copy(system_->cluster().log_directory());
+    copied_ = copied.has_value();
+    return copied_ ? "" : copied.error().text();
+}
+
+std::string KillRun::look_at_log() {
+    if (!std::exchange(copied_, false)) return "";
+    auto looked = auditor_->look();
+    return looked.has_value() ? "" : "the log: " + looked.error().context;
 }
 
 void KillRun::tell_progress(int done) const {
@@ -180,7 +203,7 @@ void KillRun::tell_progress(int done) const {
 
 int KillRun::reckon(std::vector<Deed> deeds) {
     std::uint64_t requests = deeds.size();
-    auto settled = settle(*system_, std::move(deeds), options_.sabotage);
+    auto settled = settle(*system_, std::move(deeds), *auditor_, options_.sabotage);
     if (!settled.has_value()) return failed(settled.error().text());
     LongRunResult& result = settled.value();
     for (std::string& complaint : load_->complaints()) {
@@ -196,6 +219,7 @@ int KillRun::reckon(std::vector<Deed> deeds) {
         static_cast<long long>(percentile(recovery_ms_, 50)),
         static_cast<long long>(percentile(recovery_ms_, 99)),
         static_cast<long long>(percentile(recovery_ms_, 100)));
+    std::printf("looked at the log %d times; at last %s", auditor_->looks(), result.log.c_str());
     print_findings("violation", result.books.violations);
     print_findings("left over", result.residue);
     std::string sums = " unresolved=" + std::to_string(unresolved_) +
@@ -213,6 +237,9 @@ int KillRun::reckon(std::vector<Deed> deeds) {
 }
 
 int KillRun::run() {
+    auto auditor = LogAuditor::create();
+    if (!auditor.has_value()) return failed(auditor.error().text());
+    auditor_.emplace(std::move(auditor.value()));
     MixedSystemOptions wanted{.sqlite = options_.sqlite, .postgres = options_.postgres};
     // The smallest log: segments end and checkpoints begin all the time.
     wanted.spec.log_yaml = "{ segment_size_bytes: 65536, checkpoint_bytes: 262144 }";

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
+#include <set>
 #include <utility>
 
 namespace twofold::integration {
@@ -25,6 +27,7 @@ constexpr std::array kSabotages = {
     std::pair{std::string_view("lost_append"), Sabotage::lost_append},
     std::pair{std::string_view("swapped_appends"), Sabotage::swapped_appends},
     std::pair{std::string_view("prepared_left"), Sabotage::prepared_left},
+    std::pair{std::string_view("log_cut"), Sabotage::log_cut},
 };
 
 std::string joined(const std::vector<std::uint64_t>& values) {
@@ -103,7 +106,8 @@ Result<void> add_money(MixedSystem& system) {
 
 Result<void> plant(MixedSystem& system, std::vector<Deed>& deeds, Sabotage sabotage) {
     switch (sabotage) {
-        case Sabotage::none: return base::ok();
+        case Sabotage::none:
+        case Sabotage::log_cut: return base::ok();  // later
         case Sabotage::balance: return add_money(system);
         case Sabotage::forged_answer: return forge_answer(deeds);
         case Sabotage::lost_transfer: return lose_transfer(system);
@@ -183,6 +187,33 @@ std::vector<std::string> residue_of(MixedSystem& system) {
     return found;
 }
 
+void cut(const std::string& log_directory) {
+    std::set<std::string> segments;
+    for (const auto& entry : std::filesystem::directory_iterator(log_directory)) {
+        std::string path = entry.path().string();
+        if (path.find("/segment-") != std::string::npos) segments.insert(path);
+    }
+    if (!segments.empty()) std::filesystem::remove(*segments.rbegin());
+}
+
+// A copy of a dead coordinator's log, by the auditor that shares no code with it.
+Result<void> audit_log(Cluster& cluster,
+                       const std::vector<Deed>& deeds,
+                       LogAuditor& auditor,
+                       Sabotage sabotage,
+                       LongRunResult& result) {
+    cluster.coordinator().kill();
+    TWOFOLD_TRY(auditor.copy(cluster.log_directory()));
+    if (sabotage == Sabotage::log_cut) cut(auditor.newest());
+    auto looked = auditor.look(deeds);
+    if (looked.has_value()) {
+        result.log = looked.value();
+    } else {
+        result.books.violations.push_back("the log: " + looked.error().context);
+    }
+    return base::ok();
+}
+
 }  // namespace
 
 std::optional<Sabotage> sabotage_named(std::string_view name) {
@@ -199,7 +230,10 @@ std::string sabotage_names() {
     return text;
 }
 
-Result<LongRunResult> settle(MixedSystem& system, std::vector<Deed> deeds, Sabotage sabotage) {
+Result<LongRunResult> settle(MixedSystem& system,
+                             std::vector<Deed> deeds,
+                             LogAuditor& auditor,
+                             Sabotage sabotage) {
     Cluster& cluster = system.cluster();
     LongRunResult result;
     // What a slow machine needs is no residue; what is still there after so long is.
@@ -214,6 +248,7 @@ Result<LongRunResult> settle(MixedSystem& system, std::vector<Deed> deeds, Sabot
     }
     result.books = check_books(deeds, books);
     result.asked = ask_all(cluster, deeds, result.books.violations);
+    TWOFOLD_TRY(audit_log(cluster, deeds, auditor, sabotage, result));
     return result;
 }
 

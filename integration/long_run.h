@@ -4,6 +4,7 @@
 #pragma once
 
 #include "integration/books_check.h"
+#include "integration/log_auditor.h"
 #include "integration/mixed_system.h"
 
 #include <cstdint>
@@ -21,6 +22,7 @@ enum class Sabotage : std::uint8_t {
     lost_append,      // an append is missing in one database
     swapped_appends,  // two appends have another order in one database
     prepared_left,    // a prepared transaction that nobody finishes
+    log_cut,          // the newest segment of the log is gone
 };
 // Nothing when there is no such name.
 [[nodiscard]] std::optional<Sabotage> sabotage_named(std::string_view name);
@@ -30,11 +32,14 @@ struct LongRunResult {
     BooksVerdict books;
     std::uint64_t asked = 0;           // answers that were compared with what their id says now
     std::vector<std::string> residue;  // what should not be left
+    std::string log;                   // what the auditor has seen
 };
 
-// The clients have stopped. `violations` of the result's books hold what was found wrong anywhere.
+// The clients have stopped. Kills the coordinator at the end. `violations` of the result's books
+// hold what was found wrong anywhere.
 [[nodiscard]] base::Result<LongRunResult> settle(MixedSystem& system,
                                                  std::vector<Deed> deeds,
+                                                 LogAuditor& auditor,
                                                  Sabotage sabotage);
 
 // The value below which `percent` of all lie; 0 of none.
