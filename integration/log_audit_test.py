@@ -3,9 +3,9 @@
 
     integration/log_audit_test.py build/dev/bin/twofold
 
-A coordinator and two participants on SQLite run transactions under load; the coordinator is killed in the middle, again
-and again; copies of its log and what clients were told must pass. Then each thing that the auditor looks for is planted:
-as damage of bytes, and in logs that were written anew with right checksums.
+A coordinator and two participants on SQLite run transactions under load; the coordinator is killed in the middle,
+again and again; copies of its log and what clients were told must pass. Then each thing that the auditor looks for is
+planted: as damage of bytes, and in logs that were written anew with right checksums.
 """
 import base64
 import concurrent.futures
@@ -26,6 +26,7 @@ import tempfile
 import time
 
 import log_audit
+from log_frames import BLOCK, CHECKPOINT, HEADER, RECORDS, Log, crc32c
 
 PATIENCE = 90.0
 KILLS = 4
@@ -157,11 +158,11 @@ def make_logs(system, folder):
 # ---- a writer of logs, for forgeries with right checksums
 
 def crc_of(data, seed=0):
-    return struct.pack("<I", log_audit.crc32c(data, seed))
+    return struct.pack("<I", crc32c(data, seed))
 
 
 def padded(data):
-    return data + bytes(-len(data) % log_audit.BLOCK)
+    return data + bytes(-len(data) % BLOCK)
 
 
 def write_log(folder, log, checkpoint, later):
@@ -174,11 +175,11 @@ def write_log(folder, log, checkpoint, later):
         body = b"".join(struct.pack("<I", len(one)) + one for one in records)
         head = struct.pack("<IHBB10sHIQQIIQ", 64 + len(body), 1, kind, int(kind == 2), log.incarnation, 0,
                            log.state_epoch, number, lsn, len(records), chain, lsn - 1)
-        crc = log_audit.crc32c(head + body, 77)
+        crc = crc32c(head + body, 77)
         batches += padded(b"TWFB" + struct.pack("<I", crc) + head + body)
         lsn, chain = lsn + len(records), crc
-    head = log_audit.HEADER.pack(b"TWFDWAL1", 1, 3, log.incarnation, 0, log.state_epoch, 1, 4096 + len(batches), 77, 4096,
-                                 1, 1, 0, 0, 0, 0)
+    head = HEADER.pack(b"TWFDWAL1", 1, 3, log.incarnation, 0, log.state_epoch, 1, 4096 + len(batches), 77, 4096,
+                       1, 1, 0, 0, 0, 0)
     head = head.ljust(4092, b"\0")
     (folder / f"segment-{1:020}.wal").write_bytes(head + crc_of(head) + batches)
     return folder
@@ -188,9 +189,9 @@ class Forger:
     """The records of a real log, and new ones in its name."""
 
     def __init__(self, folder):
-        self.log = log_audit.Log(folder)
-        self.checkpoint = [payload for _, payload, kind in self.log.records if kind == log_audit.CHECKPOINT]
-        self.later = [payload for _, payload, kind in self.log.records if kind == log_audit.RECORDS]
+        self.log = Log(folder)
+        self.checkpoint = [payload for _, payload, kind in self.log.records if kind == CHECKPOINT]
+        self.later = [payload for _, payload, kind in self.log.records if kind == RECORDS]
         self.audit = log_audit.Audit(self.log)
         self.epoch = max(self.audit.keys_of_epochs)
         self.participant = min(self.audit.participants)
@@ -208,7 +209,8 @@ class Forger:
         members = [group] if members is None else members
         return b"\4\1" + group + bytes([decision]) + struct.pack("<H", len(members)) + \
             b"".join(one + b"\0\0\0" for one in members) + struct.pack("<H", len(votes)) + \
-            b"".join(self.branch(number, vote, participant) for number, vote in enumerate(votes, 1)) + struct.pack("<I", 0)
+            b"".join(self.branch(number, vote, participant) for number, vote in enumerate(votes, 1)) + \
+            struct.pack("<I", 0)
 
     def end(self, group, outcome=1):
         return b"\5\1" + group + bytes([outcome])
@@ -235,9 +237,11 @@ def forgeries(f):
     yield "an id in two groups", "is in two transactions", [f.decision(one, [1]), f.decision(two, [1], members=[one])]
     yield "a wrong tag", "tag is not right", [f.decision(f.id(900_003, b"k" * 32), [1])]
     yield "an unknown participant", "nobody has participant", [f.decision(one, [1], participant=999)]
-    yield "horizon back", "the horizon goes back", [b"\7\1" + struct.pack("<IQ", f.epoch, 9), b"\7\1" + struct.pack("<IQ", 1, 1)]
+    yield "horizon back", "the horizon goes back", [b"\7\1" + struct.pack("<IQ", f.epoch, 9),
+                                                   b"\7\1" + struct.pack("<IQ", 1, 1)]
     yield "epoch again", "behind epoch", [b"\1\1" + f.log.incarnation + struct.pack("<I", f.epoch) + bytes(32)]
-    yield "another log's epoch", "an epoch of another log", [b"\1\1" + bytes(10) + struct.pack("<I", f.epoch + 1) + bytes(32)]
+    yield "another log's epoch", "an epoch of another log", [
+        b"\1\1" + bytes(10) + struct.pack("<I", f.epoch + 1) + bytes(32)]
     yield "key turn back", "key generation", [b"\x0f\1" + struct.pack("<I", 5), b"\x0f\1" + struct.pack("<I", 4)]
     yield "outcome turn back", "outcome turn", [b"\x12\1" + struct.pack("<IIQ", 70, f.epoch, 9),
                                                b"\x12\1" + struct.pack("<IIQ", 69, f.epoch, 9)]
@@ -245,7 +249,8 @@ def forgeries(f):
     yield "unknown version", "of version 7", [b"\5\7" + one + b"\1"]
     yield "too long", "too long", [f.end(one) + b"\0"]
     yield "too short", "too short", [f.decision(one, [1])[:-1]]
-    yield "outcome of a later epoch", "epoch that has not begun", [b"\6\1" + struct.pack("<IQI", f.epoch + 1, 0, 1) + b"\2"]
+    yield "outcome of a later epoch", "epoch that has not begun", [
+        b"\6\1" + struct.pack("<IQI", f.epoch + 1, 0, 1) + b"\2"]
     yield "outcome of sequence 0", "sequence 0", [b"\6\1" + struct.pack("<IQI", f.epoch, 0, 1) + b"\1"]
     yield "a key that lies", "a key says committed", [b"\x0d\1" + struct.pack("<IH", 0, 1) + bytes(32) +
                                                      struct.pack("<IQHB", f.epoch, 900_009, 0, 1)]
@@ -270,7 +275,8 @@ def damages(log):
     yield "first batch", "", lambda to: flip(to / state[0].path.name, state[0].batches[0].at + 70)
     yield "cut", "bytes, its header says", lambda to: os.truncate(to / live.path.name, 4096 * 8)
     yield "removed", "", lambda to: (to / live.path.name).unlink()
-    yield "renamed", "its header says number", lambda to: (to / live.path.name).rename(to / f"segment-{live.index + 5:020}.wal")
+    yield "renamed", "its header says number", lambda to: (to / live.path.name).rename(
+        to / f"segment-{live.index + 5:020}.wal")
     yield "strange name", "no name of a segment", lambda to: (to / "segment-1.wal").write_bytes(b"")
     yield "sealed: a byte", "its batch", lambda to: flip(to / sealed, 5000)
     yield "sealed: removed", "missing, a checkpoint refers to it", lambda to: (to / sealed).unlink()
@@ -328,7 +334,8 @@ def test_forgeries(test, last):
     lost = [one for one in forger.checkpoint if one[0] != 6]  # without the outcomes
     test.expect("forgotten outcomes", [last, forger.write(test.fresh(), checkpoint=lost)], "of (")
     older = forger.write(test.fresh())
-    test.expect("the log got shorter", [forger.write(test.fresh(), [b"\7\1" + bytes(12)] * 3), older], "the log ended at LSN")
+    longer = forger.write(test.fresh(), [b"\7\1" + bytes(12)] * 3)
+    test.expect("the log got shorter", [longer, older], "the log ended at LSN")
     horizon = forger.write(test.fresh(), [b"\7\1" + struct.pack("<IQ", 1, 5)])
     test.expect("the horizon of a copy", [horizon, older], "horizon goes back")
     resealed = shutil.copytree(last, test.fresh())
@@ -351,7 +358,7 @@ def run(program, folder):
     test.expect("in the wrong order", copies[::-1], "goes back")
     test_answers(test, system, last)
     test_forgeries(test, last)
-    for name, wanted, damage in damages(log_audit.Log(last)):
+    for name, wanted, damage in damages(Log(last)):
         damaged = shutil.copytree(last, test.fresh())
         damage(damaged)
         test.expect(f"damage: {name}", [damaged], wanted)
