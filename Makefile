@@ -10,15 +10,17 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SEEDS ?= 1000
 SECONDS ?= 20
 CYCLES ?= 100
+MINUTES ?= 10
+SOAK_FLAGS ?=
 DEMO_FLAGS ?=
 EXPLORE ?=
 
-.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim corrupt images kill exhaustive fuzz sanitize sanitize-core release clean format
+.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim corrupt images kill soak exhaustive fuzz sanitize sanitize-core release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
-	@echo "Variables: JOBS=$(JOBS) (parallel compilers and tests), SEEDS=$(SEEDS) (make sim), SECONDS=$(SECONDS) (make fuzz), CYCLES=$(CYCLES) (make kill), TWOFOLD_SKIP_DEPS=1"
+	@echo "Variables: JOBS=$(JOBS) (parallel compilers and tests), SEEDS=$(SEEDS) (make sim), SECONDS=$(SECONDS) (make fuzz), CYCLES=$(CYCLES) (make kill), MINUTES=$(MINUTES) (make soak), TWOFOLD_SKIP_DEPS=1"
 
 deps: ## install the Debian packages that are missing (tools/packages.txt)
 	@tools/install-packages.sh
@@ -85,6 +87,11 @@ kill: configure ## kill processes under load, CYCLES=n times, and audit the book
 	@echo "kill: building"
 	@cmake --build --preset dev -j $(JOBS) --target twofold-kill
 	@build/dev/bin/twofold-kill --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
+
+soak: configure ## load and faults every 5 to 60 s for MINUTES=n, then an audit; SEED=n, SOAK_FLAGS="--pause-max-ms 2000"
+	@echo "soak: building"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-soak
+	@build/dev/bin/twofold-soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(SOAK_FLAGS)
 
 sanitize: deps ## unit tests and simulator under ASan+UBSan, then under TSan
 	@for lane in asan tsan; do \

@@ -11,6 +11,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+constexpr std::int64_t kOpening = std::int64_t{kAccounts} * kBalance;
+
 // Transfer 1 and appends 2, 3, 4 to list 7, all in two databases; transfer 5 was refused.
 class BooksCheck : public ::testing::Test {
 protected:
@@ -25,10 +27,8 @@ protected:
                               .told = Verdict::committed});
         }
         deeds_.push_back({.number = 5, .from = 1, .to = 0, .amount = 3, .told = Verdict::aborted});
-        books_[0] = {
-            .balances = kAccounts * kBalance - 5, .ledger = {{1, -5}}, .lists = {{7, {2, 3, 4}}}};
-        books_[1] = {
-            .balances = kAccounts * kBalance + 5, .ledger = {{1, 5}}, .lists = {{7, {2, 3, 4}}}};
+        books_[0] = {.balances = kOpening - 5, .ledger = {{1, -5}}, .lists = {{7, {2, 3, 4}}}};
+        books_[1] = {.balances = kOpening + 5, .ledger = {{1, 5}}, .lists = {{7, {2, 3, 4}}}};
     }
 
     std::vector<std::string> found() { return check_books(deeds_, books_).violations; }
@@ -76,7 +76,7 @@ TEST_F(BooksCheck, AnAbortedTransferThatIsThere) {
 }
 
 TEST_F(BooksCheck, ACommittedOneThatIsNot) {
-    for (Books& books : books_) books = {.balances = kAccounts * kBalance, .lists = books.lists};
+    for (Books& books : books_) books = {.balances = kOpening, .lists = books.lists};
     EXPECT_THAT(found(), ElementsAre(HasSubstr("told committed, not there")));
 }
 

@@ -18,6 +18,10 @@ using std::chrono::milliseconds;
 // Which messages are spoilt.
 enum class Phase : std::uint8_t { prepare, commit };
 
+void PrintTo(Phase phase, std::ostream* out) {
+    *out << (phase == Phase::prepare ? "prepare" : "commit");
+}
+
 struct Case {
     std::string name;
     NetworkFault fault;

@@ -24,7 +24,12 @@ Result<std::unique_ptr<MixedSystem>> MixedSystem::create(MixedSystemOptions opti
         spec.participants.push_back({.name = name, .postgres_dsn = std::move(dsn)});
         system->servers_.push_back(std::move(server));
     }
+    for (std::size_t index = 0; index < options.ports.size(); ++index) {
+        if (index < spec.participants.size())
+            spec.participants[index].seen_at = options.ports[index];
+    }
     TWOFOLD_TRY(system->cluster_, Cluster::create(std::move(spec)));
+    if (options.created) options.created(*system->cluster_);
     for (std::size_t index = 0; index < system->cluster_->size(); ++index) {
         TWOFOLD_TRY(create_lists(system->cluster_->database(index)));
     }
@@ -59,6 +64,17 @@ void MixedSystem::kill(const Part& part) {
     } else {
         process(part).kill();
     }
+}
+
+void MixedSystem::signal(const Part& part, int number) { process(part).signal(number); }
+
+std::vector<Part> MixedSystem::all_parts() const {
+    std::vector<Part> all{{Part::Kind::coordinator, 0}};
+    for (std::size_t index : all_participants()) all.push_back({Part::Kind::sidecar, index});
+    for (std::size_t index = 0; index < servers_.size(); ++index) {
+        all.push_back({Part::Kind::server, index});
+    }
+    return all;
 }
 
 std::string MixedSystem::launch(const Part& part) {

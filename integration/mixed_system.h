@@ -8,6 +8,7 @@
 #include "integration/postgres_server.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -32,6 +33,9 @@ struct MixedSystemOptions {
     std::size_t sqlite = 2;
     std::size_t postgres = 2;
     ClusterSpec spec;  // its participants are filled in
+    // Where the coordinator sees each participant, SQLite first; empty: directly.
+    std::vector<std::uint16_t> ports;
+    std::function<void(Cluster&)> created;  // called before anything is started
 };
 
 class MixedSystem {
@@ -47,6 +51,8 @@ public:
 
     [[nodiscard]] bool running(const Part& part);
     void kill(const Part& part);
+    void signal(const Part& part, int number);  // not of a server
+    [[nodiscard]] std::vector<Part> all_parts() const;
     // Started, ready or not. A server is ready on return; empty: it is well.
     [[nodiscard]] std::string launch(const Part& part);
     [[nodiscard]] bool wait_ready(const Part& part);
