@@ -9,16 +9,19 @@ MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SEEDS ?= 1000
 SECONDS ?= 20
+CYCLES ?= 100
+MINUTES ?= 10
+SOAK_FLAGS ?=
 DEMO_FLAGS ?=
 EXPLORE ?=
 CRASH_FLAGS ?=
 
-.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim sabotage corrupt images crash exhaustive fuzz sanitize sanitize-core release clean format
+.PHONY: help deps configure build demo demo-postgres test check tidy-all contract sim sabotage corrupt images kill soak crash exhaustive fuzz sanitize sanitize-core release clean format
 
 help: ## this list
 	@echo "Twofold: make <what>"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
-	@echo "Variables: JOBS=$(JOBS) (parallel compilers and tests), SEEDS=$(SEEDS) (make sim), SECONDS=$(SECONDS) (make fuzz), TWOFOLD_SKIP_DEPS=1"
+	@echo "Variables: JOBS=$(JOBS) (parallel compilers and tests), SEEDS=$(SEEDS) (make sim), SECONDS=$(SECONDS) (make fuzz), CYCLES=$(CYCLES) (make kill), MINUTES=$(MINUTES) (make soak), TWOFOLD_SKIP_DEPS=1"
 
 deps: ## install the Debian packages that are missing (tools/packages.txt)
 	@tools/install-packages.sh
@@ -95,6 +98,16 @@ images: configure ## cut the power after every call of the log and of SQLite, an
 	@echo "images: building"
 	@cmake --build --preset dev -j $(JOBS) --target twofold-images
 	@build/dev/bin/twofold-images $(if $(SEED),--seed $(SEED)) $(if $(EVERY),--every $(EVERY))
+
+kill: configure ## kill processes under load, CYCLES=n times, and audit the books; SEED=n
+	@echo "kill: building"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-kill
+	@build/dev/bin/twofold-kill --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
+
+soak: configure ## load and faults every 5 to 60 s for MINUTES=n, then an audit; SEED=n, SOAK_FLAGS="--pause-max-ms 2000"
+	@echo "soak: building"
+	@cmake --build --preset dev -j $(JOBS) --target twofold-soak
+	@build/dev/bin/twofold-soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(SOAK_FLAGS)
 
 sanitize: deps ## unit tests and simulator under ASan+UBSan, then under TSan
 	@for lane in asan tsan; do \

@@ -127,8 +127,9 @@ void Cluster::write_coordinator_config() {
     std::string text = listen(coordinator_port_) + "data_dir: " + log_directory() + "\n";
     text += "participants:\n";
     for (std::size_t index = 0; index < size(); ++index) {
-        text += "  - name: " + spec_.participants[index].name +
-                "\n    url: " + url(nodes_[index].port) + "\n";
+        const ParticipantSpec& one = spec_.participants[index];
+        std::uint16_t port = one.seen_at != 0 ? one.seen_at : nodes_[index].port;
+        text += "  - name: " + one.name + "\n    url: " + url(port) + "\n";
     }
     for (const OtherParticipant& other : spec_.others) {
         text += "  - name: " + other.name + "\n    url: " + url(other.port) + "\n";
@@ -142,7 +143,8 @@ void Cluster::write_coordinator_config() {
 void Cluster::write_participant_config(std::size_t index) {
     const ParticipantSpec& wanted = spec_.participants[index];
     std::string text = "name: " + wanted.name + "\n" + listen(nodes_[index].port);
-    text += "coordinators: [" + url(coordinator_port_) + "]\n";
+    std::uint16_t seen_at = spec_.coordinator_seen_at;
+    text += "coordinators: [" + url(seen_at != 0 ? seen_at : coordinator_port_) + "]\n";
     text += "inquiry_interval: " + spec_.inquiry + "\nin_doubt_age: " + spec_.inquiry + "\n";
     text += "raw_sql: true\n";
     text +=

@@ -32,9 +32,10 @@ inline constexpr std::chrono::milliseconds kPatience{90'000};
 
 struct ParticipantSpec {
     std::string name;
-    std::string postgres_dsn;  // empty: an SQLite file of the cluster
-    std::string extra_yaml;    // more lines of its configuration, each with its line end
-    bool with_bank = true;     // create accounts and ledger
+    std::string postgres_dsn;   // empty: an SQLite file of the cluster
+    std::string extra_yaml;     // more lines of its configuration, each with its line end
+    bool with_bank = true;      // create accounts and ledger
+    std::uint16_t seen_at = 0;  // the coordinator reaches it at this port: a proxy; 0: directly
 };
 
 // One that the test runs itself: the cluster only tells the coordinator of it.
@@ -46,7 +47,8 @@ struct OtherParticipant {
 struct ClusterSpec {
     std::vector<ParticipantSpec> participants;
     std::vector<OtherParticipant> others;
-    std::string coordinator_yaml;   // more lines of its configuration
+    std::uint16_t coordinator_seen_at = 0;  // the same for the coordinator, seen by participants
+    std::string coordinator_yaml;           // more lines of its configuration
     std::string log_yaml;           // the value of its key `log`, "{ … }"; empty: the default
     std::string inquiry = "300ms";  // participants' inquiry_interval and in_doubt_age
     std::string retry_max = "300ms";

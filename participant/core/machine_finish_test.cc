@@ -95,14 +95,14 @@ TEST(Commit, BelowTheLowWaterMarkWasFinishedEarlier) {
     script.when(abort_of(1)).expect({"reply 2 abort finished_earlier"});
 }
 
-// It has answered before this start, and forgotten that since; the coordinator did not live to note
-// the answer.
-TEST(Commit, BelowWhatWasForgottenBeforeThisStartWasFinishedEarlier) {
+// Its coordinator has died and has lost its END; the memory of the outcome had gone before.
+TEST(Commit, BelowWhatAFormerProcessHasForgottenWasFinishedEarlier) {
     Script script;
-    ResourceStarted again = started();
-    again.start.forgotten[commit(1).item.key.group.incarnation()] = {kCoordinatorEpoch, 2};
-    script.given(again);
+    ResourceStarted start = started();
+    start.start.forgotten = {{incarnation(), {kCoordinatorEpoch, 2}}};
+    script.given(start);
     script.when(commit(1)).expect({"marks 2 0", "reply 1 commit finished_earlier"});
+    script.when(abort_of(1)).expect({"reply 2 abort finished_earlier"});
     script.when(commit(2)).expect({"commit 2"});
 }
 

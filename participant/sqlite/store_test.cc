@@ -376,6 +376,23 @@ TEST_F(StoreTest, HowFarItHasForgottenIsKnownAfterARestart) {
     EXPECT_EQ(store_->start().value().forgotten.at(incarnation), (protocol::IdPosition{1, 3}));
 }
 
+// What was forgotten stays forgotten: the next process must know that it was there.
+TEST_F(StoreTest, HowFarItHasForgottenIsDurable) {
+    protocol::Incarnation incarnation = key_of(1).group.incarnation();
+    prepare(*store_, 1, {"UPDATE accounts SET balance = balance + 1"});
+    commit(*store_, 1);
+    store_->note_marks(incarnation, {1, 1}, {1, 1});
+    prepare(*store_, 2, {"UPDATE accounts SET balance = balance + 1"});
+    EXPECT_TRUE(store_->start().value().forgotten.empty()) << "nothing was below the mark";
+    store_->note_marks(incarnation, {1, 2}, {1, 1});
+    commit(*store_, 2);
+    store_->note_marks(incarnation, {1, 3}, {1, 1});
+    store_.reset();
+    store_ = open_store(options_for(path_));
+    EXPECT_EQ(store_->start().value().forgotten,
+              (std::map<protocol::Incarnation, protocol::IdPosition>{{incarnation, {1, 2}}}));
+}
+
 TEST_F(StoreTest, ListGivesAgeAndProof) {
     store_.reset();
     std::int64_t now = 1'000;
