@@ -55,11 +55,11 @@ const ParticipantStatus* usable_participant(const Driver& driver,
         // It was never reached, so it has no number and nothing can be enlisted.
         http::ProblemExtras extras;
         extras.retry_after_seconds = 1;
-        refusal = http::problem(problems::kParticipantUnusable,
-                                path + ": participant " + status->name + " at " + status->url +
-                                    " has not been reached since the coordinator's start: " +
-                                    status->problem,
-                                extras);
+        refusal = http::problem(
+            problems::kParticipantUnusable,
+            path + ": participant " + status->name + " at " + status->url +
+                " has not been reached since the coordinator's start: " + status->problem,
+            extras);
         return nullptr;
     }
     return status;
