@@ -159,6 +159,20 @@ TEST_F(SecondStart, DoesNotWaitForWhoIsNotConfigured) {
     EXPECT_TRUE(not_ready().empty()) << not_ready();
 }
 
+// The log may be a copy from before it was registered.
+TEST_F(SecondStart, ShowsItselfToWhoTheLogDoesNotKnowFirst) {
+    start({"north", "west"});
+    participants_[1]->info.uuid.bytes.fill(9);
+    participants_[1]->refusal = protocol::reason::kLogWentBack;
+    participants_[0]->answer_info();
+    turn();
+    EXPECT_FALSE(not_ready().empty());
+    participants_[1]->answer_info();
+    turn();
+    EXPECT_EQ(participants_[1]->offers.size(), 1U);
+    EXPECT_TRUE(driver_->machine().stopped());
+}
+
 // What it claims is looked into before anything is presumed: also where it was not seen yet.
 TEST_F(SecondStart, AClaimOfWhoWasNotSeenIsLookedInto) {
     start({"north", "south"});
@@ -186,6 +200,7 @@ TEST_F(SecondStart, AClaimOfWhoWasNotSeenIsLookedInto) {
     EXPECT_EQ(participants_[1]->offers.size(), 1U);
     ASSERT_TRUE(told.has_value());
     EXPECT_EQ(told->items[0].answer, protocol::InquiryAnswer::cannot_tell);
+    EXPECT_EQ(told->sender.epoch, 1U) << "a stopped start is not the newest that was heard";
 }
 
 TEST_F(DriverTest, TransactionsOfOneTurnShareForceAndBatches) {
