@@ -116,7 +116,7 @@ public:
         return decisions_sent_;
     }
     void keep_decisions(bool on) { keeps_decisions_ = on; }
-    // No coordinator will speak of it again, or only say once more that it has aborted.
+    // It has ended, as the log says: no coordinator will speak of it again.
     [[nodiscard]] bool is_over(const protocol::BranchKey& key) const;
     [[nodiscard]] std::uint64_t commits() const { return commits_; }
 

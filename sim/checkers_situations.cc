@@ -108,8 +108,7 @@ void Checkers::keep_decision(const protocol::BatchRequest& batch, const protocol
 
 bool Checkers::is_over(const BranchKey& key) const {
     auto group = groups_.find(key.group);
-    bool has_committed = group != groups_.end() && group->second.decision == Decision::commit;
-    return has_committed ? group->second.has_ended : abort_acknowledged_.contains(key);
+    return group != groups_.end() && group->second.has_ended;
 }
 
 // ---- what is answered -----------------------------------------------------------------------
