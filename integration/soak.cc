@@ -205,18 +205,21 @@ std::string Soak::restart_database() {
     return bring_back(part);
 }
 
-// The system's own answer to a write is played by the program, so that no disk has to be filled: at
-// one of its next writes and ever after there is no space.
+// The system's own answer to a write is played by the program, so that no disk has to be filled:
+// one of its next segments and ever after there is no space.
 std::string Soak::fill_disk() {
-    if (base::crash_point_names().empty()) return "";  // this build cannot play it
+    if (base::crash_points().empty()) return "";  // this build cannot play it
     Part part{Part::Kind::coordinator, 0};
-    int turn = 5 + up_to(60);
-    say("disk full: the coordinator, at write %d", turn);
-    ++faults_["disk full"];
+    int turn = 2 + up_to(4);
+    say("disk full: the coordinator, at its segment %d", turn);
     Cluster& cluster = system_->cluster();
     system_->kill(part);
-    cluster.launch_coordinator({{"TWOFOLD_FAIL_AT", "wal_write_enospc:" + std::to_string(turn)}});
+    cluster.launch_coordinator(
+        {{"TWOFOLD_FAULT_AT", "wal_spare_before_create:" + std::to_string(turn) + "=enospc+"}});
     std::this_thread::sleep_for(between(1000, 4000));
+    bool reached = cluster.coordinator().output().find("crash point wal_spare_before_create") !=
+                   std::string::npos;
+    ++faults_[reached ? "disk full" : "disk full, but no segment was made in time"];
     system_->kill(part);
     return bring_back(part);
 }
