@@ -127,9 +127,8 @@ void HostLookup::complete(ConnectionParameters parameters, Callback done) {
                      auto state = weak.lock();
                      if (state == nullptr) return;
                      // Taken out first: a callback may ask again.
-                     for (Callback& each : state->waiting.extract(parameters).mapped()) {
-                         each(completed);
-                     }
+                     auto answered = state->waiting.extract(parameters);
+                     for (Callback& each : answered.mapped()) each(completed);
                  });
 }
 
