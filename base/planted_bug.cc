@@ -8,11 +8,11 @@
 namespace twofold::base {
 
 bool is_planted(std::string_view bug) {
-    static const std::string kPlanted = [] {
+    static const std::string planted = [] {
         const char* named = std::getenv("TWOFOLD_SABOTAGE");
         return std::string(named == nullptr ? "" : named);
     }();
-    return !kPlanted.empty() && kPlanted == bug;
+    return !planted.empty() && planted == bug;
 }
 
 }  // namespace twofold::base

@@ -22,7 +22,7 @@ std::string texts(const ImageReport& report) {
 }
 
 TEST(Images, the_log_survives_power_cuts) {
-    ImageReport report = log_images(every(7));
+    ImageReport report = log_images(every(3));
     EXPECT_EQ(report.violations, 0U) << texts(report);
     EXPECT_GT(report.images, 1'000U);
     EXPECT_GT(report.second_images, 300U);

@@ -26,7 +26,7 @@ import urllib.request
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 PATIENCE = 60.0
 NOT_RUN = ["twofold participant check"]  # its output is that of docs/participants.md
-ID = re.compile(r"\bA[Q-Za-f][A-Za-z0-9_-]{46}\b")
+ID = re.compile(r"(?<![\w-])A[Q-Za-f][A-Za-z0-9_-]{46}(?![\w-])")  # it may end with "-"
 GID = re.compile(r"\b\d+_A[Q-Za-f][A-Za-z0-9+/_-]{46}_[A-Za-z0-9+/_-]{28}")
 MASKS = [(GID, "GID"), (ID, "ID"),
          (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "UUID"),

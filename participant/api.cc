@@ -107,6 +107,11 @@ void receive_batch(Driver& driver,
         stream->tickets);
 }
 
+// "prepared" means what the database holds: what was found at a start, or is parked, too.
+bool is_prepared(std::string_view state, std::string_view wanted) {
+    return wanted == "prepared" && (state == "in_doubt" || state == "parked");
+}
+
 // Why the query cannot be answered; nothing: it can.
 std::optional<std::string> problem_of(const Request& request) {
     for (const http::Parameter& parameter : request.query) {
@@ -127,7 +132,7 @@ void list_branches(const Driver& driver, const Request& request, ResponseSink si
     auto wanted = request.query_parameter("state");
     std::string body = "{\"branches\":[";
     for (const Machine::BranchReport& branch : driver.machine().unfinished()) {
-        if (wanted && branch.state != *wanted) continue;
+        if (wanted && branch.state != *wanted && !is_prepared(branch.state, *wanted)) continue;
         if (body.back() != '[') body += ',';
         body += "{\"group\":\"" + branch.key.group.text() +
                 "\",\"branch\":" + std::to_string(branch.key.branch) +

@@ -4,13 +4,14 @@
     tools/run_tidy.py [-j N] [FILE...]      what has changed since it was last found clean
     tools/run_tidy.py --all                 every file with all that it reaches: half an hour of two cores
     tools/run_tidy.py --record              write down what is clean now
+    tools/run_tidy.py --record --defer      the same, and leave the others for the next --all
 
 There are two memories. tools/tidy_clean.txt is part of the repository and holds, for each of our files, the content
 that was found clean last: without --all only files with another content are checked, so that a fresh clone does not
 start over. A header is checked with the file that it belongs to. The other memory is build/tidy-cache, or the directory
 that TWOFOLD_TIDY_CACHE names: a file is skipped when it, all of our headers that it reaches, its compiler command,
 .clang-tidy and clang-tidy itself are as they were when it was clean. A changed header may cause a finding in a file
-that has not changed; only --all sees that.
+that has not changed; only --all sees that. What was deferred is counted aloud and not checked without --all.
 """
 
 import argparse
@@ -29,6 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "dev"
 CLANG_TIDY = "clang-tidy-16"
 RECORD = ROOT / "tools" / "tidy_clean.txt"
+DEFERRED = "deferred"  # instead of a fingerprint
 
 
 @functools.cache
@@ -127,13 +129,15 @@ def read_record():
     return record if record.get(ROOT / ".clang-tidy") == fingerprint(ROOT / ".clang-tidy") else {}
 
 
-def write_record(parts, is_clean):
+def write_record(parts, is_clean, defer):
     """Notes the present content of what is clean, and keeps the older note of what is not known to be."""
     old, new = read_record(), {ROOT / ".clang-tidy": fingerprint(ROOT / ".clang-tidy")}
     for source, files in parts.items():
         for path in files:
             if is_clean(source):
                 new[path] = fingerprint(path)
+            elif defer:
+                new[path] = DEFERRED
             elif path in old:
                 new[path] = old[path]
     lines = ["# What clang-tidy found clean last: tools/run_tidy.py --record writes this file."]
@@ -146,6 +150,7 @@ def main():
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--all", action="store_true", help="what has not changed itself, too")
     parser.add_argument("--record", action="store_true", help="write tools/tidy_clean.txt and check nothing")
+    parser.add_argument("--defer", action="store_true", help="with --record: leave what is not clean for --all")
     parser.add_argument("files", nargs="*", type=pathlib.Path, help="only these files (default: all of ours)")
     options = parser.parse_args()
 
@@ -157,11 +162,15 @@ def main():
     todo = [path for path in keys if not (cache / keys[path]).exists()]
     parts = parts_of(list(keys))
     if options.record:
-        write_record(parts, lambda path: path not in todo)
+        write_record(parts, lambda path: path not in todo, options.defer)
         return 0
     if not options.all and not wanted:
         record = read_record()
-        todo = [path for path in todo if any(record.get(part) != fingerprint(part) for part in parts[path])]
+        deferred = [path for path in todo if record.get(path) == DEFERRED]
+        if deferred:
+            print(f"tidy: {len(deferred)} files are left for make tidy-all")
+        todo = [path for path in todo if path not in deferred
+                and any(record.get(part) != fingerprint(part) for part in parts[path])]
     known = len(keys) - len(todo)
     print(f"tidy: {len(keys)} files, {known} known to be clean or unchanged, {len(todo)} to check", flush=True)
 

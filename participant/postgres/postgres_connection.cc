@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <string_view>
@@ -32,6 +33,8 @@ using PqOwned = std::unique_ptr<T, PqDelete>;
 
 constexpr std::string_view kWarningClass = "01";
 constexpr std::size_t kNoticesMax = 100;
+constexpr std::size_t kOnePiece = 8'192;
+constexpr std::size_t kReadsAll = 32'768;
 constexpr std::size_t kKeptBuffer = 1U << 20U;
 
 constexpr std::size_t kAroundCell = 16;  // a comma, {"base64":""}
@@ -338,15 +341,15 @@ bool Connection::Impl::is_row_by_row() const {
            exchange.statements[answered].row_by_row;
 }
 
-// Counts what libpq takes in until it has a row or an end to show. What arrives while it reads is
-// missed; nothing is counted twice.
+// Counts what libpq takes in until it has a row or an end to show: what is there when it begins.
+// With little in its buffer it reads one piece, later until its buffer is full, which it doubles;
+// then the rest is counted again, a dozen times in a long row.
 bool Connection::Impl::read_input() {
-    int before = 0;
-    int after = 0;
-    bool is_known = ::ioctl(PQsocket(handle.get()), FIONREAD, &before) == 0;
+    int there = 0;
+    if (::ioctl(PQsocket(handle.get()), FIONREAD, &there) != 0) there = 0;
+    auto most = static_cast<std::size_t>(std::max(there, 0));
+    row_bytes += row_bytes > kReadsAll ? most : std::min(most, kOnePiece);
     bool alive = PQconsumeInput(handle.get()) == 1;
-    is_known = is_known && alive && ::ioctl(PQsocket(handle.get()), FIONREAD, &after) == 0;
-    if (is_known && before > after) row_bytes += static_cast<std::size_t>(before - after);
     if (row_bytes > kKeptBuffer) is_bloated = true;
     return alive;
 }
