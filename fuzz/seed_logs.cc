@@ -102,6 +102,7 @@ base::Bytes packed_fold(const std::vector<Record>& history) {
 
 std::vector<base::Bytes> encoded(const std::vector<Record>& records) {
     std::vector<base::Bytes> out;
+    out.reserve(records.size());
     for (const Record& record : records) out.push_back(encode_record(record));
     return out;
 }

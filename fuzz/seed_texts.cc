@@ -37,11 +37,11 @@ void seed_sql(const SeedSink& sink) {
              "PRAGMA journal_mode = off"});
     add_all(sink,
             "branch_work",
-            {R"([{"sql":"UPDATE a SET b = ?1","params":[1,"x",null,1.5,{"base64":"AA=="}],)"
-             R"("expect":{"rows":1}}])",
+            {(R"([{"sql":"UPDATE a SET b = ?1","params":[1,"x",null,1.5,{"base64":"AA=="}],)"
+              R"("expect":{"rows":1}}])"),
              R"([{"statement":"debit","params":{"id":7,"amount":"12.50","note":null}}])",
-             R"([{"statement":"keep","params":{"b":{"base64":"AA=="},"j":{"x":[1]},)"
-             R"("t":"2026-01-31T12:34:56.7+01:00","f":true}}])",
+             (R"([{"statement":"keep","params":{"b":{"base64":"AA=="},"j":{"x":[1]},)"
+              R"("t":"2026-01-31T12:34:56.7+01:00","f":true}}])"),
              R"([{"sql":"SELECT :a","params":{"a":18446744073709551615}},{"sql":"COMMIT"}])",
              "[]"});
 }
@@ -75,14 +75,14 @@ void seed_ids(const SeedSink& sink) {
 void seed_configuration(const SeedSink& sink) {
     add_all(sink,
             "config_file",
-            {"listen: 127.0.0.1:8420\ndata_dir: /tmp/x\nparticipants:\n"
-             "  - {name: orders, url: http://127.0.0.1:8431}\n"
-             "registration_allow: [127.0.0.1, 'b:1']\ndeadline_max: 2h\nkeys_max: 12\n"
-             "log: {segment_size_bytes: 65536}\n",
-             "name: orders\nlisten: '[::1]:8431'\ncoordinators: [http://127.0.0.1:8420]\n"
-             "sqlite: {path: a.db, create: yes}\nraw_sql: true\nlock_timeout: 5s\n"
-             "statements:\n  debit:\n    sql: 'UPDATE a SET b = :b'\n    params: {b: integer?}\n"
-             "    expect_rows: 1\n",
+            {("listen: 127.0.0.1:8420\ndata_dir: /tmp/x\nparticipants:\n"
+              "  - {name: orders, url: http://127.0.0.1:8431}\n"
+              "registration_allow: [127.0.0.1, 'b:1']\ndeadline_max: 2h\nkeys_max: 12\n"
+              "log: {segment_size_bytes: 65536}\n"),
+             ("name: orders\nlisten: '[::1]:8431'\ncoordinators: [http://127.0.0.1:8420]\n"
+              "sqlite: {path: a.db, create: yes}\nraw_sql: true\nlock_timeout: 5s\n"
+              "statements:\n  debit:\n    sql: 'UPDATE a SET b = :b'\n    params: {b: integer?}\n"
+              "    expect_rows: 1\n"),
              "name: a\ncoordinators: [http://h:1]\npostgres: {dsn: host=x, witness: on}\n",
              "name: &a [*a]\n",
              "? {a: b}\n: c\n",
@@ -98,20 +98,21 @@ void seed_answers(const SeedSink& sink) {
     add_all(
         sink,
         "client_answers",
-        {R"({"id":"x","state":"finished","outcome":"committed","version":3,"age_ms":5,)"
-         R"("labels":{"a":"b"},)"
-         R"("branches":[{"participant":"north","branch":1,"attempt":1,"state":"committed",)"
-         R"("vote":"yes",)"
-         R"("reason":{"code":"deadlock","message":"no"}}]})",
-         R"({"type":"urn:twofold:problem:x","title":"t","status":409,"code":"transaction_aborted",)"
-         R"("detail":"d","transaction_id":"x","reason":{"code":"c","message":"m"}})",
-         R"({"transactions":[{"id":"x","state":"active",)"
-         R"("branches":[{"branch":1,"state":"in_doubt"}]}]})",
+        {(R"({"id":"x","state":"finished","outcome":"committed","version":3,"age_ms":5,)"
+          R"("labels":{"a":"b"},)"
+          R"("branches":[{"participant":"north","branch":1,"attempt":1,"state":"committed",)"
+          R"("vote":"yes",)"
+          R"("reason":{"code":"deadlock","message":"no"}}]})"),
+         (R"({"type":"urn:twofold:problem:x","title":"t","status":409,)"
+          R"("code":"transaction_aborted",)"
+          R"("detail":"d","transaction_id":"x","reason":{"code":"c","message":"m"}})"),
+         (R"({"transactions":[{"id":"x","state":"active",)"
+          R"("branches":[{"branch":1,"state":"in_doubt"}]}]})"),
          R"({"participants":[{"name":"a","url":"http://h:1","state":"up","number":1,"epoch":2}]})",
-         R"({"summary":"s","waits_for":["a"],)"
-         R"("branches":[{"branch":1,"participant":"a","why":"w"}]})",
-         "# HELP x\ntwofold_transactions{state=\"active\"} 3\ntwofold_transactions 1e3\n"
-         "twofold_build_info{version=\"1\"} 1\n"});
+         (R"({"summary":"s","waits_for":["a"],)"
+          R"("branches":[{"branch":1,"participant":"a","why":"w"}]})"),
+         ("# HELP x\ntwofold_transactions{state=\"active\"} 3\ntwofold_transactions 1e3\n"
+          "twofold_build_info{version=\"1\"} 1\n")});
 }
 
 void seed_http(const SeedSink& sink) {

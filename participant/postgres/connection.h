@@ -46,8 +46,6 @@ struct Exchange {
     // rows' JSON.
     std::size_t rows_max = 1'000;
     std::size_t bytes_max = 1U << 20U;
-    // libpq keeps a whole row before anybody can look at it: one that is longer ends the session.
-    std::size_t row_bytes_max = 16U << 20U;
 };
 
 struct Column {

@@ -6,10 +6,8 @@
 #include "participant/postgres/connection.h"
 
 #include <libpq-fe.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <map>
 #include <string_view>
@@ -33,8 +31,6 @@ using PqOwned = std::unique_ptr<T, PqDelete>;
 
 constexpr std::string_view kWarningClass = "01";
 constexpr std::size_t kNoticesMax = 100;
-constexpr std::size_t kOnePiece = 8'192;
-constexpr std::size_t kReadsAll = 32'768;
 constexpr std::size_t kKeptBuffer = 1U << 20U;
 
 constexpr std::size_t kAroundCell = 16;  // a comma, {"base64":""}
@@ -142,7 +138,6 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     void take_rows(const PGresult* result, StatementResult& into);
     [[nodiscard]] bool has_room(const PGresult* result, int row);
     [[nodiscard]] bool is_row_by_row() const;
-    bool read_input();
     void take_error(const PGresult* result, StatementResult& into);
     StatementResult& current_result();
     void complete();
@@ -168,7 +163,6 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
     std::size_t syncs_left = 0;
     std::size_t rows = 0;
     std::size_t bytes = 0;
-    std::size_t row_bytes = 0;  // read since the last result
     bool is_bloated = false;
     std::string fatal;  // the server said good-bye
 };
@@ -271,7 +265,6 @@ void Connection::Impl::run(Exchange next, ReplyCallback done) {
     syncs_left = 0;
     rows = 0;
     bytes = 0;
-    row_bytes = 0;
     ++counters.round_trips;
     counters.statements += exchange.statements.size();
     deadline.arm(std::chrono::steady_clock::now() + exchange.limit);
@@ -323,13 +316,9 @@ void Connection::Impl::flush_and_wait() {
 void Connection::Impl::on_ready() {
     auto self = shared_from_this();
     // What the server said before it closed is still read: it may be the answer.
-    bool alive = read_input();
+    bool alive = PQconsumeInput(handle.get()) == 1;
     collect();
     if (handle == nullptr) return;  // a callback closed it
-    if (row_bytes > exchange.row_bytes_max && is_row_by_row()) {
-        return end(Loss::lost,
-                   "a row is longer than " + std::to_string(exchange.row_bytes_max) + " bytes");
-    }
     if (!alive || PQstatus(handle.get()) == CONNECTION_BAD) {
         return end(Loss::lost, fatal.empty() ? trimmed(PQerrorMessage(handle.get())) : fatal);
     }
@@ -341,24 +330,10 @@ bool Connection::Impl::is_row_by_row() const {
            exchange.statements[answered].row_by_row;
 }
 
-// Counts what libpq takes in until it has a row or an end to show: what is there when it begins.
-// With little in its buffer it reads one piece, later until its buffer is full, which it doubles;
-// then the rest is counted again, a dozen times in a long row.
-bool Connection::Impl::read_input() {
-    int there = 0;
-    if (::ioctl(PQsocket(handle.get()), FIONREAD, &there) != 0) there = 0;
-    auto most = static_cast<std::size_t>(std::max(there, 0));
-    row_bytes += row_bytes > kReadsAll ? most : std::min(most, kOnePiece);
-    bool alive = PQconsumeInput(handle.get()) == 1;
-    if (row_bytes > kKeptBuffer) is_bloated = true;
-    return alive;
-}
-
 void Connection::Impl::collect() {
     int empty_in_a_row = 0;
     while (reply_done && !PQisBusy(handle.get())) {
         PqOwned<PGresult> result(PQgetResult(handle.get()));
-        row_bytes = 0;
         if (result == nullptr) {
             if (saw_result) ++answered;
             begin_statement();
@@ -431,16 +406,17 @@ void Connection::Impl::take_rows(const PGresult* result, StatementResult& into) 
     }
 }
 
-// A row that exceeds what is left of the limits is not copied.
+// A row that exceeds what is left of the limits is not copied. libpq holds a whole row before
+// anybody can look at it, and keeps the buffer that it needed.
 bool Connection::Impl::has_room(const PGresult* result, int row) {
-    if (rows >= exchange.rows_max) return false;
     std::size_t wanted = 0;
     for (int i = 0; i < PQnfields(result); ++i) {
         auto length = static_cast<std::size_t>(PQgetlength(result, row, i));
+        is_bloated = is_bloated || length > kKeptBuffer;
         if (length > exchange.bytes_max) return false;  // need not be looked at
         wanted += base::json_string_size({PQgetvalue(result, row, i), length}) + kAroundCell;
     }
-    if (bytes + wanted > exchange.bytes_max) return false;
+    if (rows >= exchange.rows_max || bytes + wanted > exchange.bytes_max) return false;
     bytes += wanted;
     ++rows;
     return true;
