@@ -1,6 +1,6 @@
 // A participant answers under an idempotency key with the id that committed before: what the log
 // and the memory say of that id already, and of ids that cannot be the one.
-#include "coordinator/core/script.h"
+#include "coordinator/core/replay_script.h"
 
 #include <gtest/gtest.h>
 
@@ -13,58 +13,6 @@ using enum protocol::ItemStatus;
 using protocol::CallOutcome;
 using protocol::ItemResult;
 namespace reason = protocol::reason;
-
-BeginOptions keyed(std::uint8_t fingerprint = 1) {
-    BeginOptions options;
-    options.idempotency.emplace();
-    options.idempotency->key_hash.fill(7);
-    options.idempotency->fingerprint.fill(fingerprint);
-    return options;
-}
-
-RecoveredState second_start() {
-    RecoveredState state = first_start(2);
-    state.epochs[2] = epoch_record(2);
-    state.epoch = 2;
-    return state;
-}
-
-protocol::TxnId id_of_first_start() {
-    Script s;
-    s.infos[1].one_phase = true;
-    s.when("it can do one-phase", s.seen(1));
-    s.when("work comes", s.submit({1}, keyed()));
-    return s.txn;
-}
-
-// After a restart; participant 1 does one-phase work.
-Script restarted() {
-    Script s(second_start(), {});
-    s.infos[1].one_phase = true;
-    s.when("one is seen", s.seen(1));
-    s.when("two is seen", s.seen(2));
-    return s;
-}
-
-Script submitted() {
-    Script s = restarted();
-    s.when("the client repeats", s.submit({1}, keyed())).expect({"send one_phase t2.1/1.1 to 1"});
-    EXPECT_TRUE(s.all_sent.back().item.idempotency.has_value());
-    return s;
-}
-
-Script::Edit by(const protocol::TxnId& original) {
-    return [original](ItemResult& result) { result.original = original; };
-}
-
-const Answer& last_answer(const Script& s) {
-    const Answer* found = nullptr;
-    for (const Effect& effect : s.effects) {
-        if (auto* answer = std::get_if<Answer>(&effect)) found = answer;
-    }
-    EXPECT_NE(found, nullptr);
-    return *found;
-}
 
 // What the start after the next finds: t1.1 had ended on a person's word, or as a hazard.
 RecoveredState third_start(protocol::Outcome outcome, bool by_operator) {
