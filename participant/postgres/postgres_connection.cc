@@ -409,14 +409,20 @@ void Connection::Impl::take_rows(const PGresult* result, StatementResult& into) 
 // A row that exceeds what is left of the limits is not copied. libpq holds a whole row before
 // anybody can look at it, and keeps the buffer that it needed.
 bool Connection::Impl::has_room(const PGresult* result, int row) {
+    std::size_t length = 0;
+    for (int i = 0; i < PQnfields(result); ++i) {
+        length += static_cast<std::size_t>(PQgetlength(result, row, i));
+    }
+    if (length > kKeptBuffer) is_bloated = true;
+    // Escaped it is not shorter: what is dropped need not be looked at.
+    if (rows >= exchange.rows_max || bytes + length > exchange.bytes_max) return false;
     std::size_t wanted = 0;
     for (int i = 0; i < PQnfields(result); ++i) {
-        auto length = static_cast<std::size_t>(PQgetlength(result, row, i));
-        is_bloated = is_bloated || length > kKeptBuffer;
-        if (length > exchange.bytes_max) return false;  // need not be looked at
-        wanted += base::json_string_size({PQgetvalue(result, row, i), length}) + kAroundCell;
+        std::string_view cell(PQgetvalue(result, row, i),
+                              static_cast<std::size_t>(PQgetlength(result, row, i)));
+        wanted += base::json_string_size(cell) + kAroundCell;
     }
-    if (rows >= exchange.rows_max || bytes + wanted > exchange.bytes_max) return false;
+    if (bytes + wanted > exchange.bytes_max) return false;
     bytes += wanted;
     ++rows;
     return true;
