@@ -51,20 +51,6 @@ base::Result<std::uint64_t> query_number(const Request& request,
     return value;
 }
 
-base::Result<void> only_parameters(const Request& request,
-                                   std::initializer_list<std::string_view> known) {
-    for (const http::Parameter& parameter : request.query) {
-        bool found = false;
-        for (std::string_view name : known) found = found || parameter.name == name;
-        if (found) continue;
-        std::string message =
-            "query parameter " + parameter.name.substr(0, 64) + ": unknown; known are";
-        for (std::string_view name : known) message.append(" ").append(name);
-        return base::fail(Errc::precondition_failed, std::move(message));
-    }
-    return base::ok();
-}
-
 // Handlers of what is not about one interactive transaction. Lives as long as the routes.
 class Api {
 public:
@@ -152,7 +138,7 @@ void Api::get(const Request& request, ResponseSink sink) const {
         sink.send(std::move(refusal));
         return;
     }
-    auto known = only_parameters(request, {"wait_ms", "since"});
+    auto known = request.only_query_parameters({"wait_ms", "since"});
     auto longest = static_cast<std::uint64_t>(context_.options.wait_max.count());
     auto wait = query_number(request, "wait_ms", 0, longest);
     auto since = query_number(request, "since", 0, ~0ULL);
@@ -190,8 +176,8 @@ void Api::ask_participant(const protocol::TxnId& id, milliseconds wait, Response
 }
 
 base::Result<Machine::ListFilter> Api::list_filter(const Request& request) const {
-    TWOFOLD_TRY(only_parameters(
-        request, {"state", "participant", "older_than_ms", "limit", "cursor", "label"}));
+    TWOFOLD_TRY(request.only_query_parameters(
+        {"state", "participant", "older_than_ms", "limit", "cursor", "label"}));
     Machine::ListFilter filter;
     TWOFOLD_TRY(std::uint64_t limit, query_number(request, "limit", 50, 1000));
     if (limit == 0) {

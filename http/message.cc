@@ -84,6 +84,18 @@ std::optional<std::string_view> Request::query_parameter(std::string_view name) 
     return find_parameter(query, name);
 }
 
+base::Result<void> Request::only_query_parameters(
+    std::initializer_list<std::string_view> known) const {
+    for (const Parameter& parameter : query) {
+        if (std::ranges::find(known, parameter.name) != known.end()) continue;
+        std::string message =
+            "query parameter " + parameter.name.substr(0, 64) + ": unknown; known are";
+        for (std::string_view name : known) message.append(" ").append(name);
+        return base::fail(base::Errc::precondition_failed, std::move(message));
+    }
+    return base::ok();
+}
+
 std::string_view Request::path_parameter(std::string_view name) const noexcept {
     return find_parameter(path_parameters, name).value_or(std::string_view());
 }

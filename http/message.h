@@ -1,8 +1,11 @@
 // Requests and responses as plain values: what handlers see. Nothing of Beast or of sockets.
 #pragma once
 
+#include "base/result.h"
+
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,6 +75,9 @@ struct Request {
     // The first of that name. Views into this object.
     [[nodiscard]] std::optional<std::string_view> query_parameter(
         std::string_view name) const noexcept;
+    // An error that names the first query parameter that is none of these.
+    [[nodiscard]] base::Result<void> only_query_parameters(
+        std::initializer_list<std::string_view> known) const;
     // Empty when the route has no such parameter: a parameter never matches an empty segment.
     [[nodiscard]] std::string_view path_parameter(std::string_view name) const noexcept;
 };

@@ -322,22 +322,32 @@ TEST_F(ServerTest, TooManyBusyConnectionsGet503) {
     EXPECT_TRUE(eventually(loop, [&] { return held.size() == 1; }));
 }
 
-TEST_F(ServerTest, TheLongestIdleConnectionMakesRoom) {
+// The first connection of a server, which waits for an answer that `held` will give.
+class CrowdedServerTest : public ServerTest {
+protected:
+    RawSocket busy_connection(const ServerOptions& options, ResponseSink& held) {
+        serve(
+            [&held](const Request& request, ResponseSink sink) {
+                if (request.path == "/held") {
+                    held = std::move(sink);
+                } else {
+                    echo(request, std::move(sink));
+                }
+            },
+            options);
+        auto busy = RawSocket::connect_to(server->port());
+        busy.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n");
+        EXPECT_TRUE(eventually(loop, [&] { return held.open(); }));
+        return busy;
+    }
+};
+
+TEST_F(CrowdedServerTest, TheLongestIdleConnectionMakesRoom) {
     ServerOptions options;
     options.connections_max = 3;
     ResponseSink held;
-    serve(
-        [&](const Request& request, ResponseSink sink) {
-            if (request.path == "/held") {
-                held = std::move(sink);
-            } else {
-                echo(request, std::move(sink));
-            }
-        },
-        options);
-    auto busy = RawSocket::connect_to(server->port());
-    busy.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n");
-    ASSERT_TRUE(eventually(loop, [&] { return held.open(); }));
+    auto busy = busy_connection(options, held);
+    ASSERT_TRUE(held.open());
     auto first = RawSocket::connect_to(server->port());
     auto second = RawSocket::connect_to(server->port());
     ASSERT_TRUE(eventually(loop, [&] { return server->stats().connections_open == 3; }));
@@ -352,24 +362,14 @@ TEST_F(ServerTest, TheLongestIdleConnectionMakesRoom) {
     EXPECT_EQ(server->stats().connections_refused, 0U);
 }
 
-TEST_F(ServerTest, UrgentRequestsFindAWayIntoAFullServer) {
+TEST_F(CrowdedServerTest, UrgentRequestsFindAWayIntoAFullServer) {
     ServerOptions options;
     options.connections_max = 1;
     options.connections_reserved = 2;
     options.is_urgent = [](const Request& request) { return request.path == "/livez"; };
     ResponseSink held;
-    serve(
-        [&](const Request& request, ResponseSink sink) {
-            if (request.path == "/held") {
-                held = std::move(sink);
-            } else {
-                echo(request, std::move(sink));
-            }
-        },
-        options);
-    auto busy = RawSocket::connect_to(server->port());
-    busy.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n");
-    ASSERT_TRUE(eventually(loop, [&] { return held.open(); }));
+    auto busy = busy_connection(options, held);
+    ASSERT_TRUE(held.open());
     const std::string alive = exchange("GET /livez HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_TRUE(alive.starts_with("HTTP/1.1 200 ")) << alive;
     EXPECT_NE(alive.find("Connection: close\r\n"), std::string::npos) << alive;

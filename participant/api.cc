@@ -9,7 +9,6 @@
 
 #include <deque>
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -112,22 +111,18 @@ bool is_prepared(std::string_view state, std::string_view wanted) {
     return wanted == "prepared" && (state == "in_doubt" || state == "parked");
 }
 
-// Why the query cannot be answered; nothing: it can.
-std::optional<std::string> problem_of(const Request& request) {
-    for (const http::Parameter& parameter : request.query) {
-        if (parameter.name != "state") {
-            return "query parameter " + parameter.name.substr(0, 64) + ": unknown; known are state";
-        }
-        if (!is_listed_state(parameter.value)) {
-            return "query parameter state: no state of an unfinished branch has this name";
-        }
-    }
-    return std::nullopt;
+base::Result<void> check_query(const Request& request) {
+    TWOFOLD_TRY(request.only_query_parameters({"state"}));
+    auto state = request.query_parameter("state");
+    if (!state || is_listed_state(*state)) return base::ok();
+    return base::fail(base::Errc::precondition_failed,
+                      "query parameter state: no state of an unfinished branch has this name");
 }
 
 void list_branches(const Driver& driver, const Request& request, ResponseSink sink) {
-    if (auto problem = problem_of(request)) {
-        return sink.send(http::problem(http::problems::kBadRequest, *problem));
+    auto checked = check_query(request);
+    if (!checked.has_value()) {
+        return sink.send(http::problem(http::problems::kBadRequest, checked.error().context));
     }
     auto wanted = request.query_parameter("state");
     std::string body = "{\"branches\":[";
