@@ -10,7 +10,6 @@
 // The last line is "kill: ok …" and the exit code 0 only when nothing was found wrong.
 #include "integration/long_run.h"
 
-#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -27,8 +26,6 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int kCyclesPerLook = 20;
-
-std::atomic<bool> interrupted{false};
 
 struct KillOptions {
     int cycles = 100;
@@ -52,7 +49,6 @@ private:
     [[nodiscard]] std::string bring_back(const std::vector<Part>& victims);
     [[nodiscard]] std::string copy_log();
     [[nodiscard]] std::string look_at_log();
-    [[nodiscard]] bool wait_resolved(const std::set<PreparedBranch>& doubtful);
     void note_doubtful(const std::vector<Part>& victims, std::set<PreparedBranch>& doubtful);
     void tell_progress(int done) const;
     int reckon(std::vector<Deed> deeds);
@@ -135,18 +131,6 @@ std::string KillRun::bring_back(const std::vector<Part>& victims) {
     return "";
 }
 
-bool KillRun::wait_resolved(const std::set<PreparedBranch>& doubtful) {
-    std::set<PreparedBranch> left = doubtful;
-    return wait_until([&] {
-        MixedSystem::Prepared now = system_->prepared(system_->all_participants());
-        if (now.complete) {
-            std::erase_if(left,
-                          [&](const PreparedBranch& one) { return !now.branches.contains(one); });
-        }
-        return left.empty();
-    });
-}
-
 std::string KillRun::cycle() {
     std::this_thread::sleep_for(milliseconds(10 + up_to(150)));
     std::vector<Part> victims = choose();
@@ -165,7 +149,7 @@ std::string KillRun::cycle() {
     if (!problem.empty()) return problem;
     note_doubtful(victims, doubtful);
     in_doubt_ += doubtful.size();
-    if (!wait_resolved(doubtful)) {
+    if (!system_->wait_finished(doubtful)) {
         ++unresolved_;
         return "branches are still in doubt:\n" + system_->cluster().logs();
     }
@@ -241,8 +225,7 @@ int KillRun::run() {
     if (!auditor.has_value()) return failed(auditor.error().text());
     auditor_.emplace(std::move(auditor.value()));
     MixedSystemOptions wanted{.sqlite = options_.sqlite, .postgres = options_.postgres};
-    // The smallest log: segments end and checkpoints begin all the time.
-    wanted.spec.log_yaml = "{ segment_size_bytes: 65536, checkpoint_bytes: 262144 }";
+    wanted.spec.log_yaml = kSmallestLog;
     auto made = MixedSystem::create(std::move(wanted));
     if (!made.has_value()) return failed(made.error().text());
     system_ = std::move(made.value());
@@ -256,7 +239,7 @@ int KillRun::run() {
     std::fflush(stdout);
     load_ = std::make_unique<Workload>(system_->cluster(), WorkloadOptions{.seed = options_.seed});
     std::string problem;
-    while (cycles_ < options_.cycles && problem.empty() && !interrupted) {
+    while (cycles_ < options_.cycles && problem.empty() && !is_interrupted()) {
         problem = cycle();
         if (problem.empty() && ++cycles_ % 25 == 0) tell_progress(cycles_);
     }
@@ -303,10 +286,7 @@ int run_kill(int count, char** arguments) {
     KillOptions options;
     if (count == 2 && std::string_view(arguments[1]) == "--help") return usage(stdout);
     if (!parse(count, arguments, options)) return usage(stderr);
-    struct sigaction action {};
-    action.sa_handler = [](int /*number*/) { interrupted = true; };
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
+    end_on_signals();
     return KillRun(options).run();
 }
 

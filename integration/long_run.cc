@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <set>
@@ -20,6 +22,8 @@ using base::Result;
 constexpr std::size_t kAskedMax = 20'000;
 
 constexpr std::chrono::seconds kResidueLimit{5};
+
+std::atomic<bool> interrupted{false};
 
 constexpr std::array kSabotages = {
     std::pair{std::string_view("none"), Sabotage::none},
@@ -217,6 +221,15 @@ Result<void> audit_log(Cluster& cluster,
 }
 
 }  // namespace
+
+void end_on_signals() {
+    struct sigaction action {};
+    action.sa_handler = [](int /*number*/) { interrupted = true; };
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+}
+
+bool is_interrupted() { return interrupted; }
 
 std::optional<Sabotage> sabotage_named(std::string_view name) {
     for (const auto& [known, sabotage] : kSabotages) {

@@ -13,6 +13,14 @@
 
 namespace twofold::integration {
 
+// Segments end and checkpoints begin all the time.
+inline constexpr const char* kSmallestLog =
+    "{ segment_size_bytes: 65536, checkpoint_bytes: 262144 }";
+
+// From now on SIGINT and SIGTERM only ask the run to come to its end.
+void end_on_signals();
+[[nodiscard]] bool is_interrupted();
+
 // Planted at the end of a run, to see that its check is awake.
 enum class Sabotage : std::uint8_t {
     none,

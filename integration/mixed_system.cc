@@ -120,4 +120,15 @@ MixedSystem::Prepared MixedSystem::prepared(const std::vector<std::size_t>& part
     return found;
 }
 
+bool MixedSystem::wait_finished(std::set<PreparedBranch> branches) {
+    return wait_until([&] {
+        Prepared now = prepared(all_participants());
+        if (now.complete) {
+            std::erase_if(branches,
+                          [&](const PreparedBranch& one) { return !now.branches.contains(one); });
+        }
+        return branches.empty();
+    });
+}
+
 }  // namespace twofold::integration

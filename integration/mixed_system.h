@@ -67,6 +67,8 @@ public:
     };
     [[nodiscard]] Prepared prepared(const std::vector<std::size_t>& participants);
     [[nodiscard]] std::vector<std::size_t> all_participants() const;
+    // Every one of these has been seen not to be prepared any more, in time.
+    [[nodiscard]] bool wait_finished(std::set<PreparedBranch> branches);
 
 private:
     MixedSystem() = default;

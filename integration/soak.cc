@@ -11,7 +11,6 @@
 #include "integration/failing_proxy.h"
 #include "integration/long_run.h"
 
-#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdarg>
@@ -28,8 +27,6 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int kFaultsPerLook = 10;  // at the log
-
-std::atomic<bool> interrupted{false};
 
 struct SoakOptions {
     std::chrono::seconds length{60};
@@ -56,7 +53,7 @@ private:
     [[nodiscard]] std::string fill_disk();
     [[nodiscard]] std::string bring_back(const Part& part);
     [[nodiscard]] std::string wait_resolved();
-    [[nodiscard]] std::string look_at_log();
+    void look_at_log();
     void copy_log();
     int reckon(std::vector<Deed> deeds);
 
@@ -113,7 +110,7 @@ std::string Soak::set_up() {
     }
     for (const auto& proxy : proxies_) wanted.ports.push_back(proxy->port());
     wanted.spec.coordinator_seen_at = proxies_.back()->port();
-    wanted.spec.log_yaml = "{ segment_size_bytes: 65536, checkpoint_bytes: 262144 }";
+    wanted.spec.log_yaml = kSmallestLog;
     wanted.created = [this](Cluster& cluster) {
         for (std::size_t index = 0; index < cluster.size(); ++index) {
             proxies_[index]->set_target(cluster.participant_port(index));
@@ -232,25 +229,16 @@ void Soak::copy_log() {
     if (!copied_) violations_.push_back(copied.error().text());
 }
 
-std::string Soak::look_at_log() {
-    if (!std::exchange(copied_, false)) return "";
+void Soak::look_at_log() {
+    if (!std::exchange(copied_, false)) return;
     auto looked = auditor_->look();
     if (!looked.has_value()) violations_.push_back("the log: " + looked.error().context);
-    return "";
 }
 
 // Everything is mended: what is prepared now is finished soon.
 std::string Soak::wait_resolved() {
     auto mended = Clock::now();
-    std::set<PreparedBranch> left = system_->prepared(system_->all_participants()).branches;
-    bool resolved = wait_until([&] {
-        MixedSystem::Prepared now = system_->prepared(system_->all_participants());
-        if (now.complete) {
-            std::erase_if(left,
-                          [&](const PreparedBranch& one) { return !now.branches.contains(one); });
-        }
-        return left.empty();
-    });
+    bool resolved = system_->wait_finished(system_->prepared(system_->all_participants()).branches);
     resolve_ms_.push_back(std::chrono::duration_cast<milliseconds>(Clock::now() - mended).count());
     if (!resolved) return "branches are not finished after a fault:\n" + system_->cluster().logs();
     return "";
@@ -272,7 +260,7 @@ std::string Soak::strike() {
         problem = fill_disk();
     }
     if (problem.empty()) problem = wait_resolved();
-    if (problem.empty()) problem = look_at_log();
+    if (problem.empty()) look_at_log();
     for (const Part& part : system_->all_parts()) {
         if (problem.empty() && !system_->running(part)) {
             problem = system_->name(part) + " has ended by itself:\n" + system_->cluster().logs();
@@ -314,11 +302,12 @@ int Soak::run() {
         system_->cluster().directory().c_str(),
         static_cast<unsigned long long>(options_.seed));
     auto end = Clock::now() + options_.length;
-    while (problem.empty() && !interrupted) {
+    while (problem.empty() && !is_interrupted()) {
         auto pause = between(static_cast<int>(options_.pause_min.count()),
                              static_cast<int>(options_.pause_max.count()));
         auto next = std::min(end, Clock::now() + pause);
-        while (Clock::now() < next && !interrupted) std::this_thread::sleep_for(milliseconds(20));
+        while (Clock::now() < next && !is_interrupted())
+            std::this_thread::sleep_for(milliseconds(20));
         if (Clock::now() >= end) break;
         problem = strike();
     }
@@ -364,10 +353,7 @@ int run_soak(int count, char** arguments) {
     SoakOptions options;
     if (count == 2 && std::string_view(arguments[1]) == "--help") return usage(stdout);
     if (!parse(count, arguments, options)) return usage(stderr);
-    struct sigaction action {};
-    action.sa_handler = [](int /*number*/) { interrupted = true; };
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
+    end_on_signals();
     return Soak(options).run();
 }
 
