@@ -3,6 +3,7 @@
 #include "participant/api.h"
 
 #include "http/fake_response_port.h"
+#include "protocol/json.h"
 
 #include <boost/json/parse.hpp>
 #include <gtest/gtest.h>
@@ -155,6 +156,36 @@ protected:
     std::unique_ptr<Driver> driver_;
     http::Router router_;
 };
+
+// A stream that is written to without heed is cut, and every item of it ends unknown.
+TEST_F(ApiTest, ABatchWaitsForASlowReader) {
+    protocol::BatchRequest batch;
+    batch.sender.epoch = 1;
+    batch.sender.start_nonce = 1;
+    batch.participant = FakeResource::uuid();
+    batch.identity = {"fake", {"1"}};
+    for (protocol::Sequence sequence = 10; sequence < 13; ++sequence) {
+        protocol::Item item;
+        item.op = protocol::ItemOp::abort;
+        item.key = {txn_id(sequence), 1, 1};
+        batch.items.push_back(std::move(item));
+    }
+    http::Request request;
+    request.method = http::Method::post;
+    request.target = request.path = "/v1/branches:batch";
+    request.headers.add("Content-Type", "application/json");
+    protocol::append_batch_request(request.body, batch);
+    auto port = std::make_shared<http::FakeResponsePort>();
+    port->write_status = http::WriteStatus::backpressure;
+    router_.dispatch(std::move(request), port->sink());
+    turn();
+    EXPECT_EQ(port->chunks.size(), 1U) << port->response.body;
+    EXPECT_FALSE(port->answered);
+    port->make_writable();
+    turn();
+    EXPECT_EQ(port->chunks.size(), 3U) << port->response.body;
+    EXPECT_TRUE(port->answered);
+}
 
 TEST_F(ApiTest, WhoLeavesARunningStatementGivesTheConnectionBack) {
     const std::string id = txn_id(2).text();

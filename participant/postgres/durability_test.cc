@@ -155,6 +155,29 @@ TEST_F(MissingStandby, ACancelledWaitIsNoSuccess) {
     }
 }
 
+// Only so many warnings are kept: the one that counts comes last.
+TEST_F(MissingStandby, ManyWarningsOfTheWorkHideNothing) {
+    sql("CREATE FUNCTION warn(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN FOR i IN 1..n LOOP "
+        "RAISE WARNING 'of the work'; END LOOP; RETURN n; END $$");
+    PostgresOptions wanted = options();
+    wanted.limits.standby_wait = std::chrono::seconds(30);
+    auto one = sidecar(wanted);
+    one->prepare(new_key(), work({"SELECT 1"}));
+    demand_standby();
+    std::optional<protocol::WorkResult> result;
+    one->begin(new_key(),
+               work({"SELECT warn(300)", "UPDATE account SET balance = 1 WHERE id = 1"}),
+               &result);
+    ASSERT_TRUE(one->wait([&] {
+        return sql("SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE "
+                   "wait_event = 'SyncRep'") == "1";
+    }));
+    ASSERT_TRUE(one->wait([&] { return result.has_value(); }));
+    EXPECT_EQ(result->status, WorkStatus::refused);
+    EXPECT_EQ(result->reason.code, reason::kNotReplicated) << result->reason.message;
+    EXPECT_EQ(prepared_count(), 0);
+}
+
 // The branch is prepared on this server and waits for the standby when its session ends: unknown,
 // until somebody looks.
 TEST_F(MissingStandby, ASessionThatEndsWhilePrepareWaitsLeavesTheBranch) {

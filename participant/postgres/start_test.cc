@@ -214,6 +214,24 @@ TEST_F(Start, OverTcp) {
     EXPECT_EQ(one->commit(key, result.proof).status, FinishStatus::committed);
 }
 
+// libpq gets addresses, and is never asked for a name.
+TEST_F(Start, OverTcpByName) {
+    std::string dsn = server_->tcp_dsn(database_);
+    dsn.replace(dsn.find("127.0.0.1"), 9, "localhost");
+    auto one = sidecar(options_for(dsn));
+    auto key = new_key();
+    auto result = one->prepare(key, debit());
+    ASSERT_EQ(result.status, WorkStatus::prepared) << result.reason.message;
+    EXPECT_EQ(one->commit(key, result.proof).status, FinishStatus::committed);
+    PostgresOptions unknown = options_for(server_->tcp_dsn(database_));
+    unknown.dsn.replace(unknown.dsn.find("127.0.0.1"), 9, "nowhere.invalid");
+    base::Error error = failure_of(unknown);
+    EXPECT_EQ(error.code, Errc::unavailable);
+    EXPECT_NE(error.context.find("no address is known for the host nowhere.invalid"),
+              std::string::npos)
+        << error.context;
+}
+
 TEST_F(Start, WithoutPreparedTransactions) {
     auto own = integration::PostgresServer::create({{{"max_prepared_transactions", "0"}}});
     ASSERT_TRUE(own.has_value()) << own.error().text();
