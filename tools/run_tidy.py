@@ -136,7 +136,7 @@ def write_record(parts, is_clean, defer):
         for path in files:
             if is_clean(source):
                 new[path] = fingerprint(path)
-            elif defer:
+            elif defer and old.get(path) != fingerprint(path):
                 new[path] = DEFERRED
             elif path in old:
                 new[path] = old[path]
