@@ -23,6 +23,7 @@ mkdir -p "$work" "$logs" "$findings"
 fuzz_one() {
     local target=$1
     mkdir -p "$work/$target" "fuzz/corpus/$target"
+    # How it ended is read from its log: only a run that says "Done" is well.
     "$bin/twofold-fuzz-$target" -max_total_time="$duration" -max_len=4096 -timeout=10 -rss_limit_mb=1024 \
         -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$findings/$target-" \
         "$work/$target" "fuzz/corpus/$target" </dev/null >"$logs/$target.log" 2>&1 || true
@@ -31,6 +32,7 @@ fuzz_one() {
     echo "fuzz: $target executions=${executions:-0}"
     if ! grep -q '^Done [0-9]* runs' "$logs/$target.log"; then
         echo "fuzz: $target CRASHED: $(sed -n 's/.*Test unit written to //p' "$logs/$target.log" | tail -1)"
+        # For the reader; it is counted as crashed with or without such a line.
         grep -m 3 -E 'SUMMARY|ERROR|assertion' "$logs/$target.log" || true
         echo "fuzz: more in $logs/$target.log"
     fi
@@ -50,7 +52,7 @@ if [[ $minimise == yes ]]; then
     printf '%s\n' "${targets[@]}" | xargs -P "$jobs" -n 1 tools/fuzz_minimise.py
 fi
 executions=$(sed -n 's/^fuzz: [a-z_]* executions=//p' "$summary" | awk '{ sum += $1 } END { print sum + 0 }')
-crashes=$(grep -c 'CRASHED' "$summary" || true)
+crashes=$(grep -c 'CRASHED' "$summary" || true)  # grep fails when it counts none
 verdict=ok
 [[ $crashes == 0 ]] || verdict=FAILED
 echo "fuzz: $verdict targets=${#targets[@]} executions=$executions crashes=$crashes"
